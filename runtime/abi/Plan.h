@@ -1,0 +1,135 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The plan: what a compiled variant is for whoever runs it. An ordered list of guarded launches over named axes, the
+// tensors that they take, and the modules that hold the kernels. Data only, the same for the compiler that writes it
+// and the runtime that reads it; docs/plan.md documents the file, docs/plan.schema.json is its schema.
+#pragma once
+
+#include "runtime/abi/Expr.h"
+#include "runtime/abi/Result.h"
+#include "runtime/abi/StorageType.h"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::runtime {
+
+/// Version of the file format that this library writes, and the only one that it reads.
+inline constexpr int kPlanVersion = 1;
+
+/// A named axis, a letter or `_` then letters, digits, `_`. Derived axes (H = Hk * G) are no axes of a plan: a
+/// dimension is a product of axes.
+struct PlanAxis {
+  std::string name;
+  std::optional<int64_t> staticSize; // set: the kernels were compiled for this size alone
+  std::string relation;              // for people, e.g. "T keys S"; may be empty
+};
+
+/// One dimension of a tensor: the product of its factors, outermost first, under the name that `stride(q, H)` uses.
+struct PlanDim {
+  std::string display;              // unique within the tensor
+  std::vector<std::string> factors; // names of axes, at least one
+};
+
+enum class TensorRole : uint8_t { Input, Param, Output };
+
+/// A tensor that the caller binds by name. Names may contain dots after the first character.
+struct PlanTensor {
+  std::string name;
+  TensorRole role = TensorRole::Input;
+  StorageType type = StorageType::F32;
+  std::vector<PlanDim> dims; // outermost first; none: one element
+};
+
+enum class WorkspaceInit : uint8_t { None, Zero };
+
+/// Device memory that lives from before the first launch of its entry to after the last; aligned to 256 bytes.
+struct PlanWorkspace {
+  std::string name;
+  Expr bytes;
+  WorkspaceInit init = WorkspaceInit::None;
+};
+
+/// One kernel parameter. Parameters are packed in order at their natural alignment: pointers and i64 in 8 bytes, i32
+/// and f32 in 4.
+struct PlanArg {
+  enum class Kind : uint8_t { Pointer, I64, I32, F32 };
+  Kind kind = Kind::I64;
+  std::string name; // Pointer: a tensor, or a workspace of the same entry
+  Expr expr;        // I64, I32
+  float number = 0; // F32, finite or an infinity
+  static PlanArg pointer(std::string name) { return {Kind::Pointer, std::move(name), {}, 0}; }
+  static PlanArg i64(Expr expr) { return {Kind::I64, {}, std::move(expr), 0}; }
+  static PlanArg i32(Expr expr) { return {Kind::I32, {}, std::move(expr), 0}; }
+  static PlanArg f32(float number) { return {Kind::F32, {}, {}, number}; }
+};
+
+struct PlanLaunch {
+  uint32_t module = 0; // index into Plan::modules
+  std::string kernel;
+  std::array<Expr, 3> grid = {Expr::constant(1), Expr::constant(1), Expr::constant(1)};
+  std::array<uint32_t, 3> block = {1, 1, 1}; // at most 1024 threads together
+  uint32_t sharedBytes = 0;                  // dynamic shared memory
+  std::array<uint32_t, 3> cluster = {1, 1, 1};
+  std::vector<PlanArg> args;
+};
+
+/// The first entry whose guard is not 0 runs.
+struct PlanEntry {
+  Expr guard = Expr::constant(1);
+  std::string reason; // a sentence: when and why this entry is chosen
+  std::vector<PlanWorkspace> workspaces;
+  std::vector<PlanLaunch> launches;
+};
+
+struct PlanModule {
+  std::string name;  // also part of the name of its file when there are several
+  std::string ptx;   // the text
+  std::string cubin; // bytes; empty: none
+};
+
+struct Plan {
+  std::string producer;   // program and version
+  std::string spec;       // name of the variant
+  std::string target;     // "sm_80", "sm_90a"
+  std::string ptxVersion; // "7.0"
+  std::vector<PlanAxis> axes;
+  std::vector<PlanTensor> tensors; // in order of declaration
+  std::vector<PlanEntry> entries;
+  std::vector<PlanModule> modules;
+
+  const PlanAxis *findAxis(std::string_view name) const;
+  const PlanTensor *findTensor(std::string_view name) const;
+};
+
+/// Hash, 32 hexadecimal digits, of what a caller sees: names, roles, types and shapes in order of declaration, and
+/// static sizes. Equal signatures can replace one another.
+std::string planSignature(const Plan &plan);
+
+/// Checks every name, size, index and expression; the error says which and why. Reading and writing both do this.
+Status validatePlan(const Plan &plan);
+
+/// The plan as one JSON document with the module texts inline.
+Result<std::string> planToText(const Plan &plan);
+
+/// Writes PREFIX.json and, beside it as text, PREFIX.ptx (PREFIX.NAME.ptx when there are several modules; .cubin
+/// likewise). Every file is written under a temporary name first and renamed last, the JSON after the others: when
+/// something cannot be written, an existing plan stays as it was.
+Status writePlan(const Plan &plan, const std::string &prefix);
+
+/// Gives the content of a file named in the plan; the name is a plain file name, never a path.
+using PlanFileReader = std::function<Result<std::string>(const std::string &name)>;
+
+/// Reads a plan from text. The text is untrusted: whatever it holds, the answer is a valid plan or an error.
+Result<Plan> parsePlan(std::string_view json, const PlanFileReader &readFile);
+
+/// Reads the JSON file at `path` and the files beside it.
+Result<Plan> readPlan(const std::string &path);
+
+} // namespace fovea::runtime

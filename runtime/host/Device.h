@@ -1,0 +1,109 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A device as the runtime sees it: memory, modules, launches, events. Implemented over the CUDA driver
+// (runtime/cuda/CudaDevice.h) and over the emulator (runtime/emulator_device/EmulatorDevice.h).
+#pragma once
+
+#include "runtime/abi/Result.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fovea::runtime {
+
+struct DeviceFacts {
+  std::string name;      // for people
+  bool emulated = false; // runs on this CPU: times mean nothing
+  int smVersion = 0;     // compute capability times ten: 80, 86, 90
+  int sms = 0;           // multiprocessors
+  int driverVersion = 0; // 1000 * major + 10 * minor of the newest CUDA that the driver serves; 0 if none
+  int64_t maxSharedBytesPerBlock = 48 << 10; // with opt-in
+  int64_t maxThreadsPerBlock = 1024;
+  int64_t totalMemoryBytes = 0;
+};
+
+/// An address in the device's memory; 0 is null.
+using DeviceAddress = uint64_t;
+
+/// Opaque handles, valid for the device that gave them; 0 is none.
+enum class ModuleHandle : uint64_t {};
+enum class KernelHandle : uint64_t {};
+enum class EventHandle : uint64_t {};
+
+struct LaunchShape {
+  std::array<uint32_t, 3> grid = {1, 1, 1};  // x up to 2^31-1, y and z up to 65535
+  std::array<uint32_t, 3> block = {1, 1, 1}; // threads
+  uint32_t sharedBytes = 0;                  // dynamic shared memory
+  std::array<uint32_t, 3> cluster = {1, 1, 1};
+};
+
+/// All work of a device is ordered: each call takes effect after those before it. Launches may return before they ran;
+/// their faults are then reported by the next call that waits. Not for use by several threads at once.
+class Device {
+public:
+  virtual ~Device() = default;
+  virtual const DeviceFacts &facts() const = 0;
+
+  /// Uninitialised memory, aligned to 256 bytes at least. 0 bytes gives a valid address that must not be read.
+  virtual Result<DeviceAddress> allocate(size_t bytes) = 0;
+  virtual Status free(DeviceAddress address) = 0;
+  virtual Status upload(DeviceAddress to, const void *from, size_t bytes) = 0;
+  /// Waits for the work before it.
+  virtual Status download(void *to, DeviceAddress from, size_t bytes) = 0;
+  virtual Status fillZero(DeviceAddress address, size_t bytes) = 0;
+
+  /// `ptx` is the text of a module; the error carries the assembler's or parser's log. `name` is for messages.
+  virtual Result<ModuleHandle> loadModule(std::string_view ptx, std::string_view name) = 0;
+  virtual Status unloadModule(ModuleHandle module) = 0;
+  virtual Result<KernelHandle> findKernel(ModuleHandle module, const std::string &name) = 0;
+
+  /// `args` holds the parameters packed as the kernel declares them.
+  virtual Status launch(KernelHandle kernel, const LaunchShape &shape, std::span<const std::byte> args) = 0;
+  virtual Status synchronize() = 0;
+
+  virtual Result<EventHandle> createEvent() = 0;
+  virtual Status destroyEvent(EventHandle event) = 0;
+  /// Marks this point of the work.
+  virtual Status recordEvent(EventHandle event) = 0;
+  /// Milliseconds from one recorded point to another; waits for the second.
+  virtual Result<double> elapsedMilliseconds(EventHandle from, EventHandle to) = 0;
+};
+
+/// Memory of a device, freed when the owner goes.
+class DeviceBuffer {
+public:
+  DeviceBuffer() = default;
+  static Result<DeviceBuffer> allocate(Device &device, size_t bytes) {
+    Result<DeviceAddress> address = device.allocate(bytes);
+    if (!address)
+      return address.takeError();
+    return DeviceBuffer(device, *address, bytes);
+  }
+  DeviceBuffer(DeviceBuffer &&other) noexcept { *this = std::move(other); }
+  DeviceBuffer &operator=(DeviceBuffer &&other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(address_, other.address_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~DeviceBuffer() {
+    if (device_)
+      (void)device_->free(address_);
+  }
+  DeviceAddress address() const { return address_; }
+  size_t bytes() const { return bytes_; }
+
+private:
+  DeviceBuffer(Device &device, DeviceAddress address, size_t bytes)
+      : device_(&device), address_(address), bytes_(bytes) {}
+  Device *device_ = nullptr;
+  DeviceAddress address_ = 0;
+  size_t bytes_ = 0;
+};
+
+} // namespace fovea::runtime
