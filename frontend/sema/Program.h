@@ -1,0 +1,211 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The typed program that semantic analysis makes of a syntax tree: per attention a table of named axes, the
+// declarations of its interface, and a graph of fields in topological order. It includes nothing of MLIR; lowering
+// to the `attn` dialect goes node by node.
+#pragma once
+
+#include "frontend/syntax/Diagnostic.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::sema {
+
+using AxisId = uint32_t; // index into Attention::axes
+using NodeId = uint32_t; // index into Attention::nodes
+using DeclId = uint32_t; // index into Attention::declarations
+
+/// What a field holds at each index. A node of kind Weights is no field: it is the handle that Expect and Stat take.
+enum class Kind : uint8_t { Real, Int, Bool, Weights };
+
+/// Factor axes stand only in Declaration::declaredAxes: in the types of nodes they are expanded to their factors.
+enum class AxisRelation : uint8_t {
+  Plain,
+  Factor, // size = product of `factors`, the first varies slowest
+  Keys,   // key positions for queries on `query`, aligned at the end
+  Walk,   // the keys of one `weights`: the axis `raw` renamed; `query` is its query axis. Has the size of `raw`.
+};
+
+struct Axis {
+  std::string name; // unique in the attention; walks are j, j_2, .. or the name given by `as`
+  AxisRelation relation = AxisRelation::Plain;
+  std::vector<AxisId> factors; // Factor only; two or more, none of them a Factor axis itself
+  AxisId raw = 0;              // Walk only
+  AxisId query = 0;            // Walk and Keys only
+  /// 1 to 2^31 - 1. Known from the file, from Options::sets, or derived from a factor relation.
+  std::optional<int64_t> size;
+  bool isStatic = false;  // the kernel is specialised to it: declared `static`, or of a fixed size in the file
+  bool needsSize = false; // contracted, or a feature axis of a value: a compilation needs its size
+  syntax::Span span;      // its declaration
+  syntax::Span needSpan;  // where needsSize comes from; valid only if needsSize
+};
+
+/// The type of a declaration's elements in memory. Default: that of the command line (--type).
+enum class StorageType : uint8_t { Default, BF16, F16, F32, I32 };
+
+/// Const: a compile-time number that has no value yet (see missing()). One that has a value is a Constant node.
+enum class Role : uint8_t { Input, Param, Const, Output };
+
+/// One end of a contract's interval.
+struct Bound {
+  NodeId node = 0;             // scalar: constants, sizes and scalar params
+  std::optional<double> value; // where it is known now
+  bool open = false;           // the bound itself is outside
+};
+
+/// lower <= element <= upper, on valid elements after rounding to the storage type; NaN violates.
+struct Contract {
+  std::optional<Bound> lower, upper;
+  syntax::Span span;
+};
+
+struct Declaration {
+  std::string name;
+  Role role = Role::Input;
+  std::vector<AxisId> declaredAxes; // as written: the shape of the array that the caller passes
+  std::vector<AxisId> axes;         // the same with factor axes expanded
+  StorageType type = StorageType::Default;
+  Kind kind = Kind::Real;           // Int for i32, else Real
+  std::optional<Contract> contract; // Input and Param
+  /// Param: the value that holds when none is given; `defaultNode` is a scalar of constants and sizes,
+  /// `defaultValue` its number where all sizes in it are known.
+  std::optional<NodeId> defaultNode;
+  std::optional<double> defaultValue;
+  NodeId node = 0; // its Input or Output node
+  syntax::Span span;
+};
+
+/// Operands and attributes of each operation; x, a, b are operands, axes are in Node::attrAxes.
+enum class Op : uint8_t {
+  Input,         // Node::declaration; role Input, Param or Const
+  Constant,      // Node::real (kind Real) or Node::integer (Int; Bool 0 or 1)
+  Size,          // {axis}; Int, no axes
+  Index,         // {axis}; Int on [axis], from 0. On a walk axis: the key's position j.
+  Position,      // {axis}; Int on [axis]: the position in the sequence
+  QueryPosition, // {Q, R}; Int on [Q]: index[Q] + size(R) - size(Q), the query's position i
+  // Pointwise, one operand. Neg, Abs, Sign and Relu keep Int; the others have Real operands; Not is Bool.
+  Neg,
+  Abs,
+  Sign,
+  Exp,
+  Exp2,
+  Expm1,
+  Log,
+  Log2,
+  Log1p,
+  Sqrt,
+  Rsqrt,
+  Sin,
+  Cos,
+  Tanh,
+  Sigmoid,
+  Silu,
+  Softplus,
+  LogSigmoid,
+  Relu,
+  Elu,
+  Gelu,
+  Floor,
+  Round,
+  Not,
+  ToReal, // Int to Real
+  // Pointwise, two operands of one kind. Add, Sub, Mul, Min, Max: Int or Real. Div, Pow, LogAddExp: Real.
+  // FloorDiv, Mod: Int (towards minus infinity). And, Or: Bool. Comparisons: Int or Real operands, Bool result.
+  Add,
+  Sub,
+  Mul,
+  Div,
+  FloorDiv,
+  Mod,
+  Pow,
+  Min,
+  Max,
+  LogAddExp,
+  And,
+  Or,
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,
+  Select, // condition (Bool), value if true, value if false (one kind)
+  Reduce, // x; reduced axes; Node::reduce
+  Dot,    // a, b; contracted axes, each an axis of both: sum of a * b over them
+  Rename, // x; {from, to}
+  RowAt,  // x; {R, Q}: the row of x (on R, not on Q) at the query position i; 0 outside [0, size(R))
+  /// score, where (if hasWhere, Bool), then one operand per sink. attrAxes {walk axis, query axis}; weight exp,
+  /// divide sum. Node::axes = row axes: the union of the operands' axes without the walk axis, in order; the query
+  /// axis is appended if no operand has it. Kind Weights.
+  Weights,
+  /// p, value, coefficient (if it has three operands): sum_j (w_ij / Z_i) * coefficient * value. The value has no
+  /// query axis; it is the constant 1 where the coefficient is all there is. attrAxes {walk axis, query axis}.
+  /// Node::axes = row axes of p, then the value's others, without the walk axis.
+  Expect,
+  Stat,   // p; Node::stat; row axes; Real (Count: Real too)
+  Output, // x; Node::declaration. Node::axes = the declaration's axes: a permutation of x's, or more (broadcast)
+};
+
+enum class ReduceKind : uint8_t { Sum, Mean, Max, Min, LogSumExp };
+/// Lse: log of the sum of weights without sinks, base e; Max: the greatest score; Mass: the sum of the weights
+/// relative to Max, without sinks; Count: the number of keys where `where` holds.
+enum class StatKind : uint8_t { Lse, Max, Mass, Count };
+
+struct Node {
+  Op op = Op::Constant;
+  Kind kind = Kind::Real;
+  std::vector<NodeId> operands; // all smaller than the node's own number
+  std::vector<AxisId> axes;     // type of the result, in order; no Factor axes
+  std::vector<AxisId> attrAxes;
+  double real = 0;
+  int64_t integer = 0;
+  DeclId declaration = 0;
+  ReduceKind reduce = ReduceKind::Sum;
+  StatKind stat = StatKind::Lse;
+  bool hasWhere = false;
+  std::string name;  // the name that the text gives it, or empty; for readable dumps, not unique
+  syntax::Span span; // where the text asks for it (in a map: in the map's body)
+};
+
+enum class Claim : uint8_t { None, Causal, Set };
+
+struct Attention {
+  std::string name;
+  Claim claim = Claim::None;
+  std::vector<Axis> axes;
+  std::vector<Declaration> declarations; // inputs, params and open consts as declared, then outputs as declared
+  std::vector<Node> nodes; // topological; every node reaches an Output, or is an Input, a default or a contract's bound
+  syntax::Span span;
+};
+
+struct Program {
+  std::vector<Attention> attentions;
+};
+
+/// Something that a compilation needs and that neither the file nor Options::sets gives.
+struct Missing {
+  std::string name;    // for --set
+  syntax::Span span;   // where it is needed
+  std::string message; // a sentence
+};
+
+/// Axes that are static, contracted or features and have no size, and consts without a value.
+std::vector<Missing> missing(const Attention &attention);
+
+/// "real", "add", "weights": as in the assembly of the attn dialect.
+std::string_view toString(Kind kind);
+std::string_view toString(Op op);
+std::string_view toString(ReduceKind kind);
+std::string_view toString(StatKind kind);
+std::string_view toString(StorageType type); // "" for Default
+std::string_view toString(Claim claim);      // "" for None
+
+/// One line per axis, declaration and node: for tests and for reading.
+std::string print(const Attention &attention);
+
+} // namespace fovea::sema
