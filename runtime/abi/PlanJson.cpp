@@ -32,8 +32,7 @@ std::string contentHash(Json body) {
   return hashText(body.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-//===--- Writing
-//---------------------------------------------------------------------------------------------------===//
+// --- Writing ---
 
 std::string toHex(std::string_view bytes) {
   std::string digits;
@@ -129,12 +128,10 @@ Ordered bodyToJson(const Plan &plan) {
 
 std::string finish(Ordered &root) {
   root["content_hash"] = contentHash(Json(root));
-  return root.dump(1, ' ', false, Ordered::error_handler_t::replace) + "
-                                                                       ";
+  return root.dump(1, ' ', false, Ordered::error_handler_t::replace) + "\n";
 }
 
-//===--- Reading
-//---------------------------------------------------------------------------------------------------===//
+// --- Reading ---
 
 class Reader {
 public:
