@@ -1,0 +1,319 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Verifiers and custom assembly of the tile operations.
+#include "dialect/tile/TileDialect.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::tile;
+
+#define GET_OP_CLASSES
+#include "dialect/tile/TileOps.cpp.inc"
+
+static RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+
+//===--- programs and launches ---===//
+
+static LogicalResult verifyDims(Operation *op, ViewType view, ArrayAttr dims) {
+  if (view.getShape().size() != dims.size())
+    return op->emitOpError("names ") << dims.size() << " dimensions for a view of rank " << view.getShape().size();
+  return success();
+}
+
+LogicalResult TensorOp::verify() {
+  if (getRole() != "input" && getRole() != "param" && getRole() != "output")
+    return emitOpError("has the role '") << getRole() << "'; expected input, param or output";
+  return verifyDims(*this, getView().getType(), getDims());
+}
+
+LogicalResult WorkspaceOp::verify() { return verifyDims(*this, getView().getType(), getDims()); }
+
+LogicalResult LaunchOp::verify() {
+  Block &block = getBody().front();
+  if (getAxes().size() != getExtents().size() || block.getNumArguments() != getExtents().size())
+    return emitOpError("needs one extent and one index for each of its ") << getAxes().size() << " axes";
+  for (BlockArgument argument : block.getArguments())
+    if (!argument.getType().isIndex())
+      return emitOpError("has an axis whose index is not of type index");
+  if (!isa<ProgramOp>((*this)->getParentOp()))
+    return emitOpError("belongs directly in a tile.program");
+  return success();
+}
+
+// tile.launch "fwd" ["B", "H"] (%b = %B, %h = %H) schedule {...} { ... }
+ParseResult LaunchOp::parse(OpAsmParser &parser, OperationState &result) {
+  StringAttr name;
+  ArrayAttr axes;
+  SmallVector<OpAsmParser::Argument> indices;
+  SmallVector<OpAsmParser::UnresolvedOperand> extents;
+  Type index = parser.getBuilder().getIndexType();
+  if (parser.parseAttribute(name, "name", result.attributes) ||
+      parser.parseAttribute(axes, "axes", result.attributes) ||
+      parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren,
+                                     [&]() -> ParseResult {
+                                       indices.emplace_back().type = index;
+                                       return failure(parser.parseArgument(indices.back()) || parser.parseEqual() ||
+                                                      parser.parseOperand(extents.emplace_back()));
+                                     }) ||
+      parser.resolveOperands(extents, index, result.operands))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("schedule"))) {
+    DictionaryAttr schedule;
+    if (parser.parseAttribute(schedule, "schedule", result.attributes))
+      return failure();
+  }
+  if (parser.parseOptionalAttrDictWithKeyword(result.attributes))
+    return failure();
+  return parser.parseRegion(*result.addRegion(), indices);
+}
+
+void LaunchOp::print(OpAsmPrinter &printer) {
+  printer << ' ' << getNameAttr() << ' ' << getAxes() << " (";
+  llvm::interleaveComma(llvm::zip(getBody().getArguments(), getExtents()), printer,
+                        [&](auto pair) { printer << std::get<0>(pair) << " = " << std::get<1>(pair); });
+  printer << ')';
+  if (auto schedule = getScheduleAttr())
+    printer << " schedule " << schedule;
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {"name", "axes", "schedule"});
+  printer << ' ';
+  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
+}
+
+//===--- memory ---===//
+
+static LogicalResult verifyAccess(Operation *op, ViewType view, size_t indices, ArrayRef<int64_t> dims,
+                                  ArrayRef<int64_t> tile, Type element) {
+  if (indices != view.getShape().size())
+    return op->emitOpError("has ") << indices << " indices for a view of rank " << view.getShape().size();
+  if (dims.size() != tile.size())
+    return op->emitOpError("spans ") << dims.size() << " dimensions with a tile of rank " << tile.size();
+  for (size_t k = 0; k < dims.size(); ++k) {
+    if (dims[k] < 0 || dims[k] >= int64_t(view.getShape().size()))
+      return op->emitOpError("spans dimension ") << dims[k] << ", which the view does not have";
+    if (k && dims[k] <= dims[k - 1])
+      return op->emitOpError("has dims that do not ascend");
+  }
+  if (element != view.getElementType())
+    return op->emitOpError("moves elements of type ") << element << " where the view holds " << view.getElementType();
+  return success();
+}
+
+LogicalResult LoadOp::verify() {
+  auto type = tensorOf(getTile());
+  if (getPad().getType() != type.getElementType())
+    return emitOpError("pads with a value of type ") << getPad().getType();
+  return verifyAccess(*this, getView().getType(), getIndices().size(), getDims(), type.getShape(),
+                      type.getElementType());
+}
+
+LogicalResult LoadScalarOp::verify() {
+  return verifyAccess(*this, getView().getType(), getIndices().size(), {}, {}, getValue().getType());
+}
+
+LogicalResult StoreOp::verify() {
+  auto type = tensorOf(getTile());
+  return verifyAccess(*this, getView().getType(), getIndices().size(), getDims(), type.getShape(),
+                      type.getElementType());
+}
+
+//===--- tiles ---===//
+
+LogicalResult SplatOp::verify() {
+  if (tensorOf(getTile()).getElementType() != getValue().getType())
+    return emitOpError("changes the element type");
+  return success();
+}
+
+LogicalResult BroadcastOp::verify() {
+  auto from = tensorOf(getSource()), to = tensorOf(getTile());
+  if (from.getElementType() != to.getElementType())
+    return emitOpError("changes the element type");
+  if (int64_t(getDims().size()) != from.getRank())
+    return emitOpError("places ") << getDims().size() << " dimensions of a tile of rank " << from.getRank();
+  for (size_t k = 0; k < getDims().size(); ++k) {
+    int64_t d = getDims()[k];
+    if (d < 0 || d >= to.getRank() || (k && d <= getDims()[k - 1]))
+      return emitOpError("has dims that do not ascend within the result");
+    if (from.getDimSize(k) != to.getDimSize(d))
+      return emitOpError("changes the size of dimension ") << d;
+  }
+  return success();
+}
+
+LogicalResult IotaOp::verify() {
+  auto type = tensorOf(getTile());
+  if (type.getRank() != 1 || !type.getElementType().isInteger(32))
+    return emitOpError("gives a rank-1 tile of i32");
+  return success();
+}
+
+LogicalResult DotOp::verify() {
+  auto a = tensorOf(getA()), b = tensorOf(getB()), acc = tensorOf(getAcc()), to = tensorOf(getTile());
+  if (a.getRank() != 2 || b.getRank() != 2 || acc.getRank() != 2 || getContract().size() != 2)
+    return emitOpError("contracts one dimension of two rank-2 tiles");
+  int64_t ca = getContract()[0], cb = getContract()[1];
+  if (ca < 0 || ca > 1 || cb < 0 || cb > 1)
+    return emitOpError("contracts a dimension that is neither 0 nor 1");
+  if (a.getElementType() != b.getElementType())
+    return emitOpError("has operands of types ") << a.getElementType() << " and " << b.getElementType();
+  if (!acc.getElementType().isF32() || acc != to)
+    return emitOpError("accumulates in f32, in the type and layout of its result");
+  if (a.getDimSize(ca) != b.getDimSize(cb))
+    return emitOpError("contracts ") << a.getDimSize(ca) << " elements with " << b.getDimSize(cb);
+  if (to.getDimSize(0) != a.getDimSize(1 - ca) || to.getDimSize(1) != b.getDimSize(1 - cb))
+    return emitOpError("has a result of the wrong shape");
+  return success();
+}
+
+LogicalResult ReduceOp::verify() {
+  auto from = tensorOf(getSource()), to = tensorOf(getTile());
+  if (getKind() != "add" && getKind() != "max")
+    return emitOpError("has the kind '") << getKind() << "'; expected add or max";
+  int64_t dim = getDim();
+  if (from.getRank() != 2 || to.getRank() != 1 || dim < 0 || dim > 1 || from.getDimSize(1 - dim) != to.getDimSize(0))
+    return emitOpError("reduces one dimension of a rank-2 tile");
+  if (!from.getElementType().isF32() || !to.getElementType().isF32())
+    return emitOpError("reduces f32");
+  return success();
+}
+
+//===--- domains and folds ---===//
+
+LogicalResult DomainOp::verify() {
+  size_t n = getLo().size();
+  if (n == 0 || n > 4 || getHi().size() != n || getFullLo().size() != n || getFullHi().size() != n)
+    return emitOpError("has one to four ranges, each with a beginning and an end, and as many full ranges");
+  if (getStep() < 1)
+    return emitOpError("has a step below 1");
+  return success();
+}
+
+LogicalResult FoldOp::verify() {
+  auto rank1 = [](Value v) { return tensorOf(v).getRank() == 1 && tensorOf(v).getElementType().isF32(); };
+  if (!rank1(getMax()) || !rank1(getSum()) || tensorOf(getMax()) != tensorOf(getSum()))
+    return emitOpError("has a maximum and a sum of one rank-1 type of f32");
+  return success();
+}
+
+LogicalResult FoldOp::verifyRegions() {
+  for (Region *region : {&getBody(), &getMask()})
+    if (region->front().getNumArguments() != 1 || !region->front().getArgument(0).getType().isIndex())
+      return emitOpError("has regions of one argument, the first key of a tile");
+  auto yield = dyn_cast<FoldYieldOp>(getBody().front().getTerminator());
+  auto mask = dyn_cast<MaskYieldOp>(getMask().front().getTerminator());
+  if (!yield || !mask)
+    return emitOpError("ends its body with tile.fold_yield and its mask with tile.mask_yield");
+  auto score = tensorOf(yield.getScore()), maskType = tensorOf(mask.getMask());
+  if (score.getShape() != maskType.getShape() || !maskType.getElementType().isInteger(1))
+    return emitOpError("has a mask that is not an i1 tile of the shape of the scores");
+  if (score.getDimSize(0) != tensorOf(getMax()).getDimSize(0))
+    return emitOpError("has scores for another number of queries than its results");
+  if (yield.getCoefficientOf().size() != getAccumulators().size())
+    return emitOpError("has ") << getAccumulators().size() << " accumulators for " << yield.getCoefficientOf().size()
+                               << " terms";
+  for (auto [result, value] : llvm::zip(getAccumulators(), yield.getValueOf())) {
+    auto type = tensorOf(result);
+    SmallVector<int64_t> shape{score.getDimSize(0)};
+    if (value >= 0)
+      shape.push_back(tensorOf(yield.getValues()[value]).getDimSize(1));
+    if (type.getShape() != ArrayRef<int64_t>(shape) || !type.getElementType().isF32())
+      return emitOpError("has an accumulator of the wrong shape: ") << type;
+  }
+  return success();
+}
+
+// %m, %l, %u = tile.fold %dom scale %c (%j) { ... } mask (%j) { ... } : types
+ParseResult FoldOp::parse(OpAsmParser &parser, OperationState &result) {
+  OpAsmParser::UnresolvedOperand domain, scale;
+  OpAsmParser::Argument bodyKey, maskKey;
+  bodyKey.type = maskKey.type = parser.getBuilder().getIndexType();
+  Region *body = result.addRegion(), *mask = result.addRegion();
+  SmallVector<Type> types;
+  if (parser.parseOperand(domain) || parser.parseKeyword("scale") || parser.parseOperand(scale) ||
+      parser.parseLParen() || parser.parseArgument(bodyKey) || parser.parseRParen() ||
+      parser.parseRegion(*body, bodyKey) || parser.parseKeyword("mask") || parser.parseLParen() ||
+      parser.parseArgument(maskKey) || parser.parseRParen() || parser.parseRegion(*mask, maskKey) ||
+      parser.parseOptionalAttrDictWithKeyword(result.attributes) || parser.parseColonTypeList(types) ||
+      parser.resolveOperand(domain, DomainType::get(parser.getContext()), result.operands) ||
+      parser.resolveOperand(scale, parser.getBuilder().getF32Type(), result.operands))
+    return failure();
+  result.addTypes(types);
+  return success();
+}
+
+void FoldOp::print(OpAsmPrinter &printer) {
+  printer << ' ' << getDomain() << " scale " << getScale();
+  printer << " (" << getBody().getArgument(0) << ") ";
+  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
+  printer << " mask (" << getMask().getArgument(0) << ") ";
+  printer.printRegion(getMask(), /*printEntryBlockArgs=*/false);
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs());
+  printer << " : ";
+  llvm::interleaveComma(getResultTypes(), printer);
+}
+
+LogicalResult FoldYieldOp::verify() {
+  auto score = tensorOf(getScore());
+  if (score.getRank() != 2 || !score.getElementType().isF32())
+    return emitOpError("yields scores that are not a rank-2 tile of f32");
+  if (getCoefficientOf().size() != getValueOf().size())
+    return emitOpError("has terms with a coefficient list and a value list of different lengths");
+  for (Value c : getCoefficients())
+    if (tensorOf(c) != score)
+      return emitOpError("has a coefficient that is not of the scores' type");
+  for (Value v : getValues())
+    if (tensorOf(v).getRank() != 2 || tensorOf(v).getDimSize(0) != score.getDimSize(1))
+      return emitOpError("has a value that is not [keys, features]");
+  for (auto [c, v] : llvm::zip(getCoefficientOf(), getValueOf())) {
+    if (c < -1 || c >= int64_t(getCoefficients().size()) || v < -1 || v >= int64_t(getValues().size()))
+      return emitOpError("has a term that names a coefficient or value which is not there");
+    if (c < 0 && v < 0)
+      return emitOpError("has a term with neither coefficient nor value: that is the sum of the weights");
+  }
+  return success();
+}
+
+//===--- schedules ---===//
+
+LogicalResult ConvertLayoutOp::verify() {
+  auto from = tensorOf(getSource()), to = tensorOf(getTile());
+  if (from.getShape() != to.getShape() || from.getElementType() != to.getElementType())
+    return emitOpError("changes more than the layout");
+  return success();
+}
+
+static LogicalResult verifyRing(Operation *op, SmemType smem, ArrayRef<int64_t> tile, Type element) {
+  if (smem.getElementType() != element)
+    return op->emitOpError("moves elements of type ") << element << " through a ring of " << smem.getElementType();
+  if (tile.size() != 2 || tile[0] != smem.getRows() || tile[1] != smem.getColumns())
+    return op->emitOpError("moves a tile whose shape is not that of the ring's stages");
+  return success();
+}
+
+LogicalResult CopyStartOp::verify() {
+  auto view = getView().getType();
+  auto smem = getSmem().getType();
+  return verifyAccess(*this, view, getIndices().size(), getDims(), {smem.getRows(), smem.getColumns()},
+                      smem.getElementType());
+}
+
+LogicalResult SmemReadOp::verify() {
+  if (bool(getView()) == bool(getWritten()))
+    return emitOpError("says what it holds: either a tile of a view or a tile that was written");
+  auto type = tensorOf(getTile());
+  if (getView()) {
+    if (!getDims())
+      return emitOpError("names a view without dims");
+    if (failed(verifyAccess(*this, cast<ViewType>(getView().getType()), getIndices().size(), *getDims(),
+                            type.getShape(), type.getElementType())))
+      return failure();
+  } else if (tensorOf(getWritten()).getShape() != type.getShape()) {
+    return emitOpError("reads another shape than was written");
+  }
+  return verifyRing(*this, getSmem().getType(), type.getShape(), type.getElementType());
+}
+
+LogicalResult SmemWriteOp::verify() {
+  return verifyRing(*this, getSmem().getType(), tensorOf(getTile()).getShape(), tensorOf(getTile()).getElementType());
+}

@@ -1,0 +1,302 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The operations of the tile dialect: program level first, then what a schedule adds.
+#ifndef FOVEA_TILE_OPS_TD
+#define FOVEA_TILE_OPS_TD
+
+include "dialect/tile/TileDialect.td"
+include "mlir/IR/BuiltinAttributes.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Tile_ElementType : AnyTypeOf<[BF16, F16, F32, I32, I1], "bf16, f16, f32, i32 or i1">;
+def Tile_Tensor : RankedTensorOf<[BF16, F16, F32, I32, I1]>;
+def Tile_FloatTensor : RankedTensorOf<[BF16, F16, F32]>;
+def Tile_Scalar : AnyTypeOf<[BF16, F16, F32, I32, I1], "a scalar">;
+
+//===----------------------------------------------------------------------===//
+// Programs and launches
+//===----------------------------------------------------------------------===//
+
+def Tile_ProgramOp : Tile_Op<"program", [IsolatedFromAbove, Symbol, SingleBlock, NoTerminator, NoRegionArguments]> {
+  let summary = "an ordered list of launches, with the tensors and sizes that they use";
+  let arguments = (ins Tile_AttrArg<SymbolNameAttr, "the name of the program">:$sym_name,
+                       Tile_AttrArg<OptionalAttr<DictionaryAttr>, "choices that shaped the algorithm: tile sizes and the kind of schedule">:$choices);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name (`choices` $choices^)? attr-dict-with-keyword $body";
+}
+
+def Tile_AxisOp : Tile_Op<"axis", [Pure]> {
+  let summary = "the run-time size of an axis";
+  let arguments = (ins Tile_AttrArg<StrAttr, "the name of the axis in the specification">:$name);
+  let results = (outs Tile_Res<Index, "its size, at least 1">:$size);
+  let assemblyFormat = "$name attr-dict";
+}
+
+def Tile_TensorOp : Tile_Op<"tensor", [Pure]> {
+  let summary = "a tensor that the caller passes";
+  let arguments = (ins Tile_AttrArg<StrAttr, "the name of the tensor in the specification">:$name,
+                       Tile_AttrArg<StrAttr, "`input`, `param` or `output`">:$role,
+                       Tile_AttrArg<StrArrayAttr, "per dimension, the axes whose product is its size, as in `Hk*G`">:$dims);
+  let results = (outs Tile_Res<Tile_ViewType, "the memory of the tensor">:$view);
+  let assemblyFormat = "$name $role $dims attr-dict `:` type($view)";
+  let hasVerifier = 1;
+}
+
+def Tile_WorkspaceOp : Tile_Op<"workspace", []> {
+  let summary = "memory that lives between the launches of one execution";
+  let arguments = (ins Tile_AttrArg<StrAttr, "a name, unique in the program">:$name,
+                       Tile_AttrArg<StrArrayAttr, "per dimension, the axes whose product is its size">:$dims);
+  let results = (outs Tile_Res<Tile_ViewType, "the memory, dense, last dimension innermost, contents undefined at first">:$view);
+  let assemblyFormat = "$name $dims attr-dict `:` type($view)";
+  let hasVerifier = 1;
+}
+
+def Tile_LaunchOp : Tile_Op<"launch", [SingleBlock, NoTerminator]> {
+  let summary = "one kernel over named parallel axes";
+  let description = [{
+    Each point of the parallel axes is one work item; work items are independent. Launches run in order.
+    The region's arguments are the indices of the work item.
+  }];
+  let arguments = (ins Tile_AttrArg<StrAttr, "the name of the kernel, unique in the program">:$name,
+                       Tile_AttrArg<StrArrayAttr, "the names of the parallel axes, slowest first">:$axes,
+                       Variadic<Index>:$extents,
+                       Tile_AttrArg<OptionalAttr<DictionaryAttr>, "the schedule chosen for this launch: warps, stages and what else level 3 decides">:$schedule);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments, MemoryEffects<[MemRead]>]> {
+  let summary = "a tile of a view";
+  let description = [{
+    Reads the box at `indices` that spans the result's shape over the dimensions `dims` (ascending), one element in every other
+    dimension. Elements outside the view are `pad`. A rank-0 read is `load_scalar`.
+    `limit`, where given, bounds the first tiled dimension further: rows at or beyond it are `pad` (ragged tails).
+  }];
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view,
+                       Variadic<Index>:$indices,
+                       Optional<Index>:$limit,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims,
+                       Tile_AttrArg<TypedAttrInterface, "the value of elements outside the view">:$pad);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
+  let assemblyFormat = "$view `[` $indices `]` `dims` $dims (`limit` $limit^)? `pad` $pad attr-dict `:` qualified(type($view)) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_LoadScalarOp : Tile_Op<"load_scalar", [MemoryEffects<[MemRead]>]> {
+  let summary = "one element of a view; the indices are in range";
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view, Variadic<Index>:$indices);
+  let results = (outs Tile_Res<Tile_Scalar, "the element">:$value);
+  let assemblyFormat = "$view `[` $indices `]` attr-dict `:` qualified(type($view)) `->` type($value)";
+  let hasVerifier = 1;
+}
+
+def Tile_StoreOp : Tile_Op<"store", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes a tile into a view; elements outside the view are dropped";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "the tile, of the view's element type">:$tile,
+                       Tile_Arg<Tile_ViewType, "the memory that is written">:$view, Variadic<Index>:$indices,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims);
+  let assemblyFormat = "$tile `,` $view `[` $indices `]` `dims` $dims attr-dict `:` type($tile) `,` qualified(type($view))";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+def Tile_SplatOp : Tile_Op<"splat", [Pure]> {
+  let summary = "a tile whose elements all are one scalar";
+  let arguments = (ins Tile_Arg<Tile_Scalar, "the value">:$value);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_BroadcastOp : Tile_Op<"broadcast", [Pure]> {
+  let summary = "repeats a tile along new dimensions";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "the tile">:$source,
+                       Tile_AttrArg<DenseI64ArrayAttr, "for each dimension of the source, its place in the result, ascending">:$dims);
+  let results = (outs Tile_Res<Tile_Tensor, "the repeated tile">:$tile);
+  let assemblyFormat = "$source `dims` $dims attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_IotaOp : Tile_Op<"iota", [Pure]> {
+  let summary = "start, start + 1, ... as a rank-1 tile of i32";
+  let arguments = (ins Tile_Arg<Index, "the first value">:$start);
+  let results = (outs Tile_Res<Tile_Tensor, "the values">:$tile);
+  let assemblyFormat = "$start attr-dict `:` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["acc", "tile"]>]> {
+  let summary = "acc + a contracted with b over one dimension of each, accumulated in f32";
+  let description = [{
+    `dot %a, %b, %c contract [1, 1]` is `c[m, n] + sum_k a[m, k] b[n, k]`; `[1, 0]` reads b as `b[k, n]`. Products of 16-bit
+    operands are exact; the order of summation is the schedule's.
+  }];
+  let arguments = (ins Tile_Arg<Tile_FloatTensor, "left operand">:$a, Tile_Arg<Tile_FloatTensor, "right operand, of the same element type">:$b,
+                       Tile_Arg<Tile_FloatTensor, "what is added, f32">:$acc,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the contracted dimension of a and of b">:$contract);
+  let results = (outs Tile_Res<Tile_FloatTensor, "the sum, f32">:$tile);
+  let assemblyFormat = "$a `,` $b `,` $acc `contract` $contract attr-dict `:` type($a) `,` type($b) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
+  let summary = "sum or maximum along one dimension, f32";
+  let arguments = (ins Tile_AttrArg<StrAttr, "`add` or `max`">:$kind, Tile_Arg<Tile_Tensor, "a rank-2 tile of f32">:$source,
+                       Tile_AttrArg<I64Attr, "the dimension that disappears">:$dim);
+  let results = (outs Tile_Res<Tile_Tensor, "the rank-1 result">:$tile);
+  let assemblyFormat = "$kind $source `dim` $dim attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Domains and folds
+//===----------------------------------------------------------------------===//
+
+def Tile_DomainOp : Tile_Op<"domain", [Pure, AttrSizedOperandSegments]> {
+  let summary = "a union of ranges of keys, cut into tiles";
+  let description = [{
+    Keys [lo, hi) of each range (empty where hi <= lo; clipped to [0, limit)), widened to whole tiles of `step` keys; a tile that two ranges share is
+    visited once. A tile all of whose keys lie in [full_lo, full_hi) of one range needs no mask for any query of the work item.
+  }];
+  let arguments = (ins Variadic<Index>:$lo, Variadic<Index>:$hi, Variadic<Index>:$full_lo, Variadic<Index>:$full_hi,
+                       Tile_Arg<Index, "the number of keys">:$limit,
+                       Tile_AttrArg<I64Attr, "keys per tile">:$step);
+  let results = (outs Tile_Res<Tile_DomainType, "the tiles to visit">:$domain);
+  let assemblyFormat = "`ranges` `(` $lo `to` $hi `)` `full` `(` $full_lo `to` $full_hi `)` `limit` $limit `step` $step attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_DomainCountOp : Tile_Op<"domain_count", [Pure]> {
+  let summary = "the number of tiles in a domain";
+  let arguments = (ins Tile_Arg<Tile_DomainType, "the domain">:$domain);
+  let results = (outs Tile_Res<Index, "how many tiles are visited">:$count);
+  let assemblyFormat = "$domain attr-dict";
+}
+
+def Tile_DomainTileOp : Tile_Op<"domain_tile", [Pure]> {
+  let summary = "the n-th tile of a domain";
+  let arguments = (ins Tile_Arg<Tile_DomainType, "the domain">:$domain, Tile_Arg<Index, "which tile, from 0">:$n);
+  let results = (outs Tile_Res<Index, "its first key">:$start, Tile_Res<I1, "true where the tile needs no mask">:$full);
+  let assemblyFormat = "$domain `[` $n `]` attr-dict";
+}
+
+def Tile_FoldOp : Tile_Op<"fold", [RecursiveMemoryEffects, SingleBlock]> {
+  let summary = "softmax over the keys of a domain, with several weighted sums, before division";
+  let description = [{
+    The row state of online softmax (Milakov and Gimelshein, arXiv 1805.02867): with s = score[i, j] over all visited keys j whose mask holds,
+
+        m_i = max_j s ;  l_i = sum_j exp(scale (s - m_i)) ;  u_i^t = sum_j exp(scale (s - m_i)) c^t_ij y^t_j
+
+    for each term t of `fold_yield`. Rows without keys give m = -inf, l = 0, u = 0. `body` computes a tile of scores and terms
+    from its first key; `mask` computes which elements count and is read only for tiles that the domain does not call full.
+    Merging two states: m = max, each l and u scaled by exp(scale (m_x - m)).
+  }];
+  let arguments = (ins Tile_Arg<Tile_DomainType, "the keys">:$domain, Tile_Arg<F32, "multiplies the scores; positive">:$scale);
+  let regions = (region SizedRegion<1>:$body, SizedRegion<1>:$mask);
+  let results = (outs Tile_Res<Tile_Tensor, "m, rank 1">:$max, Tile_Res<Tile_Tensor, "l, rank 1">:$sum,
+                      Variadic<Tile_Tensor>:$accumulators);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Tile_FoldYieldOp : Tile_Op<"fold_yield", [Terminator, Pure, AttrSizedOperandSegments, ParentOneOf<["FoldOp"]>]> {
+  let summary = "one tile of scores, and of the terms that they weigh";
+  let description = [{
+    Term t is `coefficients[coefficient_of[t]]` times `values[value_of[t]]`, -1 meaning absent (1): a coefficient is [queries, keys], a value
+    is [keys, features]. Without a value the accumulator is rank 1. `value_type` is the type to which weights are rounded
+    before the product with the value.
+  }];
+  let arguments = (ins Tile_Arg<Tile_Tensor, "scores, [queries, keys], f32">:$score,
+                       Variadic<Tile_Tensor>:$coefficients, Variadic<Tile_Tensor>:$values,
+                       Tile_AttrArg<DenseI64ArrayAttr, "for each term, its coefficient or -1">:$coefficient_of,
+                       Tile_AttrArg<DenseI64ArrayAttr, "for each term, its value or -1">:$value_of);
+  let assemblyFormat = "$score (`coefficients` `(` $coefficients^ `:` type($coefficients) `)`)? (`values` `(` $values^ `:` type($values) `)`)? `terms` $coefficient_of `*` $value_of attr-dict `:` type($score)";
+  let hasVerifier = 1;
+}
+
+def Tile_MaskYieldOp : Tile_Op<"mask_yield", [Terminator, Pure, ParentOneOf<["FoldOp"]>]> {
+  let summary = "which elements of a tile of scores count";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "[queries, keys], i1">:$mask);
+  let assemblyFormat = "$mask attr-dict `:` type($mask)";
+}
+
+//===----------------------------------------------------------------------===//
+// What a schedule adds
+//===----------------------------------------------------------------------===//
+
+def Tile_ConvertLayoutOp : Tile_Op<"convert_layout", [Pure]> {
+  let summary = "the same tile in another layout";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "the tile">:$source);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile in the layout of the result type">:$tile);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_SmemAllocOp : Tile_Op<"smem_alloc", [MemoryEffects<[MemAlloc]>]> {
+  let summary = "shared memory of the work item";
+  let description = [{ `offset` is its place in bytes, set by `tile-allocate-smem`; rings whose lives do not meet may share bytes. }];
+  let arguments = (ins Tile_AttrArg<OptionalAttr<I64Attr>, "first byte in the shared memory of the work item">:$offset);
+  let results = (outs Tile_Res<Tile_SmemType, "the ring">:$smem);
+  let assemblyFormat = "(`at` $offset^)? attr-dict `:` qualified(type($smem))";
+}
+
+def Tile_CopyStartOp : Tile_Op<"copy_start", [AttrSizedOperandSegments, MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "begins an asynchronous copy of a tile into one stage of a ring; elements outside the view become 0";
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view, Variadic<Index>:$indices,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims,
+                       Tile_Arg<Tile_SmemType, "where the tile goes">:$smem, Tile_Arg<Index, "which stage">:$stage,
+                       Optional<I1>:$predicate);
+  let assemblyFormat = "$view `[` $indices `]` `dims` $dims `to` $smem `[` $stage `]` (`if` $predicate^)? attr-dict `:` qualified(type($view)) `->` qualified(type($smem))";
+  let hasVerifier = 1;
+}
+
+def Tile_CopyCommitOp : Tile_Op<"copy_commit", [MemoryEffects<[MemWrite]>]> {
+  let summary = "closes a group of the copies begun since the last group, possibly none";
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_CopyWaitOp : Tile_Op<"copy_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "waits until at most `pending` groups of this thread are under way; other threads see the data after a barrier";
+  let arguments = (ins Tile_AttrArg<I64Attr, "how many of the newest groups may still be under way">:$pending);
+  let assemblyFormat = "$pending attr-dict";
+}
+
+def Tile_BarrierOp : Tile_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "all threads of the work item (or of the role) arrive before any goes on";
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_SmemReadOp : Tile_Op<"smem_read", [AttrSizedOperandSegments, MemoryEffects<[MemRead]>]> {
+  let summary = "a tile from one stage of a ring";
+  let description = [{
+    The `of` clause says what the stage holds: a tile of a view, or a tile that was written there. It is a claim: the interpreter checks
+    it, `strip-schedule` puts it in place of the read.
+  }];
+  let arguments = (ins Tile_Arg<Tile_SmemType, "the ring">:$smem, Tile_Arg<Index, "which stage">:$stage,
+                       Optional<Tile_ViewType>:$view, Variadic<Index>:$indices, Optional<Tile_Tensor>:$written,
+                       Tile_AttrArg<OptionalAttr<DenseI64ArrayAttr>, "the dimensions of the view that the tile spans">:$dims);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
+  let assemblyFormat = "$smem `[` $stage `]` `of` (`view` $view^ `[` $indices `]` `dims` $dims `:` qualified(type($view)))? (`tile` $written^ `:` type($written))? attr-dict `:` qualified(type($smem)) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_SmemWriteOp : Tile_Op<"smem_write", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes a tile into one stage of a ring";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "the tile">:$tile, Tile_Arg<Tile_SmemType, "the ring">:$smem, Tile_Arg<Index, "which stage">:$stage);
+  let assemblyFormat = "$tile `to` $smem `[` $stage `]` attr-dict `:` type($tile) `->` qualified(type($smem))";
+  let hasVerifier = 1;
+}
+
+#endif
