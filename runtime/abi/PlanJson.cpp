@@ -6,11 +6,12 @@
 #include "runtime/abi/Files.h"
 #include "runtime/abi/Hash.h"
 #include "runtime/abi/Plan.h"
+#include "runtime/abi/StrictJson.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
 namespace fovea::runtime {
 
@@ -510,60 +511,14 @@ Status writePlan(const Plan &plan, const std::string &prefix) {
   return Status::success();
 }
 
-namespace {
-
-/// Looks at brackets outside strings only, before any memory is spent on the document.
-bool nestsTooDeep(std::string_view text) {
-  int depth = 0;
-  bool inString = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (inString) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        inString = false;
-    } else if (c == '"') {
-      inString = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxJsonDepth)
-        return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-} // namespace
-
 Result<Plan> parsePlan(std::string_view text, const PlanFileReader &readFile) {
   if (text.size() > kMaxPlanBytes)
     return Error{ErrorCode::InvalidArgument,
                  "plan: longer than " + std::to_string(kMaxPlanBytes >> 20) + " MiB of JSON"};
-  if (nestsTooDeep(text))
-    return Error{ErrorCode::Corrupt, "plan: nested too deep for a plan"};
-  // The parser keeps the last of two equal keys; a reader that does likewise could be shown another plan than a person.
-  std::vector<std::set<std::string>> keys;
-  std::string repeated;
-  auto watch = [&](int, Json::parse_event_t event, Json &value) {
-    if (event == Json::parse_event_t::object_start) {
-      keys.emplace_back();
-    } else if (event == Json::parse_event_t::object_end) {
-      keys.pop_back();
-    } else if (event == Json::parse_event_t::key) {
-      const auto *key = value.get_ptr<const std::string *>();
-      if (key && !keys.back().insert(*key).second && repeated.empty())
-        repeated = *key;
-    }
-    return true;
-  };
-  Json root = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (root.is_discarded())
-    return Error{ErrorCode::Corrupt, "plan: this is not JSON, or it is cut short"};
-  if (!repeated.empty())
-    return Error{ErrorCode::Corrupt, "plan: key `" + repeated.substr(0, 40) + "` occurs twice in one object"};
-  return Reader(root, readFile).run();
+  Result<Json> root = parseStrictJson(text, kMaxJsonDepth);
+  if (!root)
+    return Error{root.error().code, "plan: " + root.error().message};
+  return Reader(*root, readFile).run();
 }
 
 Result<Plan> readPlan(const std::string &path) {
