@@ -1,0 +1,120 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Running a plan, in three steps that can be used apart: axis sizes from shapes, launches from a plan and described
+// tensors (no device needed), and the run itself on a device with tensors from host memory.
+#pragma once
+
+#include "runtime/abi/Plan.h"
+#include "runtime/host/Array.h"
+#include "runtime/host/Device.h"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fovea::runtime {
+
+using AxisSizes = std::map<std::string, int64_t, std::less<>>;
+
+/// Sizes of all axes that follow from the shapes of some tensors, from static sizes and from `given`. A product such as
+/// Hk*G is divided by the factors that are known elsewhere. Conflicts, unknown names, sizes below 1 and wrong ranks are
+/// errors that name the tensors; axes that stay unknown are left out.
+Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::vector<int64_t>, std::less<>> &shapes,
+                            const AxisSizes &given = {});
+
+/// Shape of a tensor; an unknown axis is an error that says what would tell its size. Sizes whose bytes overflow are
+/// refused.
+Result<std::vector<int64_t>> tensorShape(const Plan &plan, const PlanTensor &tensor, const AxisSizes &axes);
+
+/// A tensor as a launch sees it.
+struct TensorView {
+  StorageType type = StorageType::F32;
+  std::vector<int64_t> shape, strides; // elements
+  DeviceAddress address = 0;           // for align(); a multiple of the element size
+};
+
+struct ResolvedWorkspace {
+  std::string name;
+  int64_t bytes = 0;
+  WorkspaceInit init = WorkspaceInit::None;
+};
+
+struct ResolvedLaunch {
+  uint32_t module = 0;
+  std::string kernel;
+  LaunchShape shape;
+  std::vector<std::byte> args; // packed; pointers still 0
+  struct Pointer {
+    uint32_t offset = 0;    // in args
+    bool workspace = false; // else a tensor
+    uint32_t index = 0;     // into Plan::tensors, or into ResolvedCall::workspaces
+  };
+  std::vector<Pointer> pointers;
+};
+
+/// Everything that a plan says for these tensors on this device.
+struct ResolvedCall {
+  size_t entry = 0; // index into Plan::entries
+  AxisSizes axes;
+  std::vector<ResolvedWorkspace> workspaces;
+  std::vector<ResolvedLaunch> launches;
+};
+
+/// Whether kernels for `target` ("sm_80", "sm_90a") run on the device, else the reason.
+Status checkTarget(const Plan &plan, const DeviceFacts &facts);
+
+/// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (outputs must not overlap themselves),
+/// element alignment and grid limits; picks the first entry whose guard holds. When none does, the error lists the
+/// guards.
+Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
+                                 const AxisSizes &given = {});
+
+/// A plan whose modules are loaded on a device. Plan and device must outlive it.
+class LoadedPlan {
+public:
+  static Result<LoadedPlan> load(const Plan &plan, Device &device);
+  LoadedPlan(LoadedPlan &&other) noexcept;
+  LoadedPlan &operator=(LoadedPlan &&other) noexcept;
+  ~LoadedPlan();
+
+  const Plan &plan() const { return *plan_; }
+  Device &device() const { return *device_; }
+  /// Starts the launches of a call. Addresses of all tensors, in order, and of the call's workspaces, which this call
+  /// zeroes where the plan asks for it. Allocates nothing on the device.
+  Status launch(const ResolvedCall &call, const std::vector<DeviceAddress> &tensors,
+                const std::vector<DeviceAddress> &workspaces);
+
+private:
+  LoadedPlan() = default;
+  const Plan *plan_ = nullptr;
+  Device *device_ = nullptr;
+  std::vector<ModuleHandle> modules_;
+  std::map<std::pair<uint32_t, std::string>, KernelHandle> kernels_;
+};
+
+struct ExecuteRequest {
+  std::map<std::string, const Array *, std::less<>> inputs; // every input and param, of the plan's types
+  std::map<std::string, Array *, std::less<>> outputs; // written in place where given, of any strides; others are made
+  AxisSizes axes;                                      // for axes that no input shows
+  int repeats = 1;                                     // timed runs; all but the last are thrown away
+  /// Bytes by which a tensor's address is moved from a multiple of 256; a multiple of its element size, for tests.
+  std::map<std::string, int64_t, std::less<>> addressOffsets;
+};
+
+struct ExecuteResult {
+  ResolvedCall call;
+  std::string reason;                                // of the entry that ran
+  std::map<std::string, Array, std::less<>> outputs; // those that the request did not bring
+  std::vector<double> milliseconds;                  // of each repeat, by the device's events
+  int64_t workspaceBytes = 0;
+};
+
+/// Uploads, runs and downloads. Outputs are filled with NaN (i32: -1) beforehand, so that what no kernel wrote shows; a
+/// change of the gaps between an output's elements is an error of code LaunchFailed.
+Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request);
+/// The same, loading the plan first.
+Result<ExecuteResult> execute(const Plan &plan, Device &device, const ExecuteRequest &request);
+
+} // namespace fovea::runtime
