@@ -1,0 +1,464 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The operations of the attn dialect. Each operand, attribute and result has a sentence (Arg, Res), which is its
+// documentation; the axes of results are inferred, so that builders and texts name no result types.
+#ifndef FOVEA_DIALECT_ATTN_ATTNOPS_TD
+#define FOVEA_DIALECT_ATTN_ATTNOPS_TD
+
+include "dialect/attn/AttnBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+//===----------------------------------------------------------------------===//
+// The attention
+//===----------------------------------------------------------------------===//
+
+def Attn_AttentionOp : Op<Attn_Dialect, "attention", [IsolatedFromAbove, Symbol, NoRegionArguments, NoTerminator,
+                                                      SingleBlock]> {
+  let summary = "One attention variant: a table of axes and a dataflow from inputs to outputs.";
+  let description = [{
+    ```mlir
+    attn.attention @plain causal axes [B, T, Hk, G, D : 64, H = Hk * G, S keys T, j walk S from T] {
+      %q = attn.input "q" [B, T, H, D] : real [B, T, Hk, G, D]
+      %k = attn.input "k" [B, S, Hk, D] : real [B, S, Hk, D]
+      %v = attn.input "v" [B, S, Hk, D] : real [B, S, Hk, D]
+      %kj = attn.rename %k S to j : real [B, S, Hk, D]
+      %vj = attn.rename %v S to j : real [B, S, Hk, D]
+      %score = attn.dot %q, %kj over [D] : real [B, T, Hk, G, D], real [B, j, Hk, D]
+      %i = attn.query_position T over S
+      %n = attn.index j
+      %seen = attn.le %n, %i : int [j], int [T]
+      %p = attn.weights over j from T score %score : real [B, T, Hk, G, j] where %seen : bool [j, T]
+      %o = attn.expect %p, %vj : [B, T, Hk, G] over j from T, real [B, j, Hk, D]
+      attn.output "o" %o [B, T, H, D] : real [B, T, Hk, G, D]
+    }
+    ```
+    The claim `causal` says that no value at a token depends on a later token; the front end has proved it.
+  }];
+  let arguments = (ins
+    Arg<SymbolNameAttr, "The name of the attention.">:$sym_name,
+    Arg<Attn_ClaimAttr, "What the attention claims about the order of tokens.">:$claim,
+    Arg<Attn_AxisTableAttr, "Every axis that the body uses.">:$axes);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name $claim `axes` custom<AxisTable>($axes) $body attr-dict";
+  let hasRegionVerifier = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "Claim":$claim, "AxisTableAttr":$axes)>];
+  let extraClassDeclaration = [{
+    /// Inputs and params, in the order of the text.
+    ::std::vector<InputOp> getInputs();
+    /// Outputs, in the order of the text.
+    ::std::vector<OutputOp> getOutputs();
+  }];
+}
+
+// What all operations of the body share.
+class Attn_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Attn_Dialect, mnemonic, !listconcat([HasParent<"AttentionOp">], traits)>;
+// A function of fields whose result type follows from its operands and attributes.
+class Attn_PureOp<string mnemonic, list<Trait> traits = []>
+    : Attn_Op<mnemonic, !listconcat([Pure, InferTypeOpAdaptor], traits)>;
+
+//===----------------------------------------------------------------------===//
+// The interface of an attention
+//===----------------------------------------------------------------------===//
+
+def Attn_InputOp : Attn_Op<"input", [Pure]> {
+  let summary = "An array that the caller passes, as a field.";
+  let description = [{
+    ```mlir
+    %q = attn.input "q" [B, T, H, D] : real [B, T, Hk, G, D]
+    %s = attn.input "s" param f32 [H] within <from 0.0 below 1.0> : real [Hk, G]
+    %c = attn.input "c" param [] fallback %d : real [] : real []
+    ```
+    The array is row-major over the declared axes unless a storage says otherwise. Without an element type the command
+    line's is meant. Of type `i32` the field is of kind `int`, else `real`.
+  }];
+  let arguments = (ins
+    Arg<StrAttr, "The name of the array.">:$name,
+    Arg<DefaultValuedAttr<Attn_RoleAttr, "::fovea::attn::Role::Input">, "Whether it is bound per call or once.">:$role,
+    Arg<OptionalAttr<Attn_StorageAttr>, "The element type, where the text states it.">:$storage,
+    Arg<Attn_AxisListAttr, "The axes as declared, factor axes unexpanded: the shape of the array.">:$declared,
+    Arg<OptionalAttr<Attn_IntervalAttr>, "A contract that each element keeps.">:$contract,
+    Arg<Optional<Attn_FieldType>, "The value where the caller passes none; its axes are among those of the input.">:$fallback);
+  let results = (outs Res<Attn_FieldType, "The array on its expanded axes.">:$result);
+  let assemblyFormat = [{
+    $name custom<Role>($role) custom<Storage>($storage) custom<Axes>($declared) (`within` $contract^)?
+    (`fallback` $fallback^ `:` custom<Field>(type($fallback)))? `:` custom<Field>(type($result)) attr-dict
+  }];
+  let hasVerifier = 1;
+  let builders = [
+    // The result type is that of the declared axes, expanded by the table.
+    OpBuilder<(ins "AxisTableAttr":$table, "::llvm::StringRef":$name, "::llvm::ArrayRef<::llvm::StringRef>":$declared,
+                   CArg<"Role", "Role::Input">:$role, CArg<"::std::optional<Storage>", "{}">:$storage,
+                   CArg<"IntervalAttr", "{}">:$contract, CArg<"::mlir::Value", "{}">:$fallback)>];
+  let extraClassDeclaration = [{
+    FieldType getField() { return ::llvm::cast<FieldType>(getResult().getType()); }
+  }];
+}
+
+def Attn_OutputOp : Attn_Op<"output"> {
+  let summary = "An array that the caller receives.";
+  let description = [{
+    ```mlir
+    attn.output "o" %o [B, T, H, D] : real [B, T, Hk, G, D]
+    attn.output "lse" %lse f32 [B, T, H] : real [B, T, Hk, G]
+    ```
+    The declared axes, expanded, hold those of the field in any order: they give the shape of the array and its order. The
+    field is broadcast over those that it lacks.
+  }];
+  let arguments = (ins
+    Arg<StrAttr, "The name of the array.">:$name,
+    Arg<Attn_FieldType, "Its value.">:$value,
+    Arg<OptionalAttr<Attn_StorageAttr>, "The element type; absent: that of the command line.">:$storage,
+    Arg<Attn_AxisListAttr, "The axes of the array, factor axes unexpanded, outermost first.">:$declared);
+  let assemblyFormat = [{
+    $name $value custom<Storage>($storage) custom<Axes>($declared) `:` custom<Field>(type($value)) attr-dict
+  }];
+  let hasVerifier = 1;
+  let builders = [
+    OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$value, "::llvm::ArrayRef<::llvm::StringRef>":$declared,
+                   CArg<"::std::optional<Storage>", "{}">:$storage)>];
+}
+
+//===----------------------------------------------------------------------===//
+// Values that need no operand
+//===----------------------------------------------------------------------===//
+
+def Attn_ConstantOp : Attn_PureOp<"constant", [ConstantLike]> {
+  let summary = "A number or a truth value.";
+  let description = [{
+    ```mlir
+    %c = attn.constant real 0.125
+    %n = attn.constant int 4096
+    %t = attn.constant bool true
+    ```
+  }];
+  let arguments = (ins
+    Arg<AnyAttrOf<[F64Attr, I64Attr, BoolAttr]>, "The value: f64 is a real, i64 an int, i1 a bool.">:$value);
+  let results = (outs Res<Attn_FieldType, "The value, on no axis.">:$result);
+  let assemblyFormat = "custom<Scalar>($value) attr-dict";
+  let hasFolder = 1;
+  let builders = [OpBuilder<(ins "double":$value)>, OpBuilder<(ins "int64_t":$value)>, OpBuilder<(ins "bool":$value)>];
+}
+
+def Attn_SizeOp : Attn_PureOp<"size"> {
+  let summary = "The size of an axis.";
+  let description = [{
+    ```mlir
+    %d = attn.size D
+    ```
+  }];
+  let arguments = (ins Arg<Attn_AxisNameAttr, "The axis.">:$axis);
+  let results = (outs Res<Attn_FieldType, "The size: an int on no axis.">:$result);
+  let assemblyFormat = "custom<Axis>($axis) attr-dict";
+  let hasFolder = 1;
+}
+
+def Attn_IndexOp : Attn_PureOp<"index"> {
+  let summary = "The index along an axis, from 0.";
+  let description = [{
+    ```mlir
+    %h = attn.index Hk
+    ```
+  }];
+  let arguments = (ins Arg<Attn_AxisNameAttr, "The axis; not a factor axis.">:$axis);
+  let results = (outs Res<Attn_FieldType, "An int on the axis.">:$result);
+  let assemblyFormat = "custom<Axis>($axis) attr-dict";
+}
+
+def Attn_PositionOp : Attn_PureOp<"position"> {
+  let summary = "The position in the sequence of the tokens of an axis.";
+  let description = [{
+    ```mlir
+    %t = attn.position T
+    ```
+    The index, when a whole sequence is computed at once.
+  }];
+  let arguments = (ins Arg<Attn_AxisNameAttr, "The axis of tokens.">:$axis);
+  let results = (outs Res<Attn_FieldType, "An int on the axis.">:$result);
+  let assemblyFormat = "custom<Axis>($axis) attr-dict";
+}
+
+def Attn_QueryPositionOp : Attn_PureOp<"query_position"> {
+  let summary = "The position of each query among the keys, aligned at the end.";
+  let description = [{
+    ```mlir
+    %i = attn.query_position T over S
+    ```
+    index[T] + |S| - |T|: the number `i` of a walk. It is negative where there are more queries than keys.
+  }];
+  let arguments = (ins
+    Arg<Attn_AxisNameAttr, "The query axis.">:$query,
+    Arg<Attn_AxisNameAttr, "The raw key axis.">:$keys);
+  let results = (outs Res<Attn_FieldType, "An int on the query axis.">:$result);
+  let assemblyFormat = "custom<Axis>($query) `over` custom<Axis>($keys) attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Pointwise operations
+//===----------------------------------------------------------------------===//
+
+def Attn_PointwiseOpInterface : OpInterface<"PointwiseOpInterface"> {
+  let description = [{
+    An operation whose value at a point is a function of the values of its operands at that point. The axes of its
+    result are the ordered union of those of its operands.
+  }];
+  let cppNamespace = "::fovea::attn";
+  let methods = [
+    StaticInterfaceMethod<"Applies the function to one value per operand; ints are exact up to 2^53, bools are 0 and 1.",
+                          "double", "evaluateAt", (ins "::llvm::ArrayRef<double>":$operands)>];
+}
+
+// `rule` names how kinds of operands give the kind of the result; `scalar` is the function of pointwise:: at one point.
+class Attn_PointwiseOp<string mnemonic, string rule, string scalarCall, list<Trait> traits>
+    : Attn_PureOp<mnemonic, !listconcat([DeclareOpInterfaceMethods<Attn_PointwiseOpInterface>], traits)> {
+  let results = (outs Res<Attn_FieldType, "The value at each point of the union of the operands' axes.">:$result);
+  let hasFolder = 1;
+  let extraClassDefinition = [{
+    ::llvm::LogicalResult $cppClass::inferReturnTypes(::mlir::MLIRContext *context,
+                                                      ::std::optional<::mlir::Location> location, Adaptor adaptor,
+                                                      ::llvm::SmallVectorImpl<::mlir::Type> &types) {
+      return ::fovea::attn::inferPointwise(context, location, getOperationName(), KindRule::}] # rule # [{,
+                                           adaptor.getOperands(), types);
+    }
+    double $cppClass::evaluateAt(::llvm::ArrayRef<double> x) { return pointwise::}] # scalarCall # [{; }
+    ::mlir::OpFoldResult $cppClass::fold(FoldAdaptor adaptor) {
+      return ::fovea::attn::foldPointwise(getOperation(), adaptor.getOperands(), &$cppClass::evaluateAt);
+    }
+  }];
+}
+
+class Attn_UnaryOp<string mnemonic, string rule, string formula, list<Trait> traits = []>
+    : Attn_PointwiseOp<mnemonic, rule, mnemonic # "_(x[0])", traits> {
+  let summary = formula # ", at each point.";
+  let arguments = (ins Arg<Attn_FieldType, "x.">:$operand);
+  let assemblyFormat = "$operand `:` custom<Field>(type($operand)) attr-dict";
+}
+
+class Attn_BinaryOp<string mnemonic, string rule, string formula, list<Trait> traits = []>
+    : Attn_PointwiseOp<mnemonic, rule, mnemonic # "_(x[0], x[1])", traits> {
+  let summary = formula # ", at each point.";
+  let arguments = (ins Arg<Attn_FieldType, "a.">:$lhs, Arg<Attn_FieldType, "b.">:$rhs);
+  let assemblyFormat = "$lhs `,` $rhs `:` custom<Field>(type($lhs)) `,` custom<Field>(type($rhs)) attr-dict";
+}
+
+// Of one number.
+def Attn_NegOp : Attn_UnaryOp<"neg", "Number", "-x"> { let hasCanonicalizer = 1; }
+def Attn_AbsOp : Attn_UnaryOp<"abs", "Number", "|x|">;
+def Attn_SignOp : Attn_UnaryOp<"sign", "Number", "-1, 0 or 1 by the sign of x">;
+def Attn_ExpOp : Attn_UnaryOp<"exp", "Real", "e^x">;
+def Attn_Exp2Op : Attn_UnaryOp<"exp2", "Real", "2^x">;
+def Attn_Expm1Op : Attn_UnaryOp<"expm1", "Real", "e^x - 1, accurate near 0">;
+def Attn_LogOp : Attn_UnaryOp<"log", "Real", "The natural logarithm of x">;
+def Attn_Log2Op : Attn_UnaryOp<"log2", "Real", "The logarithm of x to base 2">;
+def Attn_Log1pOp : Attn_UnaryOp<"log1p", "Real", "log(1 + x), accurate near 0">;
+def Attn_SqrtOp : Attn_UnaryOp<"sqrt", "Real", "The square root of x">;
+def Attn_RsqrtOp : Attn_UnaryOp<"rsqrt", "Real", "1 / sqrt(x)">;
+def Attn_SinOp : Attn_UnaryOp<"sin", "Real", "The sine of x in radians">;
+def Attn_CosOp : Attn_UnaryOp<"cos", "Real", "The cosine of x in radians">;
+def Attn_TanhOp : Attn_UnaryOp<"tanh", "Real", "The hyperbolic tangent of x">;
+def Attn_SigmoidOp : Attn_UnaryOp<"sigmoid", "Real", "1 / (1 + e^-x)">;
+def Attn_SiluOp : Attn_UnaryOp<"silu", "Real", "x * sigmoid(x)">;
+def Attn_SoftplusOp : Attn_UnaryOp<"softplus", "Real", "log(1 + e^x)">;
+def Attn_LogSigmoidOp : Attn_UnaryOp<"log_sigmoid", "Real", "log(sigmoid(x))">;
+def Attn_ReluOp : Attn_UnaryOp<"relu", "Number", "max(x, 0)">;
+def Attn_EluOp : Attn_UnaryOp<"elu", "Real", "x where x > 0, else e^x - 1">;
+def Attn_GeluOp : Attn_UnaryOp<"gelu", "Real", "x * (1 + erf(x / sqrt(2))) / 2">;
+def Attn_FloorOp : Attn_UnaryOp<"floor", "Real", "The greatest integer not above x">;
+def Attn_RoundOp : Attn_UnaryOp<"round", "Real", "The integer nearest to x, half to even">;
+// Of one bool, or into another kind.
+def Attn_NotOp : Attn_UnaryOp<"not", "Bool", "not x">;
+def Attn_ToRealOp : Attn_UnaryOp<"to_real", "ToReal", "The int or bool x as a real, true being 1">;
+
+// Of two numbers of one kind.
+def Attn_AddOp : Attn_BinaryOp<"add", "Number", "a + b", [Commutative]>;
+def Attn_SubOp : Attn_BinaryOp<"sub", "Number", "a - b"> { let hasCanonicalizer = 1; }
+def Attn_MulOp : Attn_BinaryOp<"mul", "Number", "a * b", [Commutative]> { let hasCanonicalizer = 1; }
+def Attn_DivOp : Attn_BinaryOp<"div", "Real", "a / b"> { let hasCanonicalizer = 1; }
+def Attn_FloorDivOp : Attn_BinaryOp<"floordiv", "Int", "The greatest integer not above a / b">;
+def Attn_ModOp : Attn_BinaryOp<"mod", "Int", "a - b * floordiv(a, b)">;
+def Attn_PowOp : Attn_BinaryOp<"pow", "Real", "a^b">;
+def Attn_MinOp : Attn_BinaryOp<"min", "Number", "The smaller of a and b, NaN if either is", [Commutative]>;
+def Attn_MaxOp : Attn_BinaryOp<"max", "Number", "The greater of a and b, NaN if either is", [Commutative]>;
+def Attn_LogAddExpOp : Attn_BinaryOp<"logaddexp", "Real", "log(e^a + e^b)", [Commutative]>;
+def Attn_AndOp : Attn_BinaryOp<"and", "Bool", "a and b", [Commutative]>;
+def Attn_OrOp : Attn_BinaryOp<"or", "Bool", "a or b", [Commutative]>;
+def Attn_EqOp : Attn_BinaryOp<"eq", "Equal", "a = b", [Commutative]>;
+def Attn_NeOp : Attn_BinaryOp<"ne", "Equal", "Not a = b", [Commutative]>;
+def Attn_LtOp : Attn_BinaryOp<"lt", "Compare", "a < b">;
+def Attn_LeOp : Attn_BinaryOp<"le", "Compare", "a <= b">;
+def Attn_GtOp : Attn_BinaryOp<"gt", "Compare", "a > b">;
+def Attn_GeOp : Attn_BinaryOp<"ge", "Compare", "a >= b">;
+
+def Attn_SelectOp : Attn_PointwiseOp<"select", "Select", "select_(x[0], x[1], x[2])", []> {
+  let summary = "a where the condition holds, else b, at each point.";
+  let description = [{
+    ```mlir
+    %x = attn.select %c, %a, %b : bool [T], real [T, j], real []
+    ```
+    The branch that is not taken does not matter, NaN included.
+  }];
+  let arguments = (ins Arg<Attn_FieldType, "The condition, a bool.">:$condition,
+                       Arg<Attn_FieldType, "The value where it is true.">:$lhs,
+                       Arg<Attn_FieldType, "The value where it is false.">:$rhs);
+  let assemblyFormat = [{
+    $condition `,` $lhs `,` $rhs `:` custom<Field>(type($condition)) `,` custom<Field>(type($lhs)) `,`
+    custom<Field>(type($rhs)) attr-dict
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Operations on axes
+//===----------------------------------------------------------------------===//
+
+def Attn_ReduceOp : Attn_PureOp<"reduce"> {
+  let summary = "A sum, mean, maximum, minimum or logsumexp over axes.";
+  let description = [{
+    ```mlir
+    %s = attn.reduce sum %x over [G, D] : real [B, T, Hk, G, D]
+    ```
+  }];
+  let arguments = (ins
+    Arg<Attn_ReduceKindAttr, "What is computed; mean and logsumexp of reals only.">:$kind,
+    Arg<Attn_FieldType, "The field.">:$operand,
+    Arg<Attn_AxisListAttr, "The axes to remove; at least one.">:$axes);
+  let results = (outs Res<Attn_FieldType, "The field without the axes.">:$result);
+  let assemblyFormat = "$kind $operand `over` custom<Axes>($axes) `:` custom<Field>(type($operand)) attr-dict";
+  let hasCanonicalizer = 1;
+}
+
+def Attn_DotOp : Attn_PureOp<"dot"> {
+  let summary = "The sum over axes of a product.";
+  let description = [{
+    ```mlir
+    %s = attn.dot %q, %k over [D] : real [B, T, Hk, G, D], real [B, j, Hk, D]
+    ```
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The left factor, a real.">:$lhs,
+    Arg<Attn_FieldType, "The right factor, a real.">:$rhs,
+    Arg<Attn_AxisListAttr, "The contracted axes; at least one, each on both factors.">:$axes);
+  let results = (outs Res<Attn_FieldType, "A field on the union of the factors' axes, without the contracted ones.">:$result);
+  let assemblyFormat = [{
+    $lhs `,` $rhs `over` custom<Axes>($axes) `:` custom<Field>(type($lhs)) `,` custom<Field>(type($rhs)) attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_RenameOp : Attn_PureOp<"rename"> {
+  let summary = "The same field with an axis under another name.";
+  let description = [{
+    ```mlir
+    %kj = attn.rename %k S to j : real [B, S, Hk, D]
+    ```
+    The two axes have one size. `k[j]` of a walk is the rename of the key axis to the walk axis.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field; it has the old axis and lacks the new one.">:$operand,
+    Arg<Attn_AxisNameAttr, "The old name.">:$from,
+    Arg<Attn_AxisNameAttr, "The new name.">:$to);
+  let results = (outs Res<Attn_FieldType, "The field, the axis in its old place.">:$result);
+  let assemblyFormat = [{
+    $operand custom<Axis>($from) `to` custom<Axis>($to) `:` custom<Field>(type($operand)) attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_RowAtOp : Attn_PureOp<"row_at"> {
+  let summary = "The row of a key-side field at each query's position.";
+  let description = [{
+    ```mlir
+    %x = attn.row_at %v S at T : real [B, S, D]
+    ```
+    At query t the row with index t + |S| - |T|, zero (false) where that is outside the field: `x[i]` of a tensor on S.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field; it has the raw key axis and lacks the query axis.">:$operand,
+    Arg<Attn_AxisNameAttr, "The raw key axis.">:$keys,
+    Arg<Attn_AxisNameAttr, "The query axis.">:$query);
+  let results = (outs Res<Attn_FieldType, "The field, the query axis in place of the key axis.">:$result);
+  let assemblyFormat = [{
+    $operand custom<Axis>($keys) `at` custom<Axis>($query) `:` custom<Field>(type($operand)) attr-dict
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+def Attn_WeightsOp : Attn_PureOp<"weights", [AttrSizedOperandSegments]> {
+  let summary = "A distribution over the keys of a walk, for each row.";
+  let description = [{
+    ```mlir
+    %p = attn.weights over j from T score %s : real [B, T, Hk, G, j] where %m : bool [T, j]
+                                    sinks(%a, %b : real [Hk, G], real [])
+    ```
+    With `exp` and `sum`: w_ij = exp(score_ij) where the predicate holds, else 0, and
+    Z_i = sum_j w_ij + sum over the sinks of exp(sink_i). Row axes are the ordered union of the axes of score, predicate
+    and sinks without the walk axis, and the query axis last where none of them has it. Nothing at a key where the
+    predicate is false has any influence, NaN included.
+  }];
+  let arguments = (ins
+    Arg<Attn_AxisNameAttr, "The walk axis.">:$over,
+    Arg<Attn_AxisNameAttr, "The query axis.">:$query,
+    Arg<Attn_FieldType, "The score, a real, usually a pair expression.">:$score,
+    Arg<Optional<Attn_FieldType>, "The predicate, a bool: which keys the row sees; absent: all.">:$where,
+    Arg<Variadic<Attn_FieldType>, "Further logits, reals without the walk axis, whose value is 0.">:$sinks,
+    Arg<DefaultValuedAttr<Attn_WeightFunctionAttr, "::fovea::attn::WeightFunction::Exp">,
+        "The weight of a key as a function of its score.">:$weight,
+    Arg<DefaultValuedAttr<Attn_DivisorAttr, "::fovea::attn::Divisor::Sum">,
+        "What expectations divide by.">:$divide);
+  let results = (outs Res<Attn_WeightsType, "The distribution, which only expect and stat can use.">:$result);
+  let assemblyFormat = [{
+    `over` custom<Axis>($over) `from` custom<Axis>($query) `score` $score `:` custom<Field>(type($score))
+    (`where` $where^ `:` custom<Field>(type($where)))?
+    (`sinks` `(` $sinks^ `:` custom<Fields>(type($sinks)) `)`)? attr-dict
+  }];
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    WeightsType getWeightsType() { return ::llvm::cast<WeightsType>(getResult().getType()); }
+  }];
+}
+
+def Attn_ExpectOp : Attn_PureOp<"expect"> {
+  let summary = "The expectation of a value under weights.";
+  let description = [{
+    ```mlir
+    %o = attn.expect %p, %v : [B, T, Hk, G] over j from T, real [B, j, Hk, D]
+    %o = attn.expect %p, %v coefficient %t : real [T, j] : [B, T, Hk, G] over j from T, real [B, j, Hk, D]
+    ```
+    sum_j (w_ij / Z_i) * coefficient_ij * value_j over the keys that the row sees; 0 where Z_i is 0. A value without the
+    walk axis is the same at every key.
+  }];
+  let arguments = (ins
+    Arg<Attn_WeightsType, "The distribution.">:$weights,
+    Arg<Attn_FieldType, "The value at each key, a real without the query axis.">:$value,
+    Arg<Optional<Attn_FieldType>, "A real on row axes and the walk axis; absent: 1.">:$coefficient);
+  let results = (outs Res<Attn_FieldType, "A real on the row axes and those of the value, without the walk axis.">:$result);
+  let assemblyFormat = [{
+    $weights `,` $value (`coefficient` $coefficient^ `:` custom<Field>(type($coefficient)))? `:`
+    custom<Weights>(type($weights)) `,` custom<Field>(type($value)) attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_StatOp : Attn_PureOp<"stat"> {
+  let summary = "A statistic of each row of weights.";
+  let description = [{
+    ```mlir
+    %lse = attn.stat lse %p : [B, T, Hk, G] over j from T
+    ```
+    Over the keys that the row sees, sinks left out: `lse` is log sum_j w_ij to base e, `max` the greatest score, `mass`
+    the sum of exp(score - max), `count` their number. A row without keys has lse and max -inf, mass and count 0.
+  }];
+  let arguments = (ins
+    Arg<Attn_StatKindAttr, "Which statistic.">:$kind,
+    Arg<Attn_WeightsType, "The distribution.">:$weights);
+  let results = (outs Res<Attn_FieldType, "A real on the row axes.">:$result);
+  let assemblyFormat = "$kind $weights `:` custom<Weights>(type($weights)) attr-dict";
+}
+
+#endif

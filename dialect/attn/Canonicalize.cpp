@@ -1,0 +1,219 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Rewrites across operations that bring scalar factors together, for example the scale of a score. Exact in real
+// arithmetic; a *scalar* here is a field on no axis, constant or not.
+#include "dialect/attn/Attn.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace fovea::attn;
+
+namespace {
+
+bool isScalar(Value value) { return cast<FieldType>(value.getType()).getAxes().empty(); }
+bool isReal(Value value) { return cast<FieldType>(value.getType()).isReal(); }
+
+std::optional<double> getReal(Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  auto number = constant ? dyn_cast<FloatAttr>(constant.getValue()) : FloatAttr();
+  return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+}
+
+/// value = field * scalar, the field on at least one axis.
+struct Scaled {
+  Value field, scalar;
+};
+std::optional<Scaled> getScaled(Value value) {
+  auto product = value.getDefiningOp<MulOp>();
+  if (!product)
+    return std::nullopt;
+  if (isScalar(product.getRhs()) && !isScalar(product.getLhs()))
+    return Scaled{product.getLhs(), product.getRhs()};
+  if (isScalar(product.getLhs()) && !isScalar(product.getRhs()))
+    return Scaled{product.getRhs(), product.getLhs()};
+  return std::nullopt;
+}
+
+/// (x * s) * t = x * (s * t), so that all scalar factors of a field meet in one.
+struct MergeScalars : OpRewritePattern<MulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MulOp op, PatternRewriter &rewriter) const override {
+    std::optional<Scaled> outer = getScaled(op.getResult());
+    std::optional<Scaled> inner = outer ? getScaled(outer->field) : std::nullopt;
+    if (!inner)
+      return rewriter.notifyMatchFailure(op, "not a product of a field and two scalars");
+    Value scalar = MulOp::create(rewriter, op.getLoc(), inner->scalar, outer->scalar);
+    rewriter.replaceOpWithNewOp<MulOp>(op, inner->field, scalar);
+    return success();
+  }
+};
+
+/// (x * s) * y = (x * y) * s for two fields x and y: the scalar moves outwards.
+struct HoistScalarOfProduct : OpRewritePattern<MulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MulOp op, PatternRewriter &rewriter) const override {
+    if (isScalar(op.getLhs()) || isScalar(op.getRhs()))
+      return rewriter.notifyMatchFailure(op, "a factor is a scalar");
+    if (std::optional<Scaled> lhs = getScaled(op.getLhs())) {
+      Value product = MulOp::create(rewriter, op.getLoc(), lhs->field, op.getRhs());
+      rewriter.replaceOpWithNewOp<MulOp>(op, product, lhs->scalar);
+      return success();
+    }
+    if (std::optional<Scaled> rhs = getScaled(op.getRhs())) {
+      Value product = MulOp::create(rewriter, op.getLoc(), op.getLhs(), rhs->field);
+      rewriter.replaceOpWithNewOp<MulOp>(op, product, rhs->scalar);
+      return success();
+    }
+    return rewriter.notifyMatchFailure(op, "no factor is scaled");
+  }
+};
+
+/// dot(x * s, y) = dot(x, y) * s: the scale of q or k becomes that of the score.
+struct HoistScalarOfDot : OpRewritePattern<DotOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(DotOp op, PatternRewriter &rewriter) const override {
+    std::optional<Scaled> lhs = getScaled(op.getLhs()), rhs = lhs ? std::nullopt : getScaled(op.getRhs());
+    if (!lhs && !rhs)
+      return rewriter.notifyMatchFailure(op, "no factor is scaled");
+    Value dot = DotOp::create(rewriter, op.getLoc(), lhs ? lhs->field : op.getLhs(), rhs ? rhs->field : op.getRhs(),
+                              op.getAxesAttr());
+    rewriter.replaceOpWithNewOp<MulOp>(op, dot, lhs ? lhs->scalar : rhs->scalar);
+    return success();
+  }
+};
+
+/// rename(x * s) = rename(x) * s
+struct HoistScalarOfRename : OpRewritePattern<RenameOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RenameOp op, PatternRewriter &rewriter) const override {
+    std::optional<Scaled> scaled = getScaled(op.getOperand());
+    if (!scaled)
+      return rewriter.notifyMatchFailure(op, "the operand is not scaled");
+    Value renamed = RenameOp::create(rewriter, op.getLoc(), scaled->field, op.getFromAttr(), op.getToAttr());
+    rewriter.replaceOpWithNewOp<MulOp>(op, renamed, scaled->scalar);
+    return success();
+  }
+};
+
+/// sum(x * s) = sum(x) * s, and mean
+struct HoistScalarOfReduce : OpRewritePattern<ReduceOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReduceOp op, PatternRewriter &rewriter) const override {
+    if (op.getKind() != ReduceKind::Sum && op.getKind() != ReduceKind::Mean)
+      return rewriter.notifyMatchFailure(op, "not linear");
+    std::optional<Scaled> scaled = getScaled(op.getOperand());
+    if (!scaled)
+      return rewriter.notifyMatchFailure(op, "the operand is not scaled");
+    Value reduced = ReduceOp::create(rewriter, op.getLoc(), op.getKindAttr(), scaled->field, op.getAxesAttr());
+    rewriter.replaceOpWithNewOp<MulOp>(op, reduced, scaled->scalar);
+    return success();
+  }
+};
+
+/// x / c = x * (1 / c) for a constant whose reciprocal is finite and not 0
+struct DivideByConstant : OpRewritePattern<DivOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(DivOp op, PatternRewriter &rewriter) const override {
+    std::optional<double> divisor = getReal(op.getRhs());
+    if (!divisor || !std::isnormal(*divisor) || !std::isnormal(1 / *divisor))
+      return rewriter.notifyMatchFailure(op, "the divisor is no constant that has a reciprocal");
+    Value factor = ConstantOp::create(rewriter, op.getLoc(), 1 / *divisor);
+    rewriter.replaceOpWithNewOp<MulOp>(op, op.getLhs(), factor);
+    return success();
+  }
+};
+
+/// x - c = x + (-c) for a real constant
+struct SubtractConstant : OpRewritePattern<SubOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SubOp op, PatternRewriter &rewriter) const override {
+    std::optional<double> constant = getReal(op.getRhs());
+    if (!constant)
+      return rewriter.notifyMatchFailure(op, "no real constant is subtracted");
+    Value negated = ConstantOp::create(rewriter, op.getLoc(), -*constant);
+    rewriter.replaceOpWithNewOp<AddOp>(op, op.getLhs(), negated);
+    return success();
+  }
+};
+
+/// -(x * s) = x * (-s)
+struct NegateScaled : OpRewritePattern<NegOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(NegOp op, PatternRewriter &rewriter) const override {
+    std::optional<Scaled> scaled = getScaled(op.getOperand());
+    if (!scaled)
+      return rewriter.notifyMatchFailure(op, "the operand is not scaled");
+    Value negated = NegOp::create(rewriter, op.getLoc(), scaled->scalar);
+    rewriter.replaceOpWithNewOp<MulOp>(op, scaled->field, negated);
+    return success();
+  }
+};
+
+/// A predicate that is always true is none.
+struct DropTruePredicate : OpRewritePattern<WeightsOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(WeightsOp op, PatternRewriter &rewriter) const override {
+    auto constant = op.getWhere() ? op.getWhere().getDefiningOp<ConstantOp>() : ConstantOp();
+    if (!constant || !cast<BoolAttr>(constant.getValue()).getValue())
+      return rewriter.notifyMatchFailure(op, "the predicate is not the constant true");
+    rewriter.modifyOpInPlace(op, [&] { op.getWhereMutable().clear(); });
+    return success();
+  }
+};
+
+/// p(s * c * y) = p(c * y) * s for a scalar s in the coefficient or the value; a coefficient that is all scalar goes.
+struct HoistScalarOfExpect : OpRewritePattern<ExpectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ExpectOp op, PatternRewriter &rewriter) const override {
+    Value coefficient = op.getCoefficient(), value = op.getValue(), scalar;
+    if (coefficient && isScalar(coefficient)) {
+      scalar = coefficient;
+      coefficient = {};
+    } else if (auto scaled = coefficient ? getScaled(coefficient) : std::nullopt) {
+      scalar = scaled->scalar;
+      coefficient = scaled->field;
+    } else if (auto scaled = getScaled(value)) {
+      scalar = scaled->scalar;
+      value = scaled->field;
+    } else {
+      return rewriter.notifyMatchFailure(op, "no scalar factor");
+    }
+    Value expectation = ExpectOp::create(rewriter, op.getLoc(), op.getWeights(), value, coefficient);
+    rewriter.replaceOpWithNewOp<MulOp>(op, expectation, scalar);
+    return success();
+  }
+};
+
+} // namespace
+
+void MulOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeScalars, HoistScalarOfProduct>(context);
+}
+void DotOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfDot>(context);
+}
+void RenameOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfRename>(context);
+}
+void ReduceOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfReduce>(context);
+}
+void DivOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<DivideByConstant>(context);
+}
+void SubOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<SubtractConstant>(context);
+}
+void NegOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<NegateScaled>(context);
+}
+void WeightsOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<DropTruePredicate>(context);
+}
+void ExpectOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfExpect>(context);
+}
