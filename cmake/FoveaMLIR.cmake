@@ -16,6 +16,25 @@ separate_arguments(FOVEA_LLVM_DEFINITIONS NATIVE_COMMAND "${LLVM_DEFINITIONS}")
 # LLVM's headers change layout by NDEBUG and the distribution's libraries are built with it.
 list(APPEND FOVEA_LLVM_DEFINITIONS -DNDEBUG)
 
+# What every MLIR library links: the distribution's shared libraries while developing, since they link in a second; the
+# archives for a program to ship, since it then starts in under 10 ms and needs no LLVM on the machine.
+# The archives are named by file: their CMake targets would pull in libLLVM.so beside them, and two copies of LLVM in one
+# process crash in the first codegen pass.
+option(FOVEA_STATIC "link MLIR and LLVM statically" OFF)
+add_library(FoveaLinkMLIR INTERFACE)
+if(FOVEA_STATIC)
+  file(GLOB FOVEA_LLVM_ARCHIVES "${LLVM_LIBRARY_DIR}/libMLIR*.a" "${LLVM_LIBRARY_DIR}/libLLVM*.a")
+  # Leaves out the other targets' back-ends and what duplicates main or other libraries' symbols.
+  list(FILTER FOVEA_LLVM_ARCHIVES EXCLUDE REGEX
+       "libLLVM(AArch64|AMDGPU|ARM|AVR|BPF|Hexagon|Lanai|LoongArch|M68k|MSP430|Mips|PowerPC|RISCV|SPIRV|Sparc|SystemZ|VE|WebAssembly|X86|XCore|Xtensa|BOLT|Exegesis|Fuzz|LTO|DTLTO)[A-Za-z0-9]*\\.a$")
+  find_package(ZLIB REQUIRED)
+  target_link_libraries(FoveaLinkMLIR INTERFACE -Wl,--start-group ${FOVEA_LLVM_ARCHIVES} -Wl,--end-group
+                        ZLIB::ZLIB zstd::libzstd_shared ${CMAKE_DL_LIBS})
+  target_link_options(FoveaLinkMLIR INTERFACE -Wl,--gc-sections)
+else()
+  target_link_libraries(FoveaLinkMLIR INTERFACE MLIR LLVM)
+endif()
+
 # fovea_tablegen(TD -gen-x out ...): runs mlir-tblgen in the current folder, collects a target.
 function(fovea_tablegen target td)
   set(LLVM_TARGET_DEFINITIONS ${td})
@@ -54,6 +73,11 @@ function(fovea_use_mlir name)
   if(FOVEA_CCACHE)
     target_compile_options(${name} PRIVATE -fpch-preprocess)
   endif()
+  # The precompiled header is -fPIC; CMake compiles executables -fPIE, which it does not fit.
+  get_target_property(type ${name} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    target_compile_options(${name} PRIVATE -fPIC)
+  endif()
   target_precompile_headers(${name} REUSE_FROM FoveaPch)
-  target_link_libraries(${name} PUBLIC MLIR LLVM)
+  target_link_libraries(${name} PUBLIC FoveaLinkMLIR)
 endfunction()
