@@ -15,7 +15,6 @@ using namespace fovea::attn;
 namespace {
 
 bool isScalar(Value value) { return cast<FieldType>(value.getType()).getAxes().empty(); }
-bool isReal(Value value) { return cast<FieldType>(value.getType()).isReal(); }
 
 std::optional<double> getReal(Value value) {
   auto constant = value.getDefiningOp<ConstantOp>();

@@ -193,19 +193,19 @@ LogicalResult SizeOp::inferReturnTypes(MLIRContext *context, std::optional<Locat
 
 LogicalResult IndexOp::inferReturnTypes(MLIRContext *context, std::optional<Location>, Adaptor adaptor,
                                         SmallVectorImpl<Type> &types) {
-  types.push_back(FieldType::get(context, {adaptor.getAxisAttr()}, Kind::Int));
+  types.push_back(FieldType::get(context, ArrayRef<StringAttr>(adaptor.getAxisAttr()), Kind::Int));
   return success();
 }
 
 LogicalResult PositionOp::inferReturnTypes(MLIRContext *context, std::optional<Location>, Adaptor adaptor,
                                            SmallVectorImpl<Type> &types) {
-  types.push_back(FieldType::get(context, {adaptor.getAxisAttr()}, Kind::Int));
+  types.push_back(FieldType::get(context, ArrayRef<StringAttr>(adaptor.getAxisAttr()), Kind::Int));
   return success();
 }
 
 LogicalResult QueryPositionOp::inferReturnTypes(MLIRContext *context, std::optional<Location>, Adaptor adaptor,
                                                 SmallVectorImpl<Type> &types) {
-  types.push_back(FieldType::get(context, {adaptor.getQueryAttr()}, Kind::Int));
+  types.push_back(FieldType::get(context, ArrayRef<StringAttr>(adaptor.getQueryAttr()), Kind::Int));
   return success();
 }
 

@@ -1,0 +1,20 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// One line per dialect, per pass library and per pipeline.
+#include "frontend/registration/Registration.h"
+
+#include "dialect/attn/Attn.h"
+#include "passes/attn/Passes.h"
+
+#include "mlir/Transforms/Passes.h"
+
+void fovea::registerAllDialects(mlir::DialectRegistry &registry) {
+  registry.insert<attn::AttnDialect>(); //
+}
+
+void fovea::registerAllPasses() {
+  mlir::registerCanonicalizerPass();
+  mlir::registerCSEPass();
+  attn::registerFoveaAttnPasses();
+}

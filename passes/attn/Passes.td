@@ -1,0 +1,39 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Passes inside the attn dialect. One pass, one job, one test file; each says what it rewrites, before and after.
+#ifndef FOVEA_PASSES_ATTN_PASSES_TD
+#define FOVEA_PASSES_ATTN_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def AttnSinkToGatePass : Pass<"attn-sink-to-gate", "::fovea::attn::AttentionOp"> {
+  let summary = "Turns the sinks of weights into a gate on their expectations";
+  let description = [{
+    With s = logsumexp of the sinks and l the log of the sum of the weights without them,
+    sum_j w_j y_j / (sum_j w_j + e^s) = sigmoid(l - s) * (sum_j w_j y_j / sum_j w_j). The sink leaves the loop over the
+    keys and becomes an epilogue. A row without keys has l = -inf and stays 0, whatever s is.
+
+    ```mlir
+    %p = attn.weights over j from T score %x : real [T, j] sinks(%s : real [])
+    %o = attn.expect %p, %v : [T] over j from T, real [j, D]
+    ```
+    becomes
+    ```mlir
+    %p = attn.weights over j from T score %x : real [T, j]
+    %l = attn.stat lse %p : [T] over j from T
+    %none = attn.constant real -inf
+    %empty = attn.eq %l, %none : real [T], real []
+    %d = attn.sub %l, %s : real [T], real []
+    %g = attn.sigmoid %d : real [T]
+    %zero = attn.constant real 0.0
+    %gate = attn.select %empty, %zero, %g : bool [T], real [], real [T]
+    %e = attn.expect %p, %v : [T] over j from T, real [j, D]
+    %o = attn.mul %gate, %e : real [T], real [T, D]
+    ```
+    Weights are left alone where a sink brings in a row axis and a statistic is read: its axes would change.
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+}
+
+#endif
