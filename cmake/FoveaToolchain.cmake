@@ -8,9 +8,11 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 
 find_program(FOVEA_CCACHE ccache)
 if(FOVEA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # A precompiled header changes its time stamp but not its meaning: without these, ccache never hits.
+  # A precompiled header changes its time stamp but not its meaning: without the sloppiness, ccache never hits.
+  # Paths below the repository count as relative, so that several build folders and clones share what they compile.
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${FOVEA_CCACHE}")
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${FOVEA_CCACHE}")
 endif()
 
 # mold, else lld: GNU ld takes several times as long over MLIR's libraries.
@@ -27,6 +29,12 @@ set(FOVEA_WARNINGS -Wall -Wextra -Werror -Wno-unused-parameter)
 if(FOVEA_SANITIZE)
   add_compile_options(-fsanitize=${FOVEA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${FOVEA_SANITIZE})
+endif()
+if(FOVEA_FUZZERS)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "FOVEA_FUZZERS needs clang++ (preset fuzz): libFuzzer comes with it")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
 # fovea_library(NAME sources... LINK libs...): a static library of this project, warnings on, include root = repository root.
@@ -53,4 +61,29 @@ function(fovea_unit_test name)
   fovea_executable(${name} ${ARG_UNPARSED_ARGUMENTS} LINK ${ARG_LINK} GTest::gtest GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test/unit")
   add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()
+
+# fovea_slow_test(NAME sources... LINK libs...): a gtest program for the slow tier only. It reads FOVEA_SEED (an integer) and
+# FOVEA_SECONDS (how long a campaign may take) from the environment.
+function(fovea_slow_test name)
+  fovea_unit_test(${name} ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS slow TIMEOUT 3600)
+endfunction()
+
+# fovea_fuzz_target(NAME sources... LINK libs...): sources define LLVMFuzzerTestOneInput; kept inputs lie in test/fuzz/corpus/NAME.
+# With FOVEA_FUZZERS it is a libFuzzer program in fuzz/; otherwise a test that runs the kept inputs once.
+function(fovea_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  set(corpus "${PROJECT_SOURCE_DIR}/test/fuzz/corpus/${name}")
+  if(FOVEA_FUZZERS)
+    fovea_executable(${name} ${ARG_UNPARSED_ARGUMENTS} LINK ${ARG_LINK})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  else()
+    fovea_executable(${name} ${ARG_UNPARSED_ARGUMENTS} "${PROJECT_SOURCE_DIR}/test/fuzz/Replay.cpp" LINK ${ARG_LINK})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test/fuzz")
+    add_test(NAME ${name} COMMAND ${name} ${corpus})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  endif()
 endfunction()
