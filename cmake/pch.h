@@ -1,3 +1,6 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
 // Precompiled once, used by every library that includes MLIR.
 #pragma once
 #include "mlir/Dialect/Arith/IR/Arith.h"
