@@ -92,6 +92,10 @@ int64_t SmemType::getStageBytes() const {
   return getRows() * getColumns() * ((getElementType().getIntOrFloatBitWidth() + 7) / 8);
 }
 
+int64_t ChannelType::getStageBytes() const {
+  return getRows() * getColumns() * ((getElementType().getIntOrFloatBitWidth() + 7) / 8);
+}
+
 //===--- layout ---===//
 
 static ParseResult parseVector(AsmParser &parser, Layout::Vector &v) {

@@ -69,6 +69,22 @@ def Tile_ChannelType : Tile_Type<"Channel", "channel"> {
   let summary = "a ring of shared-memory tiles with full and empty barriers: the only thing that crosses between warp roles";
   let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType, "int64_t":$swizzle);
   let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    int64_t getStages() const { return getShape().front(); }
+    int64_t getRows() const { return getShape()[1]; }
+    int64_t getColumns() const { return getShape()[2]; }
+    /// Bytes of one stage and of the whole ring, without its barriers.
+    int64_t getStageBytes() const;
+    int64_t getBytes() const { return getStageBytes() * getStages(); }
+  }];
+}
+
+def Tile_OrderType : Tile_Type<"Order", "order"> {
+  let summary = "the turns of the instances of a role, as named barriers";
+}
+
+def Tile_LayoutParameter : AttrParameter<"::fovea::Layout", "the map"> {
+  let cppAccessorType = "const ::fovea::Layout &";
 }
 
 def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
@@ -82,7 +98,7 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
     Example, the accumulator of `mma.m16n8k16` for four warps over a 64 by 64 tile:
     `#tile.layout<reg = [[0, 1], [8, 0]], lane = [[0, 2], [0, 4], [1, 0], [2, 0], [4, 0]], warp = [[16, 0], [32, 0]], rep = [8 x [0, 8]]>`
   }];
-  let parameters = (ins "::fovea::Layout":$layout);
+  let parameters = (ins Tile_LayoutParameter:$layout);
   let hasCustomAssemblyFormat = 1;
 }
 

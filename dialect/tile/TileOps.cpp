@@ -3,6 +3,7 @@
 //
 // Verifiers and custom assembly of the tile operations.
 #include "dialect/tile/TileDialect.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace fovea;
@@ -148,22 +149,26 @@ LogicalResult IotaOp::verify() {
   return success();
 }
 
-LogicalResult DotOp::verify() {
-  auto a = tensorOf(getA()), b = tensorOf(getB()), acc = tensorOf(getAcc()), to = tensorOf(getTile());
-  if (a.getRank() != 2 || b.getRank() != 2 || acc.getRank() != 2 || getContract().size() != 2)
-    return emitOpError("contracts one dimension of two rank-2 tiles");
-  int64_t ca = getContract()[0], cb = getContract()[1];
+static LogicalResult verifyDot(Operation *op, RankedTensorType a, RankedTensorType b, RankedTensorType acc,
+                               ArrayRef<int64_t> contract) {
+  if (a.getRank() != 2 || b.getRank() != 2 || acc.getRank() != 2 || contract.size() != 2)
+    return op->emitOpError("contracts one dimension of two rank-2 tiles");
+  int64_t ca = contract[0], cb = contract[1];
   if (ca < 0 || ca > 1 || cb < 0 || cb > 1)
-    return emitOpError("contracts a dimension that is neither 0 nor 1");
+    return op->emitOpError("contracts a dimension that is neither 0 nor 1");
   if (a.getElementType() != b.getElementType())
-    return emitOpError("has operands of types ") << a.getElementType() << " and " << b.getElementType();
-  if (!acc.getElementType().isF32() || acc != to)
-    return emitOpError("accumulates in f32, in the type and layout of its result");
+    return op->emitOpError("has operands of types ") << a.getElementType() << " and " << b.getElementType();
+  if (!acc.getElementType().isF32())
+    return op->emitOpError("accumulates in f32, not in ") << acc.getElementType();
   if (a.getDimSize(ca) != b.getDimSize(cb))
-    return emitOpError("contracts ") << a.getDimSize(ca) << " elements with " << b.getDimSize(cb);
-  if (to.getDimSize(0) != a.getDimSize(1 - ca) || to.getDimSize(1) != b.getDimSize(1 - cb))
-    return emitOpError("has a result of the wrong shape");
+    return op->emitOpError("contracts ") << a.getDimSize(ca) << " elements with " << b.getDimSize(cb);
+  if (acc.getDimSize(0) != a.getDimSize(1 - ca) || acc.getDimSize(1) != b.getDimSize(1 - cb))
+    return op->emitOpError("has a result of the wrong shape");
   return success();
+}
+
+LogicalResult DotOp::verify() {
+  return verifyDot(*this, tensorOf(getA()), tensorOf(getB()), tensorOf(getAcc()), getContract());
 }
 
 LogicalResult ReduceOp::verify() {
@@ -316,4 +321,127 @@ LogicalResult SmemReadOp::verify() {
 
 LogicalResult SmemWriteOp::verify() {
   return verifyRing(*this, getSmem().getType(), tensorOf(getTile()).getShape(), tensorOf(getTile()).getElementType());
+}
+
+//===--- warp roles ---===//
+
+LogicalResult RolesOp::verifyRegions() {
+  llvm::StringSet<> names;
+  for (Operation &op : getBody().front()) {
+    auto role = dyn_cast<RoleOp>(op);
+    if (!role)
+      return emitOpError("holds tile.role operations alone, not ") << op.getName();
+    if (!names.insert(role.getName()).second)
+      return role.emitOpError("has a name that another role has: '") << role.getName() << "'";
+  }
+  return success();
+}
+
+LogicalResult RoleOp::verify() {
+  if (getCount() < 1 || getWarps() < 1)
+    return emitOpError("needs at least one instance of at least one warp");
+  if (getRegisters() < 24 || getRegisters() > 240 || getRegisters() % 8)
+    return emitOpError("has ") << getRegisters() << " registers; expected a multiple of 8 from 24 to 240";
+  Block &block = getBody().front();
+  if (block.getNumArguments() > 1 || (block.getNumArguments() == 1 && !block.getArgument(0).getType().isIndex()))
+    return emitOpError("has at most one argument, the number of the instance");
+  return success();
+}
+
+LogicalResult RoleOp::verifyRegions() {
+  Operation *outside = nullptr;
+  getBody().walk([&](Operation *op) {
+    for (Value operand : op->getOperands())
+      if (isa<SmemType, TokenType>(operand.getType()) && !getBody().isAncestor(operand.getParentRegion())) {
+        outside = op;
+        return WalkResult::interrupt();
+      }
+    return WalkResult::advance();
+  });
+  if (outside)
+    return outside->emitOpError("uses a ring or a product of another role: only channels and orders cross");
+  return success();
+}
+
+// tile.role "consumer" count 2 warps 4 registers 240 (%id) { ... }
+ParseResult RoleOp::parse(OpAsmParser &parser, OperationState &result) {
+  StringAttr name;
+  Builder &builder = parser.getBuilder();
+  auto number = [&](StringRef attribute) -> ParseResult {
+    int64_t value;
+    if (parser.parseInteger(value))
+      return failure();
+    result.addAttribute(attribute, builder.getI64IntegerAttr(value));
+    return success();
+  };
+  if (parser.parseAttribute(name, "name", result.attributes))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("count")) && number("count"))
+    return failure();
+  if (parser.parseKeyword("warps") || number("warps") || parser.parseKeyword("registers") || number("registers"))
+    return failure();
+  SmallVector<OpAsmParser::Argument> arguments;
+  if (succeeded(parser.parseOptionalLParen())) {
+    arguments.emplace_back().type = builder.getIndexType();
+    if (parser.parseArgument(arguments.back()) || parser.parseRParen())
+      return failure();
+  }
+  if (parser.parseOptionalAttrDictWithKeyword(result.attributes) || parser.parseRegion(*result.addRegion(), arguments))
+    return failure();
+  if (result.regions.back()->empty())
+    result.regions.back()->emplaceBlock();
+  return success();
+}
+
+void RoleOp::print(OpAsmPrinter &printer) {
+  printer << ' ' << getNameAttr();
+  if (getCount() != 1)
+    printer << " count " << getCount();
+  printer << " warps " << getWarps() << " registers " << getRegisters();
+  if (getBody().getNumArguments() == 1)
+    printer << " (" << getBody().getArgument(0) << ')';
+  printer.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {"name", "count", "warps", "registers"});
+  printer << ' ';
+  printer.printRegion(getBody(), /*printEntryBlockArgs=*/false);
+}
+
+LogicalResult ChannelOp::verify() {
+  if (getReaders() < 1)
+    return emitOpError("needs at least one reader");
+  return success();
+}
+
+LogicalResult PutOp::verify() {
+  auto channel = getChannel().getType();
+  return verifyAccess(*this, getView().getType(), getIndices().size(), getDims(),
+                      {channel.getRows(), channel.getColumns()}, channel.getElementType());
+}
+
+LogicalResult TakeOp::verify() {
+  auto type = tensorOf(getTile());
+  auto channel = getChannel().getType();
+  if (type.getElementType() != channel.getElementType() ||
+      type.getShape() != ArrayRef<int64_t>{channel.getRows(), channel.getColumns()})
+    return emitOpError("takes ") << type << " from " << channel;
+  return verifyAccess(*this, getView().getType(), getIndices().size(), getDims(), type.getShape(),
+                      type.getElementType());
+}
+
+LogicalResult OrderOp::verify() {
+  if (getCount() < 2)
+    return emitOpError("needs at least two instances that take turns");
+  return success();
+}
+
+LogicalResult DotStartOp::verify() {
+  if (failed(verifyDot(*this, tensorOf(getA()), tensorOf(getB()), tensorOf(getAcc()), getContract())))
+    return failure();
+  if (!getToken().hasOneUse())
+    return emitOpError("is waited for ") << llvm::range_size(getToken().getUses()) << " times; expected once";
+  auto wait = dyn_cast<DotWaitOp>(*getToken().user_begin());
+  if (!wait || wait->getBlock() != (*this)->getBlock())
+    return emitOpError("has a token that leaves its block; expected a tile.dot_wait in the same block");
+  if (wait.getTile().getType() != getAcc().getType())
+    return emitOpError("accumulates in ") << getAcc().getType() << " but its wait gives " << wait.getTile().getType();
+  return success();
 }

@@ -299,4 +299,125 @@ def Tile_SmemWriteOp : Tile_Op<"smem_write", [MemoryEffects<[MemWrite]>]> {
   let hasVerifier = 1;
 }
 
+//===----------------------------------------------------------------------===//
+// Warp roles
+//===----------------------------------------------------------------------===//
+
+def Tile_RolesOp : Tile_Op<"roles", [SingleBlock, NoTerminator, NoRegionArguments, RecursiveMemoryEffects, ParentOneOf<["LaunchOp"]>]> {
+  let summary = "the warps of a work item split into roles that run side by side";
+  let description = [{
+    The region holds `tile.role` operations alone. They start together, and the operation ends when all have ended. Only channels and
+    orders made before it cross between them.
+
+    ```mlir
+    tile.roles {
+      tile.role "producer" warps 4 registers 24 { ... }
+      tile.role "consumer" count 2 warps 4 registers 240 (%id) { ... }
+    }
+    ```
+  }];
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
+}
+
+def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, RecursiveMemoryEffects, ParentOneOf<["RolesOp"]>]> {
+  let summary = "what one group of warps does";
+  let description = [{
+    `count` instances run the region, each on `warps` warps of its own, with at most `registers` registers per thread. With a count, the
+    region's argument is the number of the instance, from 0.
+  }];
+  let arguments = (ins Tile_AttrArg<StrAttr, "its name, unique among the roles">:$name,
+                       Tile_AttrArg<DefaultValuedAttr<I64Attr, "1">, "how many instances">:$count,
+                       Tile_AttrArg<I64Attr, "warps per instance">:$warps,
+                       Tile_AttrArg<I64Attr, "registers per thread: a multiple of 8 from 24 to 240, as setmaxnreg wants">:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Tile_ChannelOp : Tile_Op<"channel", [MemoryEffects<[MemAlloc]>]> {
+  let summary = "a ring of tiles from one role to the readers of another";
+  let description = [{
+    One role puts; `readers` role instances take, each of them every tile, in order. A stage is free again when all readers have released it.
+  }];
+  let arguments = (ins Tile_AttrArg<I64Attr, "how many role instances take from it">:$readers,
+                       Tile_AttrArg<OptionalAttr<I64Attr>, "first byte in the shared memory of the work item">:$offset);
+  let results = (outs Tile_Res<Tile_ChannelType, "the channel, empty">:$channel);
+  let assemblyFormat = "`readers` $readers (`at` $offset^)? attr-dict `:` qualified(type($channel))";
+  let hasVerifier = 1;
+}
+
+def Tile_PutOp : Tile_Op<"put", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "waits for a free stage of a channel and begins to copy a tile into it; elements outside the view become 0";
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view, Variadic<Index>:$indices,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims,
+                       Tile_Arg<Tile_ChannelType, "where the tile goes">:$channel);
+  let assemblyFormat = "$view `[` $indices `]` `dims` $dims `to` $channel attr-dict `:` qualified(type($view)) `->` qualified(type($channel))";
+  let hasVerifier = 1;
+}
+
+def Tile_TakeOp : Tile_Op<"take", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "waits for the next tile of a channel";
+  let description = [{
+    The tile stays in its stage: it may be used until this role releases the stage, and products that were started with it must be
+    waited for before that. The `of` clause says which tile of a view it is: a claim that the interpreter checks and that
+    `strip-schedule` puts in place of the operation.
+  }];
+  let arguments = (ins Tile_Arg<Tile_ChannelType, "the channel">:$channel,
+                       Tile_Arg<Tile_ViewType, "the view that the tile was put from">:$view, Variadic<Index>:$indices,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
+  let assemblyFormat = "$channel `of` `view` $view `[` $indices `]` `dims` $dims attr-dict `:` qualified(type($channel)) `,` qualified(type($view)) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_ReleaseOp : Tile_Op<"release", [MemoryEffects<[MemWrite]>]> {
+  let summary = "gives the oldest stage that this role instance holds back to the channel";
+  let arguments = (ins Tile_Arg<Tile_ChannelType, "the channel">:$channel);
+  let assemblyFormat = "$channel attr-dict `:` qualified(type($channel))";
+}
+
+def Tile_OrderOp : Tile_Op<"order", [MemoryEffects<[MemAlloc]>]> {
+  let summary = "turns among `count` role instances, the first to 0; between its turns the others compute (ping-pong)";
+  let arguments = (ins Tile_AttrArg<I64Attr, "how many instances take turns">:$count);
+  let results = (outs Tile_Res<Tile_OrderType, "the turns">:$order);
+  let assemblyFormat = "$count attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_OrderWaitOp : Tile_Op<"order_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "waits for the turn of an instance";
+  let arguments = (ins Tile_Arg<Tile_OrderType, "the turns">:$order, Tile_Arg<Index, "the number of the instance">:$id);
+  let assemblyFormat = "$order `[` $id `]` attr-dict";
+}
+
+def Tile_OrderSignalOp : Tile_Op<"order_signal", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "ends the turn of an instance: the next one, cyclically, has it";
+  let arguments = (ins Tile_Arg<Tile_OrderType, "the turns">:$order, Tile_Arg<Index, "the number of the instance that has the turn">:$id);
+  let assemblyFormat = "$order `[` $id `]` attr-dict";
+}
+
+def Tile_DotStartOp : Tile_Op<"dot_start", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "begins acc + a contracted with b, as tile.dot does";
+  let description = [{
+    The accumulator exists only as the result of `dot_wait`, so it cannot be read too early. The token is waited for once, in the
+    block of the start: an accumulator in flight that crosses a block boundary or a back edge makes ptxas insert waits.
+  }];
+  let arguments = (ins Tile_Arg<Tile_FloatTensor, "left operand">:$a, Tile_Arg<Tile_FloatTensor, "right operand, of the same element type">:$b,
+                       Tile_Arg<Tile_FloatTensor, "what is added, f32">:$acc,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the contracted dimension of a and of b">:$contract);
+  let results = (outs Tile_Res<Tile_TokenType, "the product in flight">:$token);
+  let assemblyFormat = "$a `,` $b `,` $acc `contract` $contract attr-dict `:` type($a) `,` type($b) `->` type($acc)";
+  let hasVerifier = 1;
+}
+
+def Tile_DotWaitOp : Tile_Op<"dot_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "waits until a product and all that were started before it have ended";
+  let arguments = (ins Tile_Arg<Tile_TokenType, "the product in flight">:$token);
+  let results = (outs Tile_Res<Tile_FloatTensor, "the sum, in the type of the accumulator that was given to dot_start">:$tile);
+  let assemblyFormat = "$token attr-dict `:` type($tile)";
+}
+
 #endif
