@@ -1,0 +1,329 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The device interface over the driver's entry points. Work goes to the null stream, so that copies, launches and
+// events are ordered among themselves.
+#include "runtime/cuda/CudaDevice.h"
+
+#include "runtime/cuda/CudaTypes.h"
+
+#include <algorithm>
+#include <array>
+#include <dlfcn.h>
+#include <map>
+#include <vector>
+
+namespace fovea::runtime {
+
+namespace {
+
+using namespace cuda;
+
+/// The library is never closed: the driver keeps threads and state of its own until the process ends.
+struct Driver {
+  void *library = nullptr;
+#define FOVEA_CUDA_REQUIRED(member, symbol, parameters) CUresult(*member) parameters = nullptr;
+#define FOVEA_CUDA_OPTIONAL(member, symbol, parameters) CUresult(*member) parameters = nullptr;
+#include "runtime/cuda/DriverTable.h"
+#undef FOVEA_CUDA_REQUIRED
+#undef FOVEA_CUDA_OPTIONAL
+
+  Status load(const std::string &name) {
+    library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+      const char *reason = ::dlerror();
+      return Error{ErrorCode::NoDevice,
+                   "no GPU: the CUDA driver cannot be loaded (" + std::string(reason ? reason : name.c_str()) + ")"};
+    }
+    const char *missing = nullptr;
+#define FOVEA_CUDA_OPTIONAL(member, symbol, parameters)                                                                \
+  member = reinterpret_cast<CUresult(*) parameters>(::dlsym(library, #symbol));
+#define FOVEA_CUDA_REQUIRED(member, symbol, parameters)                                                                \
+  FOVEA_CUDA_OPTIONAL(member, symbol, parameters)                                                                      \
+  if (!member && !missing)                                                                                             \
+    missing = #symbol;
+#include "runtime/cuda/DriverTable.h"
+#undef FOVEA_CUDA_REQUIRED
+#undef FOVEA_CUDA_OPTIONAL
+    if (missing)
+      return Error{ErrorCode::NoDevice, "no GPU: " + name + " has no " + missing + "; the driver is too old"};
+    return Status::success();
+  }
+
+  Error error(CUresult result, const char *call, const char *file, int line) const {
+    const char *name = nullptr, *sentence = nullptr;
+    if (getErrorName(result, &name) != kSuccess || !name)
+      name = "unknown error";
+    if (getErrorString(result, &sentence) != kSuccess || !sentence)
+      sentence = "no description";
+    std::string_view path = file;
+    if (size_t runtime = path.rfind("runtime/"); runtime != std::string_view::npos)
+      path.remove_prefix(runtime);
+    ErrorCode code = result == kErrorOutOfMemory ? ErrorCode::OutOfMemory
+                     : result == kErrorNoDevice  ? ErrorCode::NoDevice
+                                                 : ErrorCode::LaunchFailed;
+    return {code, std::string(name) + " (" + std::to_string(result) + ": " + sentence + ") from " + call + " at " +
+                      std::string(path) + ":" + std::to_string(line)};
+  }
+};
+
+/// Calls an entry point of `driver_`; on failure returns the error with its name and this place.
+#define FOVEA_CUDA_TRY(member, ...)                                                                                    \
+  do {                                                                                                                 \
+    if (CUresult result_ = driver_->member(__VA_ARGS__); result_ != kSuccess)                                          \
+      return driver_->error(result_, #member, __FILE__, __LINE__);                                                     \
+  } while (false)
+
+class CudaDevice : public Device {
+public:
+  explicit CudaDevice(std::unique_ptr<Driver> driver) : driver_(std::move(driver)) {}
+
+  ~CudaDevice() override {
+    if (context_)
+      (void)driver_->primaryContextRelease(device_);
+  }
+
+  Status open(int index) {
+    // Until the device is there, whatever fails means that there is none.
+    Status status = find(index);
+    if (!status)
+      return Error{ErrorCode::NoDevice, "no GPU: " + status.error().message};
+    return status;
+  }
+
+  const DeviceFacts &facts() const override { return facts_; }
+
+  Result<DeviceAddress> allocate(size_t bytes) override {
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    CUdeviceptr pointer = 0;
+    FOVEA_CUDA_TRY(memAlloc, &pointer, std::max<size_t>(bytes, 1)); // the driver refuses 0
+    return DeviceAddress{pointer};
+  }
+
+  Status free(DeviceAddress address) override {
+    return call([&]() -> Status {
+      FOVEA_CUDA_TRY(memFree, address);
+      return {};
+    });
+  }
+
+  Status upload(DeviceAddress to, const void *from, size_t bytes) override {
+    return call([&]() -> Status {
+      if (bytes > 0)
+        FOVEA_CUDA_TRY(copyHostToDevice, to, from, bytes);
+      return {};
+    });
+  }
+
+  Status download(void *to, DeviceAddress from, size_t bytes) override {
+    return call([&]() -> Status {
+      FOVEA_CUDA_TRY(contextSynchronize);
+      if (bytes > 0)
+        FOVEA_CUDA_TRY(copyDeviceToHost, to, from, bytes);
+      return {};
+    });
+  }
+
+  Status fillZero(DeviceAddress address, size_t bytes) override {
+    return call([&]() -> Status {
+      if (bytes > 0)
+        FOVEA_CUDA_TRY(memsetBytes, address, 0, bytes);
+      return {};
+    });
+  }
+
+  Result<ModuleHandle> loadModule(std::string_view ptx, std::string_view name) override {
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    std::string text(ptx); // the driver wants a null at the end
+    std::vector<char> log(16384, '\0');
+    std::array<int, 2> options = {kJitErrorLogBuffer, kJitErrorLogBufferSizeBytes};
+    std::array<void *, 2> values = {log.data(), reinterpret_cast<void *>(log.size() - 1)};
+    CUmodule module = nullptr;
+    CUresult result =
+        driver_->moduleLoad(&module, text.data(), static_cast<unsigned>(options.size()), options.data(), values.data());
+    if (result != kSuccess) {
+      Error error = driver_->error(result, "moduleLoad", __FILE__, __LINE__);
+      log.back() = '\0';
+      error.message = "module " + std::string(name) + " cannot be loaded: " + error.message;
+      if (log[0])
+        error.message += "\n" + std::string(log.data());
+      return error;
+    }
+    return ModuleHandle{reinterpret_cast<uint64_t>(module)};
+  }
+
+  Status unloadModule(ModuleHandle module) override {
+    return call([&]() -> Status {
+      sharedAllowed_.clear(); // the driver may give a function of another module the same handle
+      FOVEA_CUDA_TRY(moduleUnload, reinterpret_cast<CUmodule>(module));
+      return {};
+    });
+  }
+
+  Result<KernelHandle> findKernel(ModuleHandle module, const std::string &name) override {
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    CUfunction function = nullptr;
+    CUresult result = driver_->moduleGetFunction(&function, reinterpret_cast<CUmodule>(module), name.c_str());
+    if (result != kSuccess) {
+      Error error = driver_->error(result, "moduleGetFunction", __FILE__, __LINE__);
+      return Error{ErrorCode::NotFound, "kernel " + name + ": " + error.message};
+    }
+    return KernelHandle{reinterpret_cast<uint64_t>(function)};
+  }
+
+  Status launch(KernelHandle kernel, const LaunchShape &shape, std::span<const std::byte> args) override {
+    return call([&]() -> Status {
+      auto function = reinterpret_cast<CUfunction>(kernel);
+      uint32_t clusterSize = shape.cluster[0] * shape.cluster[1] * shape.cluster[2];
+      // More than 48 KiB of dynamic shared memory must be asked for, once per kernel.
+      uint32_t &allowed = sharedAllowed_[kernel];
+      if (shape.sharedBytes > 48 << 10 && shape.sharedBytes > allowed) {
+        FOVEA_CUDA_TRY(functionSetAttribute, function, kFunctionMaxDynamicSharedSizeBytes,
+                       static_cast<int>(shape.sharedBytes));
+        allowed = shape.sharedBytes;
+      }
+      if (clusterSize > 8)
+        FOVEA_CUDA_TRY(functionSetAttribute, function, kFunctionNonPortableClusterSizeAllowed, 1);
+
+      size_t size = args.size();
+      void *extra[] = {kLaunchParamBufferPointer, const_cast<std::byte *>(args.data()), kLaunchParamBufferSize, &size,
+                       kLaunchParamEnd};
+      void **packed = size > 0 ? extra : nullptr;
+      if (clusterSize == 1) {
+        FOVEA_CUDA_TRY(launchKernel, function, shape.grid[0], shape.grid[1], shape.grid[2], shape.block[0],
+                       shape.block[1], shape.block[2], shape.sharedBytes, nullptr, nullptr, packed);
+        return {};
+      }
+      if (!driver_->launchKernelEx)
+        return Error{ErrorCode::Unsupported, "clusters need a driver of CUDA 11.8 or later"};
+      CUlaunchAttribute attribute = {};
+      attribute.id = kLaunchAttributeClusterDimension;
+      attribute.value.clusterDim = {shape.cluster[0], shape.cluster[1], shape.cluster[2]};
+      CUlaunchConfig config = {shape.grid[0],  shape.grid[1],     shape.grid[2], shape.block[0], shape.block[1],
+                               shape.block[2], shape.sharedBytes, nullptr,       &attribute,     1};
+      FOVEA_CUDA_TRY(launchKernelEx, &config, function, nullptr, packed);
+      return {};
+    });
+  }
+
+  Status synchronize() override {
+    return call([&]() -> Status {
+      FOVEA_CUDA_TRY(contextSynchronize);
+      return {};
+    });
+  }
+
+  Result<EventHandle> createEvent() override {
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    CUevent event = nullptr;
+    FOVEA_CUDA_TRY(eventCreate, &event, 0);
+    return EventHandle{reinterpret_cast<uint64_t>(event)};
+  }
+
+  Status destroyEvent(EventHandle event) override {
+    return call([&]() -> Status {
+      FOVEA_CUDA_TRY(eventDestroy, reinterpret_cast<CUevent>(event));
+      return {};
+    });
+  }
+
+  Status recordEvent(EventHandle event) override {
+    return call([&]() -> Status {
+      FOVEA_CUDA_TRY(eventRecord, reinterpret_cast<CUevent>(event), nullptr);
+      return {};
+    });
+  }
+
+  Result<double> elapsedMilliseconds(EventHandle from, EventHandle to) override {
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    FOVEA_CUDA_TRY(eventSynchronize, reinterpret_cast<CUevent>(to));
+    float milliseconds = 0;
+    FOVEA_CUDA_TRY(eventElapsed, &milliseconds, reinterpret_cast<CUevent>(from), reinterpret_cast<CUevent>(to));
+    return static_cast<double>(milliseconds);
+  }
+
+private:
+  /// Makes the context current in this thread for as long as it lives; the caller's context comes back after it.
+  class Current {
+  public:
+    explicit Current(CudaDevice &device) : device_(device) {
+      if (CUresult result = device.driver_->contextPush(device.context_); result != kSuccess)
+        status_ = device.driver_->error(result, "contextPush", __FILE__, __LINE__);
+    }
+    ~Current() {
+      CUcontext ignored;
+      if (status_)
+        (void)device_.driver_->contextPop(&ignored);
+    }
+    const Status &status() const { return status_; }
+
+  private:
+    CudaDevice &device_;
+    Status status_;
+  };
+
+  template <typename F> Status call(F body) {
+    Current current(*this);
+    if (!current.status())
+      return current.status();
+    return body();
+  }
+
+  Status find(int index) {
+    FOVEA_CUDA_TRY(init, 0);
+    int count = 0;
+    FOVEA_CUDA_TRY(deviceGetCount, &count);
+    if (index < 0 || index >= count)
+      return Error{ErrorCode::NoDevice,
+                   "device " + std::to_string(index) + " of " + std::to_string(count) + " does not exist"};
+    FOVEA_CUDA_TRY(deviceGet, &device_, index);
+    FOVEA_CUDA_TRY(driverGetVersion, &facts_.driverVersion);
+    char name[256] = {};
+    FOVEA_CUDA_TRY(deviceGetName, name, sizeof name - 1, device_);
+    facts_.name = name;
+    int major = 0, minor = 0, shared = 0, threads = 0;
+    FOVEA_CUDA_TRY(deviceGetAttribute, &major, kAttributeComputeCapabilityMajor, device_);
+    FOVEA_CUDA_TRY(deviceGetAttribute, &minor, kAttributeComputeCapabilityMinor, device_);
+    FOVEA_CUDA_TRY(deviceGetAttribute, &facts_.sms, kAttributeMultiprocessorCount, device_);
+    FOVEA_CUDA_TRY(deviceGetAttribute, &shared, kAttributeMaxSharedMemoryPerBlockOptin, device_);
+    FOVEA_CUDA_TRY(deviceGetAttribute, &threads, kAttributeMaxThreadsPerBlock, device_);
+    size_t memory = 0;
+    FOVEA_CUDA_TRY(deviceTotalMem, &memory, device_);
+    facts_.smVersion = major * 10 + minor;
+    facts_.maxSharedBytesPerBlock = shared;
+    facts_.maxThreadsPerBlock = threads;
+    facts_.totalMemoryBytes = static_cast<int64_t>(memory);
+    FOVEA_CUDA_TRY(primaryContextRetain, &context_, device_);
+    return {};
+  }
+
+  std::unique_ptr<Driver> driver_;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  DeviceFacts facts_;
+  std::map<KernelHandle, uint32_t> sharedAllowed_;
+};
+
+} // namespace
+
+Result<std::unique_ptr<Device>> openCudaDevice(const CudaOptions &options) {
+  auto driver = std::make_unique<Driver>();
+  if (Status status = driver->load(options.library); !status)
+    return status.error();
+  auto device = std::make_unique<CudaDevice>(std::move(driver));
+  if (Status status = device->open(options.index); !status)
+    return status.error();
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+} // namespace fovea::runtime
