@@ -1,8 +1,10 @@
 # Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """How lit runs the tests of Fovea. Values of the build come from lit.site.cfg.py."""
+import ctypes
 import os
 import shutil
+import sys
 
 import lit.formats
 
@@ -21,9 +23,27 @@ config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 
 config.substitutions.append(("%examples", os.path.join(config.fovea_source_dir, "examples")))
 config.substitutions.append(("%source", config.fovea_source_dir))
+config.substitutions.append(("%python", sys.executable))
+for name in ("HOME", "FOVEA_SEED", "FOVEA_SECONDS", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
 
 # Tests say REQUIRES: ptxas where they need the assembler.
 ptxas = shutil.which("ptxas", path=config.environment["PATH"]) or shutil.which("ptxas", path="/usr/local/cuda/bin")
 if ptxas:
     config.available_features.add("ptxas")
     config.substitutions.append(("%ptxas", ptxas))
+
+
+def has_gpu():
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+# Tests say REQUIRES: gpu where they launch kernels on one.
+if has_gpu():
+    config.available_features.add("gpu")

@@ -159,6 +159,7 @@ def main():
     parser.add_argument("build", type=Path, help="build folder")
     parser.add_argument("--slow", action="store_true", help="run the slow tests instead of the others")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--build-status", type=int, default=0, help="not 0: the build failed, which counts as a failed case")
     parser.add_argument("--summary", type=Path, help="write the counts here as JSON")
     options = parser.parse_args()
     build = options.build.resolve()
@@ -175,6 +176,12 @@ def main():
             if text:
                 print("    " + text.replace("\n", "\n    "))
         total.add(count)
+    if not options.slow and total.passed + total.failed == 0:
+        total.fail("tests")
+        print("FAILED tests: there are none in this build folder")
+    if options.build_status:
+        total.fail("build")
+        print("FAILED build: programs that did not build were not run, or an older one was")
     if options.summary:
         options.summary.write_text(json.dumps({"passed": total.passed, "failed": total.failed, "skipped": total.skipped}))
     print(total.line())
