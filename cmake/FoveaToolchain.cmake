@@ -26,6 +26,10 @@ endif()
 
 add_compile_options(-fno-exceptions -fvisibility-inlines-hidden -fdiagnostics-color=auto)
 set(FOVEA_WARNINGS -Wall -Wextra -Werror -Wno-unused-parameter)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc 12 reports impossible lengths inside std::string concatenation (GCC bugs 105329, 105651).
+  list(APPEND FOVEA_WARNINGS -Wno-restrict -Wno-stringop-overflow)
+endif()
 if(FOVEA_SANITIZE)
   add_compile_options(-fsanitize=${FOVEA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${FOVEA_SANITIZE})

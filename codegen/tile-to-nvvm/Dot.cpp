@@ -1,0 +1,65 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Products on tensor cores: mma.sync m16n8k16 over the fragments that the layouts name.
+#include "codegen/tile-to-nvvm/Emitter.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::codegen;
+
+LogicalResult Emitter::emitDot(tile::DotOp op) {
+  auto a = tensorType(op.getA()), c = tensorType(op.getTile());
+  Type element = a.getElementType();
+  if (!element.isBF16() && !element.isF16())
+    return op.emitError("multiplies ") << element << ", which tensor cores of this version do not";
+  bool rightRows = op.getContract()[1] == 1; // b is [n, k]
+  if (op.getContract()[0] != 1)
+    return op.emitError("contracts the first dimension of its left operand, which no schedule of this version asks for");
+  int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
+  auto left = Layout::mmaLeft(rows, depth, warps), accumulator = Layout::mmaAccumulator(rows, columns, warps);
+  auto right = Layout::mmaRight(columns, depth, warps);
+  auto is = [&](Value value, const std::optional<Layout> &expected) { return layout(value) && expected && *layout(value) == *expected; };
+  if (right && !rightRows)
+    right = right->transposed();
+  if (!is(op.getA(), left) || !is(op.getB(), right) || !is(op.getTile(), accumulator))
+    return op.emitError("has operands that are not in the layouts of mma.m16n8k16");
+
+  std::map<Layout::Vector, int64_t> aAt, bAt, cAt;
+  auto index = [](const Layout &layout, std::map<Layout::Vector, int64_t> &at) {
+    for (int64_t r = 0; r < layout.registers(); ++r)
+      at[layout.registerOffset(r)] = r;
+  };
+  index(*left, aAt);
+  index(*right, bAt);
+  index(*accumulator, cAt);
+  SmallVector<Value> aPairs = pairs(op.getA()), bPairs = pairs(op.getB()), sums = elements(op.getAcc());
+
+  // bf16 fragments are i32, f16 fragments vector<2xf16>, in NVVM.
+  Type fragment = element.isBF16() ? Type(b.getI32Type()) : Type(VectorType::get(2, element));
+  auto f32 = b.getF32Type();
+  auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
+  auto ptxType = element.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  std::array<NVVM::MMATypes, 2> types{ptxType, ptxType};
+  std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
+  for (int64_t k = 0; k < depth; k += 16)
+    for (int64_t m = 0; m < rows; m += 16 * warps)
+      for (int64_t n = 0; n < columns; n += 8) {
+        SmallVector<Value> av, bv, cv;
+        for (auto [r, q] : {std::pair<int64_t, int64_t>{0, 0}, {8, 0}, {0, 8}, {8, 8}})
+          av.push_back(bitcast(aPairs[aAt[{m + r, k + q}] / 2], fragment));
+        for (int64_t q : {0, 8})
+          bv.push_back(bitcast(bPairs[bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}] / 2], fragment));
+        SmallVector<int64_t> places;
+        for (int64_t r : {0, 8})
+          for (int64_t q : {0, 1})
+            places.push_back(cAt[{m + r, n + q}]);
+        for (int64_t place : places)
+          cv.push_back(sums[place]);
+        Value d = NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt, types, layouts);
+        for (auto [i, place] : llvm::enumerate(places))
+          sums[place] = LLVM::ExtractValueOp::create(b, loc, d, i);
+      }
+  tiles[op.getTile()] = {sums, false};
+  return success();
+}

@@ -1,0 +1,155 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The state of lowering one launch: builders, the values that tiles became, and one method per family of operations.
+#pragma once
+
+#include "codegen/tile-to-nvvm/TileToNvvm.h"
+#include "dialect/common/Target.h"
+#include "dialect/tile/TileDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/Builders.h"
+
+#include <map>
+
+namespace fovea::codegen {
+
+/// A tile as the registers of one thread, in the order of its layout. 16-bit tiles may be held as pairs (register 2n low,
+/// 2n+1 high) in i32: what tensor-core instructions and vector accesses take.
+struct TileValue {
+  llvm::SmallVector<mlir::Value> registers;
+  bool packed = false;
+};
+
+/// A view: base address (global), stride of each dimension in elements (i64; null for the innermost, 1), size of each (i32).
+struct ViewValue {
+  mlir::Value base;
+  llvm::SmallVector<mlir::Value> strides, sizes;
+  llvm::SmallVector<int64_t> staticSizes;
+};
+
+/// The visited tiles, in units of tiles: count, and per range its first tile and how many tiles precede it.
+struct DomainValue {
+  mlir::Value count;
+  llvm::SmallVector<mlir::Value> first, before, fullLo, fullHi;
+  int64_t step;
+};
+
+class Emitter {
+public:
+  Emitter(tile::LaunchOp launch, mlir::ModuleOp module, const Target &target);
+
+  mlir::FailureOr<Kernel> emit();
+
+private:
+  using Value = mlir::Value;
+  using Type = mlir::Type;
+
+  //===--- control (Emitter.cpp) ---===//
+  mlir::LogicalResult emitBlock(mlir::Block &block);
+  mlir::LogicalResult emitOp(mlir::Operation *op);
+  mlir::LogicalResult emitFor(mlir::scf::ForOp op);
+  mlir::LogicalResult emitIf(mlir::scf::IfOp op);
+  /// Makes what the launch uses from outside available: kernel parameters, or host arithmetic repeated in the entry block.
+  mlir::LogicalResult capture(mlir::Value value);
+  mlir::FailureOr<std::string> hostExpression(mlir::Value value);
+  void decodeWorkItem();
+  Value parameter(KernelArgument::Kind kind, llvm::StringRef name, unsigned dim, Type type);
+
+  //===--- elementwise (Elementwise.cpp) ---===//
+  bool isElementwise(mlir::Operation *op);
+  mlir::LogicalResult emitElementwise(mlir::Operation *op);
+  mlir::FailureOr<Value> emitScalar(mlir::Operation *op, llvm::ArrayRef<Value> operands, Type resultType);
+  mlir::LogicalResult emitConstant(mlir::arith::ConstantOp op);
+  Value exp2(Value x);
+  Value callIntrinsic(llvm::StringRef name, Type result, llvm::ArrayRef<Value> operands);
+
+  //===--- tiles (Tiles.cpp) ---===//
+  mlir::LogicalResult emitSplat(tile::SplatOp op);
+  mlir::LogicalResult emitBroadcast(tile::BroadcastOp op);
+  mlir::LogicalResult emitIota(tile::IotaOp op);
+  mlir::LogicalResult emitReduce(tile::ReduceOp op);
+  mlir::LogicalResult emitConvertLayout(tile::ConvertLayoutOp op);
+  mlir::LogicalResult emitDomain(tile::DomainOp op);
+  mlir::LogicalResult emitDomainTile(tile::DomainTileOp op);
+
+  //===--- device memory (Global.cpp) ---===//
+  mlir::LogicalResult emitLoad(tile::LoadOp op);
+  mlir::LogicalResult emitLoadScalar(tile::LoadScalarOp op);
+  mlir::LogicalResult emitStore(tile::StoreOp op);
+  /// Address of the element at `indices`, in elements from the base (i64).
+  Value elementOffset(const ViewValue &view, llvm::ArrayRef<Value> indices);
+
+  //===--- shared memory (Shared.cpp) ---===//
+  mlir::LogicalResult emitSmemAlloc(tile::SmemAllocOp op);
+  mlir::LogicalResult emitCopyStart(tile::CopyStartOp op);
+  mlir::LogicalResult emitSmemRead(tile::SmemReadOp op);
+  mlir::LogicalResult emitSmemWrite(tile::SmemWriteOp op);
+  /// First byte of a stage, as an i32 shared-memory address.
+  Value stageBase(mlir::Value ring, mlir::Value stage);
+  /// Byte offset within a stage of (row, 16-byte chunk): what is known at compile time apart from what is not. `row` and
+  /// `chunk` are thread offsets; the constants are multiples of 8 rows where swizzled.
+  Value swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant, int64_t &byteConstant);
+  Value sharedPointer(Value address);
+
+  //===--- products (Dot.cpp) ---===//
+  mlir::LogicalResult emitDot(tile::DotOp op);
+
+  //===--- helpers ---===//
+  Value i32(int64_t value);
+  Value i64(int64_t value);
+  Value add(Value a, Value b);
+  Value sub(Value a, Value b);
+  Value mul(Value a, Value b);
+  Value addConstant(Value a, int64_t b);
+  Value mulConstant(Value a, int64_t b);
+  Value toI64(Value a);
+  Value icmp(mlir::LLVM::ICmpPredicate predicate, Value a, Value b);
+  Value select(Value condition, Value a, Value b);
+  Value shflXor(Value value, int64_t mask);
+  Value gep(Value pointer, Type element, Value index);
+  /// Coordinate `dim` of the part that lane and warp contribute; emitted once, in the entry block.
+  Value threadOffset(const Layout &layout, unsigned dim);
+  /// True in the one thread that speaks for each replicated element; null where nothing is replicated.
+  Value writesOnce(const Layout &layout);
+  Type llvmType(Type type);
+  Value bitcast(Value value, Type type);
+  /// Registers of a tile one by one, or as pairs.
+  llvm::SmallVector<Value> elements(mlir::Value tile);
+  llvm::SmallVector<Value> pairs(mlir::Value tile);
+  Value scalar(mlir::Value value);
+  llvm::SmallVector<Type> flatTypes(mlir::Value value);
+  llvm::SmallVector<Value> flatten(mlir::Value value);
+  void unflatten(mlir::Value value, llvm::ArrayRef<Value> registers);
+  mlir::RankedTensorType tensorType(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(value.getType()); }
+  const Layout *layout(mlir::Value value);
+  /// Runs `emit` with the builder in the entry block, before the first instruction of the body.
+  template <typename Function> Value inEntry(Function emit) {
+    mlir::OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(entryEnd);
+    return emit();
+  }
+
+  tile::LaunchOp launch;
+  mlir::ModuleOp module;
+  const Target &target;
+  mlir::OpBuilder b;
+  mlir::Location loc;
+  mlir::LLVM::LLVMFuncOp function;
+  mlir::Operation *entryEnd = nullptr;
+  Value lane, warp, threadId;
+  int64_t warps = 0, sharedBytes = 0;
+  Kernel kernel;
+
+  llvm::DenseMap<mlir::Value, Value> scalars;
+  llvm::DenseMap<mlir::Value, TileValue> tiles;
+  llvm::DenseMap<mlir::Value, ViewValue> views;
+  llvm::DenseMap<mlir::Value, DomainValue> domains;
+  llvm::DenseMap<mlir::Value, Value> rings;
+  std::map<std::tuple<int, std::string, unsigned>, Value> parameters;
+  std::map<std::pair<std::string, unsigned>, Value> threadOffsets;
+  std::map<std::string, Value> laneOffsets;
+};
+
+} // namespace fovea::codegen

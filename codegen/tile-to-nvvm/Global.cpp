@@ -1,0 +1,237 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Loads from and stores to views: addresses in 64 bits, bounds by selection for loads and by branches for stores.
+#include "codegen/tile-to-nvvm/Emitter.h"
+
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::codegen;
+
+/// True if a tile of `size` elements at `index` always lies within dimension `d`.
+static bool alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t size) {
+  APInt constant;
+  if (ShapedType::isDynamic(view.staticSizes[d]) || !matchPattern(index, m_ConstantInt(&constant)))
+    return false;
+  return constant.getSExtValue() >= 0 && constant.getSExtValue() + size <= view.staticSizes[d];
+}
+
+/// How many consecutive registers lie next to each other along the last dimension of the tile: 1, 2, 4 or 8, at most 16 bytes.
+static int64_t vectorWidth(const Layout &layout, const ViewValue &view, ArrayRef<int64_t> dims, unsigned bits) {
+  if (dims.empty() || dims.back() != int64_t(view.strides.size()) - 1)
+    return 1;
+  int64_t width = 1;
+  unsigned last = dims.size() - 1;
+  for (const Layout::Vector &basis : layout.reg) {
+    Layout::Vector expected(dims.size(), 0);
+    expected[last] = width;
+    if (basis != expected || width * 2 * bits > 128)
+      break;
+    width *= 2;
+  }
+  return width;
+}
+
+Value Emitter::elementOffset(const ViewValue &view, ArrayRef<Value> indices) {
+  Value offset;
+  for (auto [d, index] : llvm::enumerate(indices)) {
+    if (!index)
+      continue;
+    Value part = toI64(index);
+    if (view.strides[d])
+      part = mul(part, view.strides[d]);
+    offset = offset ? add(offset, part) : part;
+  }
+  return offset ? offset : i64(0);
+}
+
+namespace {
+/// Where one group of registers of a tile lies.
+struct Place {
+  Value pointer;
+  Value valid; // null: always
+};
+} // namespace
+
+LogicalResult Emitter::emitLoad(tile::LoadOp op) {
+  const Layout *to = layout(op.getTile());
+  if (!to)
+    return op.emitError("works on a tile without layout");
+  ViewValue view = views[op.getView()];
+  auto type = tensorType(op.getTile());
+  Type element = type.getElementType();
+  unsigned bits = element.getIntOrFloatBitWidth();
+  ArrayRef<int64_t> dims = op.getDims();
+  int64_t width = vectorWidth(*to, view, dims, bits);
+  unsigned last = dims.size() - 1;
+  bool checkLast = !alwaysInside(view, dims[last], op.getIndices()[dims[last]], type.getDimSize(last));
+  if (checkLast)
+    width = 1;
+  bool packed = bits == 16 && width > 1;
+
+  SmallVector<Value> fixed(op.getIndices().size());
+  for (auto [d, index] : llvm::enumerate(op.getIndices()))
+    if (!llvm::is_contained(dims, int64_t(d)))
+      fixed[d] = scalar(index);
+  Value base = gep(view.base, element, elementOffset(view, fixed));
+
+  // Coordinates repeat over registers: compute each once.
+  std::map<std::pair<unsigned, int64_t>, std::pair<Value, Value>> known; // (dim, constant) -> offset in elements, valid
+  auto coordinate = [&](unsigned k, int64_t constant) {
+    auto &entry = known[{k, constant}];
+    if (!entry.first) {
+      unsigned d = dims[k];
+      Value index = addConstant(add(scalar(op.getIndices()[d]), threadOffset(*to, k)), constant);
+      bool inside = alwaysInside(view, d, op.getIndices()[d], type.getDimSize(k));
+      if (!inside)
+        entry.second = icmp(LLVM::ICmpPredicate::ult, index, view.sizes[d]);
+      if (k == 0 && op.getLimit()) {
+        Value below = icmp(LLVM::ICmpPredicate::slt, index, scalar(op.getLimit()));
+        entry.second = entry.second ? LLVM::AndOp::create(b, loc, entry.second, below).getResult() : below;
+      }
+      if (entry.second)
+        index = select(entry.second, index, i32(0)); // a place that is always there
+      Value offset = toI64(index);
+      entry.first = view.strides[d] ? mul(offset, view.strides[d]) : offset;
+    }
+    return entry;
+  };
+
+  TileValue result;
+  result.packed = packed;
+  Value padElement = LLVM::ConstantOp::create(b, loc, element, op.getPad());
+  Type loaded = packed ? (width == 2 ? Type(b.getI32Type()) : VectorType::get(width / 2, b.getI32Type()))
+                       : (width == 1 ? element : Type(VectorType::get(width, element)));
+  Value padPair;
+  for (int64_t r = 0; r < to->registers(); r += width) {
+    Layout::Vector constants = to->registerOffset(r);
+    Value offset, valid;
+    for (unsigned k = 0; k < dims.size(); ++k) {
+      auto [part, ok] = coordinate(k, constants[k]);
+      offset = offset ? add(offset, part) : part;
+      if (ok)
+        valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
+    }
+    Value pointer = gep(base, element, offset);
+    Value value = LLVM::LoadOp::create(b, loc, loaded, pointer, width * bits / 8);
+    int64_t parts = packed ? width / 2 : width;
+    for (int64_t k = 0; k < parts; ++k) {
+      Value one = parts == 1 ? value : LLVM::ExtractElementOp::create(b, loc, value, i32(k)).getResult();
+      if (valid && packed) {
+        if (!padPair) {
+          uint64_t pad = cast<FloatAttr>(op.getPad()).getValue().bitcastToAPInt().getZExtValue();
+          padPair = i32(int32_t(pad << 16 | pad));
+        }
+        one = select(valid, one, padPair);
+      } else if (valid) {
+        one = select(valid, one, padElement);
+      }
+      result.registers.push_back(one);
+    }
+  }
+  tiles[op.getTile()] = result;
+  return success();
+}
+
+LogicalResult Emitter::emitLoadScalar(tile::LoadScalarOp op) {
+  const ViewValue &view = views[op.getView()];
+  SmallVector<Value> indices;
+  for (Value index : op.getIndices())
+    indices.push_back(scalar(index));
+  Type type = op.getValue().getType();
+  Value pointer = gep(view.base, type, elementOffset(view, indices));
+  scalars[op.getValue()] = LLVM::LoadOp::create(b, loc, type, pointer, type.getIntOrFloatBitWidth() / 8);
+  return success();
+}
+
+LogicalResult Emitter::emitStore(tile::StoreOp op) {
+  const Layout *from = layout(op.getTile());
+  if (!from)
+    return op.emitError("works on a tile without layout");
+  ViewValue view = views[op.getView()];
+  auto type = tensorType(op.getTile());
+  Type element = type.getElementType();
+  unsigned bits = element.getIntOrFloatBitWidth();
+  ArrayRef<int64_t> dims = op.getDims();
+  int64_t width = vectorWidth(*from, view, dims, bits);
+  SmallVector<bool> check(dims.size());
+  for (unsigned k = 0; k < dims.size(); ++k)
+    check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
+  if (check.back())
+    width = 1;
+
+  SmallVector<Value> fixed(op.getIndices().size());
+  for (auto [d, index] : llvm::enumerate(op.getIndices()))
+    if (!llvm::is_contained(dims, int64_t(d)))
+      fixed[d] = scalar(index);
+  Value base = gep(view.base, element, elementOffset(view, fixed));
+  SmallVector<Value> registers = bits == 16 && width > 1 ? pairs(op.getTile()) : elements(op.getTile());
+  Value once = writesOnce(*from);
+
+  // Registers that share their checked coordinates share one branch.
+  std::map<Layout::Vector, SmallVector<int64_t>> groups;
+  for (int64_t r = 0; r < from->registers(); r += width) {
+    Layout::Vector key;
+    Layout::Vector constants = from->registerOffset(r);
+    for (unsigned k = 0; k < dims.size(); ++k)
+      if (check[k])
+        key.push_back(constants[k]);
+    groups[key].push_back(r);
+  }
+  for (auto &[key, group] : groups) {
+    Value valid = once;
+    std::map<std::pair<unsigned, int64_t>, Value> indices;
+    auto index = [&](unsigned k, int64_t constant) {
+      Value &value = indices[{k, constant}];
+      if (!value)
+        value = addConstant(add(scalar(op.getIndices()[dims[k]]), threadOffset(*from, k)), constant);
+      return value;
+    };
+    size_t at = 0;
+    for (unsigned k = 0; k < dims.size(); ++k)
+      if (check[k]) {
+        Value ok = icmp(LLVM::ICmpPredicate::ult, index(k, key[at++]), view.sizes[dims[k]]);
+        valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
+      }
+    Block *after = nullptr;
+    if (valid) {
+      Region &region = function.getBody();
+      Block *before = b.getInsertionBlock();
+      Block *store = b.createBlock(&region, region.end());
+      after = b.createBlock(&region, region.end());
+      b.setInsertionPointToEnd(before);
+      LLVM::CondBrOp::create(b, loc, valid, store, ValueRange{}, after, ValueRange{});
+      b.setInsertionPointToEnd(store);
+    }
+    for (int64_t r : group) {
+      Layout::Vector constants = from->registerOffset(r);
+      Value offset;
+      for (unsigned k = 0; k < dims.size(); ++k) {
+        Value part = toI64(index(k, constants[k]));
+        if (view.strides[dims[k]])
+          part = mul(part, view.strides[dims[k]]);
+        offset = offset ? add(offset, part) : part;
+      }
+      Value pointer = gep(base, element, offset);
+      Value value;
+      bool packed = bits == 16 && width > 1;
+      int64_t parts = packed ? width / 2 : width;
+      if (parts == 1) {
+        value = registers[packed ? r / 2 : r];
+      } else {
+        Type part = packed ? Type(b.getI32Type()) : element;
+        value = LLVM::UndefOp::create(b, loc, VectorType::get(parts, part));
+        for (int64_t k = 0; k < parts; ++k)
+          value = LLVM::InsertElementOp::create(b, loc, value, registers[(packed ? r / 2 : r) + k], i32(k));
+      }
+      LLVM::StoreOp::create(b, loc, value, pointer, width * bits / 8);
+    }
+    if (after) {
+      LLVM::BrOp::create(b, loc, ValueRange{}, after);
+      b.setInsertionPointToEnd(after);
+    }
+  }
+  return success();
+}

@@ -1,0 +1,278 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Shared memory: rings, swizzled addresses, asynchronous copies, staged tiles.
+#include "codegen/tile-to-nvvm/Emitter.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::codegen;
+
+LogicalResult Emitter::emitSmemAlloc(tile::SmemAllocOp op) {
+  if (!op.getOffset())
+    return op.emitError("has no place: run tile-allocate-smem first");
+  auto type = op.getSmem().getType();
+  int64_t rowBytes = type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8;
+  if (type.getSwizzle() && rowBytes % type.getSwizzle())
+    return op.emitError("has rows that are no multiple of its swizzle span");
+  sharedBytes = std::max<int64_t>(sharedBytes, *op.getOffset() + type.getBytes());
+  rings[op.getSmem()] = inEntry([&] {
+    auto pointer = LLVM::LLVMPointerType::get(b.getContext(), 3);
+    Value base = LLVM::AddressOfOp::create(b, loc, pointer, "fovea_shared");
+    return addConstant(LLVM::PtrToIntOp::create(b, loc, b.getI32Type(), base), *op.getOffset());
+  });
+  return success();
+}
+
+Value Emitter::stageBase(Value ring, Value stage) {
+  auto type = cast<tile::SmemType>(ring.getType());
+  if (type.getStages() == 1)
+    return rings[ring];
+  return add(rings[ring], mulConstant(scalar(stage), type.getStageBytes()));
+}
+
+Value Emitter::sharedPointer(Value address) {
+  return LLVM::IntToPtrOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
+}
+
+// A stage is [columns / span] blocks of [rows, span bytes]; within a block the 16-byte chunk number is exclusive-ored with the bits of the
+// row that select its place in 128 bytes of banks. Constants that the exclusive or cannot touch go into byteConstant.
+Value Emitter::swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant, int64_t &byteConstant) {
+  int64_t rowBytes = type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t span = type.getSwizzle() ? type.getSwizzle() : rowBytes;
+  int64_t chunksPerSpan = span / 16;
+  byteConstant = rowConstant * span;
+  if (!type.getSwizzle()) {
+    byteConstant += chunkConstant * 16;
+    return add(mulConstant(row, span), mulConstant(chunk, 16));
+  }
+  // 128: chunk ^= row % 8; 64: chunk ^= (row / 2) % 4; 32: chunk ^= (row / 4) % 2.
+  int64_t shift = span == 128 ? 0 : span == 64 ? 1 : 2, mask = chunksPerSpan - 1;
+  Value phase = row;
+  if (shift)
+    phase = LLVM::LShrOp::create(b, loc, phase, i32(shift));
+  phase = LLVM::AndOp::create(b, loc, phase, i32(mask));
+  // Whole spans do not take part in the exclusive or.
+  int64_t blockConstant = chunkConstant / chunksPerSpan, within = chunkConstant % chunksPerSpan;
+  byteConstant += blockConstant * type.getRows() * span;
+  Value column = addConstant(chunk, within);
+  Value block;
+  if (type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8 > span) {
+    block = LLVM::LShrOp::create(b, loc, column, i32(llvm::Log2_64(chunksPerSpan)));
+    column = LLVM::AndOp::create(b, loc, column, i32(mask));
+  }
+  Value offset = add(mulConstant(row, span), mulConstant(LLVM::XOrOp::create(b, loc, column, phase), 16));
+  return block ? add(offset, mulConstant(block, type.getRows() * span)) : offset;
+}
+
+LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
+  auto type = op.getSmem().getType();
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
+  auto threads = Layout::rowMajor(type.getRows(), type.getColumns(), perChunk, warps);
+  if (!threads)
+    return op.emitError("copies rows that are no multiple of 16 bytes");
+  ViewValue view = views[op.getView()];
+  ArrayRef<int64_t> dims = op.getDims();
+  if (dims[1] != int64_t(view.strides.size()) - 1 || ShapedType::isDynamic(view.staticSizes[dims[1]]))
+    return op.emitError("copies tiles whose rows are not contiguous and of static length");
+
+  Region &region = function.getBody();
+  Block *after = nullptr;
+  if (op.getPredicate()) {
+    Block *before = b.getInsertionBlock();
+    Block *copy = b.createBlock(&region, region.end());
+    after = b.createBlock(&region, region.end());
+    b.setInsertionPointToEnd(before);
+    LLVM::CondBrOp::create(b, loc, scalar(op.getPredicate()), copy, ValueRange{}, after, ValueRange{});
+    b.setInsertionPointToEnd(copy);
+  }
+  SmallVector<Value> fixed(op.getIndices().size());
+  for (auto [d, index] : llvm::enumerate(op.getIndices()))
+    if (int64_t(d) != dims[0])
+      fixed[d] = scalar(index);
+  Value base = gep(view.base, type.getElementType(), elementOffset(view, fixed));
+  Value stage = stageBase(op.getSmem(), op.getStage());
+  Value threadRow = threadOffset(*threads, 0), threadColumn = threadOffset(*threads, 1);
+  Value threadChunk = inEntry([&] { return LLVM::LShrOp::create(b, loc, threadColumn, i32(llvm::Log2_64(perChunk))).getResult(); });
+  Value rowStride = view.strides[dims[0]];
+  std::map<int64_t, std::pair<Value, Value>> rows; // pointer to the row's first chunk of this thread, bytes to copy
+  std::map<std::pair<int64_t, int64_t>, Value> places;
+  int64_t phaseRows = type.getSwizzle() ? 8 : 1;
+  for (int64_t r = 0; r < threads->registers(); r += perChunk) {
+    Layout::Vector constants = threads->registerOffset(r);
+    auto &[pointer, size] = rows[constants[0]];
+    if (!pointer) {
+      Value row = addConstant(add(scalar(op.getIndices()[dims[0]]), threadRow), constants[0]);
+      Value valid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
+      row = select(valid, row, i32(0));
+      pointer = gep(gep(base, type.getElementType(), mul(toI64(row), rowStride)), type.getElementType(), toI64(threadColumn));
+      size = select(valid, i32(16), i32(0)); // a row outside the view is filled with zeros and not read
+    }
+    int64_t byteConstant = 0;
+    // Only multiples of the swizzle's period may leave the exclusive or.
+    int64_t rowRest = constants[0] % phaseRows;
+    int64_t chunk = constants[1] / perChunk;
+    Value &place = places[{rowRest, chunk}];
+    int64_t ignored;
+    if (!place)
+      place = inEntry([&] { return swizzled(type, addConstant(threadRow, rowRest), threadChunk, 0, chunk, ignored); });
+    // The constants of this chunk, without emitting its address again.
+    int64_t rowBytes = type.getColumns() * bytes, span = type.getSwizzle() ? type.getSwizzle() : rowBytes;
+    byteConstant = (constants[0] - rowRest) * span;
+    byteConstant += type.getSwizzle() ? chunk / (span / 16) * type.getRows() * span : chunk * 16;
+    Value destination = sharedPointer(addConstant(add(stage, place), byteConstant));
+    Value source = gep(pointer, type.getElementType(), i64(constants[1]));
+    NVVM::CpAsyncOp::create(b, loc, destination, source, b.getI32IntegerAttr(16),
+                            NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG), size);
+  }
+  if (after) {
+    LLVM::BrOp::create(b, loc, ValueRange{}, after);
+    b.setInsertionPointToEnd(after);
+  }
+  return success();
+}
+
+LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
+  const Layout *to = layout(op.getTile());
+  if (!to)
+    return op.emitError("works on a tile without layout");
+  auto type = op.getSmem().getType();
+  auto tileType = tensorType(op.getTile());
+  int64_t rows = tileType.getDimSize(0), columns = tileType.getDimSize(1);
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
+  Value stage = stageBase(op.getSmem(), op.getStage());
+  int64_t span = type.getSwizzle() ? type.getSwizzle() : columns * bytes;
+  int64_t chunksPerSpan = span / 16;
+  auto constantOf = [&](int64_t row, int64_t chunk) {
+    return row * span + (type.getSwizzle() ? chunk / chunksPerSpan * type.getRows() * span : chunk * 16);
+  };
+
+  // Fragments of 16-bit products: ldmatrix. The three cases differ in which rows and chunks a lane names and in transposition.
+  enum class Fragment { None, Left, Right, RightTransposed } fragment = Fragment::None;
+  if (bytes == 2) {
+    if (auto l = Layout::mmaLeft(rows, columns, warps); l && *l == *to)
+      fragment = Fragment::Left;
+    else if (auto l = Layout::mmaRight(rows, columns, warps); l && *l == *to)
+      fragment = Fragment::Right;
+    else if (auto l = Layout::mmaRight(columns, rows, warps); l && l->transposed() == *to)
+      fragment = Fragment::RightTransposed;
+  }
+  if (fragment != Fragment::None) {
+    bool transposed = fragment == Fragment::RightTransposed;
+    // Matrices of one x4 load, in register order: for the left operand (row, k) = (0,0) (8,0) (0,8) (8,8); for the right operand
+    // (n, k) = (0,0) (0,8) (8,0) (8,8), read from rows n, or from rows k with transposition.
+    bool rowsFirst = fragment != Fragment::Right;
+    auto emitLane = [&](int64_t chunk) {
+      std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" + std::to_string(span) + "/" +
+                        std::to_string(type.getRows()) + "/" + std::to_string(columns);
+      Value &cached = laneOffsets[key];
+      if (!cached)
+        cached = inEntry([&] {
+          Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
+          Value bit3 = LLVM::AndOp::create(b, loc, LLVM::LShrOp::create(b, loc, lane, i32(3)), i32(1));
+          Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
+          Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
+          Value column = rowsFirst ? bit4 : bit3;
+          if (fragment == Fragment::Left)
+            row = add(row, mulConstant(warp, 16));
+          int64_t ignored;
+          return swizzled(type, row, column, 0, chunk % chunksPerSpan, ignored);
+        });
+      return cached;
+    };
+    auto load = [&](int64_t row, int64_t chunk) {
+      Value pointer = sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
+      auto i32Type = b.getI32Type();
+      auto struct4 = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32Type, i32Type, i32Type, i32Type});
+      Value loaded = NVVM::LdMatrixOp::create(
+          b, loc, struct4, pointer, b.getI32IntegerAttr(4),
+          NVVM::MMALayoutAttr::get(b.getContext(), transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row),
+          NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8), NVVM::LdStMatrixEltTypeAttr::get(b.getContext(), NVVM::LdStMatrixEltType::B16));
+      SmallVector<Value> registers;
+      for (int64_t k = 0; k < 4; ++k)
+        registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, k));
+      return registers;
+    };
+    std::map<Layout::Vector, Value> pairAt; // offset of the pair's first register -> pair
+    int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16;
+    for (int64_t row = 0; row < rows; row += rowStep)
+      for (int64_t column = 0; column < columns; column += 16) {
+        SmallVector<Value> four = load(row, column / 8);
+        for (int64_t k = 0; k < 4; ++k) {
+          // (low bit, high bit) of the matrix number to (row, column) by the order above.
+          int64_t lowBit = (k & 1) * 8, highBit = (k >> 1) * 8;
+          int64_t r = rowsFirst ? lowBit : highBit, c = rowsFirst ? highBit : lowBit;
+          pairAt[{row + r, column + c}] = four[k];
+        }
+      }
+    TileValue result;
+    result.packed = true;
+    for (int64_t r = 0; r < to->registers(); r += 2) {
+      auto found = pairAt.find(to->registerOffset(r));
+      if (found == pairAt.end())
+        return op.emitError("has a fragment layout whose registers do not come in the order of ldmatrix");
+      result.registers.push_back(found->second);
+    }
+    tiles[op.getTile()] = result;
+    return success();
+  }
+
+  // Rows in vectors of 16 bytes.
+  int64_t perChunk = 16 / bytes;
+  auto rowMajor = Layout::rowMajor(rows, columns, perChunk, warps);
+  if (!rowMajor || *rowMajor != *to)
+    return op.emitError("asks for a layout that shared memory cannot give in this version");
+  Value threadRow = threadOffset(*to, 0);
+  Value threadChunk = inEntry([&] { return LLVM::LShrOp::create(b, loc, threadOffset(*to, 1), i32(llvm::Log2_64(perChunk))).getResult(); });
+  TileValue result;
+  result.packed = bytes == 2;
+  for (int64_t r = 0; r < to->registers(); r += perChunk) {
+    Layout::Vector constants = to->registerOffset(r);
+    int64_t rest = constants[0] % 8, byteConstant;
+    Value place = swizzled(type, addConstant(threadRow, rest), threadChunk, constants[0] - rest, constants[1] / perChunk, byteConstant);
+    Value pointer = sharedPointer(addConstant(add(stage, place), byteConstant));
+    Type part = bytes == 2 ? Type(b.getI32Type()) : type.getElementType();
+    Value vector = LLVM::LoadOp::create(b, loc, VectorType::get(4, part), pointer, 16);
+    for (int64_t k = 0; k < 4; ++k)
+      result.registers.push_back(LLVM::ExtractElementOp::create(b, loc, vector, i32(k)));
+  }
+  tiles[op.getTile()] = result;
+  return success();
+}
+
+LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
+  const Layout *from = layout(op.getTile());
+  if (!from)
+    return op.emitError("works on a tile without layout");
+  auto type = op.getSmem().getType();
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
+  auto accumulator = Layout::mmaAccumulator(type.getRows(), type.getColumns(), warps);
+  if (bytes != 2 || !accumulator || *accumulator != *from)
+    return op.emitError("stages a layout other than a 16-bit accumulator, which no schedule of this version asks for");
+  Value stage = stageBase(op.getSmem(), op.getStage());
+  Value row = threadOffset(*from, 0);
+  // A pair of columns is 4 bytes within a 16-byte chunk: the chunk number is a constant per register, the lane gives the place in it.
+  Value inChunk = inEntry([&] { return mulConstant(threadOffset(*from, 1), 2); });
+  SmallVector<Value> registers = pairs(op.getTile());
+  std::map<int64_t, Value> places;
+  int64_t span = type.getSwizzle() ? type.getSwizzle() : type.getColumns() * bytes;
+  int64_t chunksPerSpan = span / 16;
+  for (int64_t r = 0; r < from->registers(); r += 2) {
+    Layout::Vector constants = from->registerOffset(r);
+    int64_t chunk = constants[1] / 8;
+    Value &place = places[chunk % chunksPerSpan];
+    if (!place)
+      place = inEntry([&] {
+        int64_t ignored;
+        return add(swizzled(type, row, i32(0), 0, chunk % chunksPerSpan, ignored), inChunk);
+      });
+    // Rows move by 8 or more: outside the period of the exclusive or.
+    int64_t byteConstant = constants[0] * span;
+    if (type.getSwizzle())
+      byteConstant += chunk / chunksPerSpan * type.getRows() * span;
+    else
+      byteConstant += 0;
+    LLVM::StoreOp::create(b, loc, registers[r / 2], sharedPointer(addConstant(add(stage, place), byteConstant)), 4);
+  }
+  return success();
+}

@@ -1,0 +1,52 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From a scheduled tile program to one LLVM-dialect module whose functions are the kernels.
+#pragma once
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fovea {
+struct Target;
+namespace tile {
+class ProgramOp;
+}
+} // namespace fovea
+
+namespace fovea::codegen {
+
+/// One kernel parameter, in order.
+struct KernelArgument {
+  enum class Kind {
+    Pointer, ///< address of tensor or workspace `name`, 8 bytes
+    Stride,  ///< stride in elements of dimension `dim` of tensor `name`, i64
+    Axis,    ///< size of axis `name`, i32
+  };
+  Kind kind;
+  std::string name;
+  unsigned dim = 0;
+};
+
+struct Kernel {
+  std::string name;
+  int64_t threads = 0;      ///< per work item
+  int64_t sharedBytes = 0;  ///< dynamic shared memory
+  std::string grid;         ///< number of work items, an expression over axis names (+ * ceildiv(a, b))
+  std::vector<KernelArgument> arguments;
+};
+
+struct LoweredProgram {
+  mlir::OwningOpRef<mlir::ModuleOp> module; ///< LLVM and NVVM dialects only
+  std::vector<Kernel> kernels;              ///< in launch order
+};
+
+/// Lowers every launch of a scheduled program. Reads the IR and nothing else; diagnoses what it cannot lower at the operation.
+mlir::FailureOr<LoweredProgram> lowerToNvvm(tile::ProgramOp program, const Target &target);
+
+} // namespace fovea::codegen
