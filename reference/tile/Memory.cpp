@@ -1,0 +1,283 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Axes, tensors, workspaces; loads and stores with their bounds.
+#include "reference/tile/Machine.h"
+#include "llvm/ADT/Twine.h"
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace fovea::tile;
+using namespace fovea::tile::machine;
+
+// One array may not be larger: 2 GiB of doubles.
+static constexpr int64_t maximumElements = int64_t(1) << 28;
+
+llvm::Expected<int64_t> fovea::tile::evaluateDim(StringRef dim, const std::map<std::string, int64_t> &axes) {
+  int64_t product = 1;
+  SmallVector<StringRef> factors;
+  dim.split(factors, '*');
+  for (StringRef factor : factors) {
+    factor = factor.trim();
+    int64_t size = 0;
+    if (factor.getAsInteger(10, size)) {
+      auto axis = axes.find(factor.str());
+      if (axis == axes.end())
+        return llvm::createStringError("no size is given for the axis '" + factor.str() + "'");
+      size = axis->second;
+    }
+    if (size < 1)
+      return llvm::createStringError("the axis '" + factor.str() + "' has the size " + std::to_string(size) +
+                                     "; expected at least 1");
+    if (__builtin_mul_overflow(product, size, &product))
+      return llvm::createStringError("the size '" + dim.str() + "' overflows 64 bits");
+  }
+  return product;
+}
+
+Step machine::runAxis(Thread &thread, const Instr &instr) {
+  auto size = evaluateDim(cast<AxisOp>(instr.op).getName(), *thread.machine.axes);
+  if (!size)
+    return thread.fail(instr, llvm::toString(size.takeError()));
+  thread.setInteger(instr.out[0], *size);
+  return Step::Next;
+}
+
+/// Sizes of a view from the names of its dimensions; a static size of the type comes first.
+static bool shapeOf(Thread &thread, const Instr &instr, ArrayAttr dims, ViewType type, std::vector<int64_t> &shape) {
+  int64_t elements = 1;
+  for (auto [k, size] : llvm::enumerate(type.getShape())) {
+    StringRef dim = cast<StringAttr>(dims[k]).getValue();
+    auto named = evaluateDim(dim, *thread.machine.axes);
+    if (!named) {
+      std::string message = llvm::toString(named.takeError());
+      if (ShapedType::isDynamic(size)) {
+        thread.fail(instr, message);
+        return false;
+      }
+      shape.push_back(size);
+    } else if (!ShapedType::isDynamic(size) && *named != size) {
+      thread.fail(instr, "has " + llvm::Twine(size) + " in its type for the dimension '" + dim + "', whose size is " +
+                             llvm::Twine(*named));
+      return false;
+    } else {
+      shape.push_back(*named);
+    }
+    if (__builtin_mul_overflow(elements, shape.back(), &elements) || elements > maximumElements) {
+      thread.fail(instr, "has more than 2^28 elements: too large for the interpreter");
+      return false;
+    }
+  }
+  return true;
+}
+
+static Step addArray(Thread &thread, const Instr &instr, std::unique_ptr<Array> array) {
+  array->strides.resize(array->shape.size());
+  int64_t stride = 1;
+  for (size_t d = array->shape.size(); d-- > 0; stride *= array->shape[d])
+    array->strides[d] = stride;
+  if (!array->isInput) {
+    array->own.assign(stride, std::numeric_limits<double>::quiet_NaN());
+    array->data = array->own.data();
+    array->writer.assign(stride, 0);
+  }
+  thread.setInteger(instr.out[0], int64_t(thread.machine.arrays.size()));
+  thread.machine.arrays.push_back(std::move(array));
+  return Step::Next;
+}
+
+static std::string text(ArrayRef<int64_t> shape) {
+  std::string s = "[";
+  for (size_t k = 0; k < shape.size(); ++k)
+    s += (k ? ", " : "") + std::to_string(shape[k]);
+  return s + "]";
+}
+
+Step machine::runTensor(Thread &thread, const Instr &instr) {
+  auto op = cast<TensorOp>(instr.op);
+  auto array = std::make_unique<Array>();
+  array->name = op.getName().str();
+  array->elementType = op.getView().getType().getElementType();
+  if (!shapeOf(thread, instr, op.getDims(), op.getView().getType(), array->shape))
+    return Step::Failed;
+  array->isInput = op.getRole() != "output";
+  if (array->isInput) {
+    auto found = thread.machine.tensors->find(array->name);
+    if (found == thread.machine.tensors->end())
+      return thread.fail(instr, "is an input that is not given: '" + array->name + "'");
+    Tensor &given = found->second;
+    int64_t elements = 1;
+    for (int64_t size : array->shape)
+      elements *= size;
+    if (given.shape != array->shape || int64_t(given.data.size()) != elements)
+      return thread.fail(instr, "has the shape " + text(array->shape) + ", but '" + array->name + "' is given with " +
+                                    text(given.shape) + " and " + llvm::Twine(given.data.size()) + " elements");
+    array->data = given.data.data();
+  }
+  return addArray(thread, instr, std::move(array));
+}
+
+Step machine::runWorkspace(Thread &thread, const Instr &instr) {
+  auto op = cast<WorkspaceOp>(instr.op);
+  auto array = std::make_unique<Array>();
+  array->name = op.getName().str();
+  array->elementType = op.getView().getType().getElementType();
+  if (!shapeOf(thread, instr, op.getDims(), op.getView().getType(), array->shape))
+    return Step::Failed;
+  return addArray(thread, instr, std::move(array));
+}
+
+Claim machine::claimOf(Thread &thread, const Instr &instr, int view, int firstIndex, unsigned count) {
+  Claim claim;
+  claim.array = thread.integer(instr, view);
+  for (unsigned k = 0; k < count; ++k)
+    claim.indices.push_back(thread.integer(instr, firstIndex + k));
+  claim.dims.append(instr.dims.begin(), instr.dims.end());
+  return claim;
+}
+
+namespace {
+/// The rows of a box: contiguous runs along the last tiled dimension.
+struct Rows {
+  const Array &array;
+  const Claim &box;
+  ArrayRef<int64_t> shape;
+  int64_t limit;
+  int64_t count = 1, columns = 1;
+
+  Rows(const Array &array, const Claim &box, ArrayRef<int64_t> shape, int64_t limit)
+      : array(array), box(box), shape(shape), limit(limit) {
+    for (int64_t size : shape.drop_back(shape.empty() ? 0 : 1))
+      count *= size;
+    columns = shape.empty() ? 1 : shape.back();
+  }
+
+  /// Of row r: its elements [begin, end) lie in the array from `offset` on, `stride` apart. False: none do.
+  bool at(int64_t r, int64_t &offset, int64_t &stride, int64_t &begin, int64_t &end) const {
+    SmallVector<int64_t, 4> where(box.indices.begin(), box.indices.end());
+    for (size_t k = shape.size() - (shape.empty() ? 0 : 1); k-- > 0;) {
+      where[box.dims[k]] += r % shape[k];
+      r /= shape[k];
+    }
+    begin = 0, end = columns, stride = 0, offset = 0;
+    int64_t last = box.dims.empty() ? -1 : box.dims.back();
+    for (size_t d = 0; d < where.size(); ++d) {
+      int64_t bound = array.shape[d];
+      if (!box.dims.empty() && int64_t(d) == box.dims.front())
+        bound = std::min(bound, limit);
+      if (int64_t(d) == last) {
+        begin = std::max<int64_t>(0, -where[d]);
+        end = std::min(columns, bound - where[d]);
+        stride = array.strides[d];
+        where[d] += begin;
+      } else if (where[d] < 0 || where[d] >= bound) {
+        return false;
+      }
+    }
+    if (begin >= end)
+      return false;
+    for (size_t d = 0; d < where.size(); ++d)
+      offset += where[d] * array.strides[d];
+    return true;
+  }
+};
+
+/// Indices beyond this would make the arithmetic of boxes overflow.
+bool sane(const Claim &box) {
+  return llvm::all_of(box.indices, [](int64_t i) { return i > -(int64_t(1) << 40) && i < (int64_t(1) << 40); });
+}
+
+const char *mayRead(const Machine &machine, const Array &array, int64_t offset) {
+  uint32_t writer = array.writer[offset];
+  if (writer == 0)
+    return "reads an element that was never written, of '";
+  if (machine.inLaunch && writer >= machine.firstItemOfLaunch && writer != machine.itemNumber)
+    return "reads an element that another work item of this launch writes, of '";
+  return nullptr;
+}
+} // namespace
+
+bool machine::readBox(Thread &thread, const Instr &instr, const Claim &box, ArrayRef<int64_t> shape, int64_t limit,
+                      Cell pad, Cell *out) {
+  const Array &array = *thread.machine.arrays[box.array];
+  if (!sane(box)) {
+    thread.fail(instr, "has an index beyond 2^40");
+    return false;
+  }
+  bool isFloat = kindOf(array.elementType).isFloat;
+  Rows rows(array, box, shape, limit);
+  for (int64_t r = 0; r < rows.count; ++r, out += rows.columns) {
+    int64_t offset, stride, begin, end;
+    if (!rows.at(r, offset, stride, begin, end)) {
+      std::fill(out, out + rows.columns, pad);
+      continue;
+    }
+    std::fill(out, out + begin, pad);
+    std::fill(out + end, out + rows.columns, pad);
+    if (!array.isInput)
+      for (int64_t c = begin; c < end; ++c)
+        if (const char *message = mayRead(thread.machine, array, offset + (c - begin) * stride)) {
+          thread.fail(instr, message + array.name + "'");
+          return false;
+        }
+    const double *data = array.data + offset;
+    if (isFloat)
+      for (int64_t c = begin; c < end; ++c)
+        out[c].f = data[(c - begin) * stride];
+    else
+      for (int64_t c = begin; c < end; ++c)
+        out[c].n = int64_t(data[(c - begin) * stride]);
+  }
+  return true;
+}
+
+Step machine::runLoad(Thread &thread, const Instr &instr) {
+  Claim box = claimOf(thread, instr, 0, instr.first, instr.second - instr.first);
+  int64_t limit =
+      instr.third > instr.second ? thread.integer(instr, instr.second) : std::numeric_limits<int64_t>::max();
+  return readBox(thread, instr, box, instr.shape, limit, instr.pad, thread.result(instr)) ? Step::Next : Step::Failed;
+}
+
+Step machine::runLoadScalar(Thread &thread, const Instr &instr) {
+  Claim box = claimOf(thread, instr, 0, 1, instr.in.size() - 1);
+  const Array &array = *thread.machine.arrays[box.array];
+  for (size_t d = 0; d < array.shape.size(); ++d)
+    if (box.indices[d] < 0 || box.indices[d] >= array.shape[d])
+      return thread.fail(instr, "has the index " + llvm::Twine(box.indices[d]) + " in dimension " + llvm::Twine(d) +
+                                    " of '" + array.name + "', whose size is " + llvm::Twine(array.shape[d]));
+  return readBox(thread, instr, box, {}, std::numeric_limits<int64_t>::max(), instr.pad, thread.result(instr))
+             ? Step::Next
+             : Step::Failed;
+}
+
+Step machine::runStore(Thread &thread, const Instr &instr) {
+  Machine &machine = thread.machine;
+  Claim box = claimOf(thread, instr, 1, 2, instr.in.size() - 2);
+  Array &array = *machine.arrays[box.array];
+  if (array.isInput)
+    return thread.fail(instr, "writes into the input '" + array.name + "'");
+  if (!sane(box))
+    return thread.fail(instr, "has an index beyond 2^40");
+  bool isFloat = kindOf(array.elementType).isFloat;
+  const Cell *in = thread.get(instr, 0);
+  Rows rows(array, box, instr.shape, std::numeric_limits<int64_t>::max());
+  for (int64_t r = 0; r < rows.count; ++r, in += rows.columns) {
+    int64_t offset, stride, begin, end;
+    if (!rows.at(r, offset, stride, begin, end))
+      continue;
+    for (int64_t c = begin; c < end; ++c, offset += stride) {
+      double value = isFloat ? in[c].f : double(in[c].n);
+      uint32_t &writer = array.writer[offset];
+      double &place = array.data[offset];
+      // Two work items may write one element only if the order does not matter.
+      if (writer >= machine.firstItemOfLaunch && writer != machine.itemNumber && place != value &&
+          !(place != place && value != value))
+        return thread.fail(instr, "writes an element of '" + array.name +
+                                      "' that another work item of this launch has written differently");
+      place = value;
+      writer = machine.itemNumber;
+    }
+  }
+  return Step::Next;
+}
