@@ -1,0 +1,80 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Strided fields and the plain function of each operation of the attn dialect on them. Of this folder only.
+#pragma once
+
+#include "dialect/attn/Attn.h"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace fovea::reference {
+
+struct Dim {
+  mlir::StringAttr axis;
+  int64_t size, stride;
+};
+
+/// A view of doubles over named axes. Copies share the data.
+struct Field {
+  llvm::SmallVector<Dim, 5> dims;
+  std::shared_ptr<double[]> owner; // absent where the data belongs to the caller
+  const double *data = nullptr;    // the element at index 0 of every axis
+
+  const Dim *find(mlir::StringAttr axis) const;
+  int64_t size() const;
+  /// The stride of an axis; 0, a broadcast, where the field lacks it.
+  int64_t stride(mlir::StringAttr axis) const;
+  /// The field at one index of an axis, or at `count` of them from `begin`. The same field where it lacks the axis.
+  Field at(mlir::StringAttr axis, int64_t index) const;
+  Field slice(mlir::StringAttr axis, int64_t begin, int64_t count) const;
+};
+
+/// A dense row-major field whose elements are all to be written.
+struct NewField : Field {
+  explicit NewField(llvm::ArrayRef<Dim> axes); // strides are ignored
+  double *out() { return owner.get(); }
+};
+
+/// The ordered union of axes with their sizes; strides are those of no field.
+llvm::SmallVector<Dim, 5> uniteDims(llvm::ArrayRef<const Field *> fields);
+
+Field pointwise1(void (*row)(const double *, int64_t, double *, int64_t), const Field &x);
+Field pointwise2(void (*row)(const double *, int64_t, const double *, int64_t, double *, int64_t), const Field &a,
+                 const Field &b);
+Field select(const Field &condition, const Field &a, const Field &b);
+Field reduce(attn::ReduceKind kind, const Field &x, llvm::ArrayRef<mlir::StringAttr> axes);
+Field rename(Field x, mlir::StringAttr from, mlir::StringAttr to);
+/// Rows of x at index q + |keys| - |query|, 0 outside.
+Field rowAt(const Field &x, mlir::StringAttr keys, mlir::StringAttr query, int64_t querySize);
+/// first, first + 1, ...
+Field iota(mlir::StringAttr axis, int64_t size, int64_t first);
+Field scalar(double value);
+
+/// A right operand in the order in which a product reads it: columns in groups of four, zero-padded, each group
+/// contiguous along the rows.
+struct Packed {
+  int64_t rows = 0, columns = 0;
+  std::vector<double> data;
+  bool finite = true; // no element is NaN or infinite
+};
+Packed pack(const double *x, llvm::ArrayRef<int64_t> rowOffsets, llvm::ArrayRef<int64_t> columnOffsets);
+/// c[m][n] = sum over k in [begin, end) of a[m][k] * b[k][n], each sum in the order of k.
+void product(const double *a, int64_t lda, int64_t m, int64_t begin, int64_t end, const Packed &b, double *c,
+             int64_t ldc);
+
+/// `cache`, where not null, keeps the packed right operand from one call to the next with the same b.
+Field dot(const Field &a, const Field &b, llvm::ArrayRef<mlir::StringAttr> axes, Packed *cache);
+
+/// The offset of each point of the axes, row-major.
+std::vector<int64_t> offsetsOf(llvm::ArrayRef<Dim> dims);
+
+/// The row functions of a pointwise operation by name; null where it has not this many operands.
+using Row1 = void (*)(const double *, int64_t, double *, int64_t);
+using Row2 = void (*)(const double *, int64_t, const double *, int64_t, double *, int64_t);
+Row1 findRow1(mlir::Operation *op);
+Row2 findRow2(mlir::Operation *op);
+
+} // namespace fovea::reference
