@@ -4,6 +4,7 @@
 // Types and attributes of the tile dialect, and their assembly.
 #include "dialect/tile/TileDialect.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FoldInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -16,7 +17,16 @@ using namespace fovea::tile;
 #define GET_ATTRDEF_CLASSES
 #include "dialect/tile/TileAttrs.cpp.inc"
 
+namespace {
+/// Constants stay in the launch that uses them: tiles of a launch have layouts of its own.
+struct FoldInterface : DialectFoldInterface {
+  using DialectFoldInterface::DialectFoldInterface;
+  bool shouldMaterializeInto(Region *region) const final { return isa<LaunchOp>(region->getParentOp()); }
+};
+} // namespace
+
 void TileDialect::initialize() {
+  addInterfaces<FoldInterface>();
   addTypes<
 #define GET_TYPEDEF_LIST
 #include "dialect/tile/TileTypes.cpp.inc"

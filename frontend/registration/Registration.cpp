@@ -5,16 +5,20 @@
 #include "frontend/registration/Registration.h"
 
 #include "dialect/attn/Attn.h"
+#include "dialect/tile/TileDialect.h"
 #include "passes/attn/Passes.h"
+#include "passes/schedule/Passes.h"
 
 #include "mlir/Transforms/Passes.h"
 
 void fovea::registerAllDialects(mlir::DialectRegistry &registry) {
-  registry.insert<attn::AttnDialect>(); //
+  registry.insert<attn::AttnDialect>();
+  registry.insert<tile::TileDialect>();
 }
 
 void fovea::registerAllPasses() {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   attn::registerFoveaAttnPasses();
+  tile::registerFoveaSchedulePasses();
 }

@@ -1,0 +1,51 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From program level to scheduled level, one decision a pass. All of them read the launch's `schedule` record.
+#ifndef FOVEA_SCHEDULE_PASSES_TD
+#define FOVEA_SCHEDULE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SetSchedulePass : Pass<"tile-set-schedule", "fovea::tile::ProgramOp"> {
+  let summary = "write the schedule record onto launches that have none";
+  let description = [{
+    The record is a dictionary on each launch: `warps`, `stages` (copies under way, plus one, per ring in a loop) and `query`,
+    "registers" (operands loaded before a loop stay in registers) or "shared" (they are read again in each iteration).
+  }];
+  let options = [Option<"warps", "warps", "int64_t", "4", "warps per work item, a power of two">,
+                 Option<"stages", "stages", "int64_t", "2", "stages of each ring that a loop fills">,
+                 Option<"query", "query", "std::string", "\"registers\"", "registers or shared">];
+}
+
+def AssignLayoutsPass : Pass<"tile-assign-layouts", "fovea::tile::ProgramOp"> {
+  let summary = "give every tile the layout of its thread fragments";
+  let description = [{
+    Rank-2 tiles take the accumulator layout of mma.m16n8k16 over the launch's warps; operands of products take operand layouts:
+    directly where they are loaded for products alone, by `convert_layout` elsewhere. Rank-1 tiles are rows or columns of such a
+    tile, whichever their uses ask for; cheap ones that are asked for both are computed twice.
+  }];
+}
+
+def StageOperandsPass : Pass<"tile-stage-operands", "fovea::tile::ProgramOp"> {
+  let summary = "bring operands of products through shared memory by asynchronous copies";
+  let description = [{ Each load that feeds products alone becomes copy_start, copy_commit, copy_wait 0, barrier and a swizzled smem_read, which for a loop starts with a barrier. }];
+}
+
+def PipelineCopiesPass : Pass<"tile-pipeline-copies", "fovea::tile::ProgramOp"> {
+  let summary = "begin the copies of a loop some iterations ahead";
+  let description = [{
+    With S stages, iteration n waits for its own tiles, meets at one barrier, begins the copies of iteration n + S - 1 and then computes.
+    The first S - 1 groups are begun before the loop. Copies beyond the last iteration are not begun; their groups are empty.
+  }];
+}
+
+def StageOutputPass : Pass<"tile-stage-output", "fovea::tile::ProgramOp"> {
+  let summary = "store 16-bit results through shared memory so that whole sectors are written";
+}
+
+def AllocateSmemPass : Pass<"tile-allocate-smem", "fovea::tile::ProgramOp"> {
+  let summary = "give rings their places; rings whose lives do not meet share bytes";
+}
+
+#endif
