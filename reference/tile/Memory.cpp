@@ -39,37 +39,30 @@ llvm::Expected<int64_t> fovea::tile::evaluateDim(StringRef dim, const std::map<s
 Step machine::runAxis(Thread &thread, const Instr &instr) {
   auto size = evaluateDim(cast<AxisOp>(instr.op).getName(), *thread.machine.axes);
   if (!size)
-    return thread.fail(instr, llvm::toString(size.takeError()));
+    return thread.fail(instr, "cannot be evaluated: " + llvm::toString(size.takeError()));
   thread.setInteger(instr.out[0], *size);
   return Step::Next;
 }
 
-/// Sizes of a view from the names of its dimensions; a static size of the type comes first.
-static bool shapeOf(Thread &thread, const Instr &instr, ArrayAttr dims, ViewType type, std::vector<int64_t> &shape) {
+llvm::Expected<std::vector<int64_t>> fovea::tile::evaluateShape(ArrayAttr dims, ViewType type,
+                                                                const std::map<std::string, int64_t> &axes) {
+  std::vector<int64_t> shape;
   int64_t elements = 1;
-  for (auto [k, size] : llvm::enumerate(type.getShape())) {
-    StringRef dim = cast<StringAttr>(dims[k]).getValue();
-    auto named = evaluateDim(dim, *thread.machine.axes);
+  for (auto [dim, size] : llvm::zip(dims.getAsValueRange<StringAttr>(), type.getShape())) {
+    auto named = evaluateDim(dim, axes);
     if (!named) {
-      std::string message = llvm::toString(named.takeError());
-      if (ShapedType::isDynamic(size)) {
-        thread.fail(instr, message);
-        return false;
-      }
-      shape.push_back(size);
+      if (ShapedType::isDynamic(size))
+        return named.takeError();
+      llvm::consumeError(named.takeError());
     } else if (!ShapedType::isDynamic(size) && *named != size) {
-      thread.fail(instr, "has " + llvm::Twine(size) + " in its type for the dimension '" + dim + "', whose size is " +
-                             llvm::Twine(*named));
-      return false;
-    } else {
-      shape.push_back(*named);
+      return llvm::createStringError("the dimension '" + dim.str() + "' has the size " + std::to_string(*named) +
+                                     ", but the program is made for " + std::to_string(size));
     }
-    if (__builtin_mul_overflow(elements, shape.back(), &elements) || elements > maximumElements) {
-      thread.fail(instr, "has more than 2^28 elements: too large for the interpreter");
-      return false;
-    }
+    shape.push_back(named ? *named : size);
+    if (__builtin_mul_overflow(elements, shape.back(), &elements) || elements > maximumElements)
+      return llvm::createStringError("a tensor of more than 2^28 elements is too large for the interpreter");
   }
-  return true;
+  return shape;
 }
 
 static Step addArray(Thread &thread, const Instr &instr, std::unique_ptr<Array> array) {
@@ -99,8 +92,10 @@ Step machine::runTensor(Thread &thread, const Instr &instr) {
   auto array = std::make_unique<Array>();
   array->name = op.getName().str();
   array->elementType = op.getView().getType().getElementType();
-  if (!shapeOf(thread, instr, op.getDims(), op.getView().getType(), array->shape))
-    return Step::Failed;
+  auto shape = evaluateShape(op.getDims(), op.getView().getType(), *thread.machine.axes);
+  if (!shape)
+    return thread.fail(instr, "cannot be made: " + llvm::toString(shape.takeError()));
+  array->shape = std::move(*shape);
   array->isInput = op.getRole() != "output";
   if (array->isInput) {
     auto found = thread.machine.tensors->find(array->name);
@@ -123,8 +118,10 @@ Step machine::runWorkspace(Thread &thread, const Instr &instr) {
   auto array = std::make_unique<Array>();
   array->name = op.getName().str();
   array->elementType = op.getView().getType().getElementType();
-  if (!shapeOf(thread, instr, op.getDims(), op.getView().getType(), array->shape))
-    return Step::Failed;
+  auto shape = evaluateShape(op.getDims(), op.getView().getType(), *thread.machine.axes);
+  if (!shape)
+    return thread.fail(instr, "cannot be made: " + llvm::toString(shape.takeError()));
+  array->shape = std::move(*shape);
   return addArray(thread, instr, std::move(array));
 }
 
