@@ -83,7 +83,7 @@ public:
   Result<uint64_t> addBuffer(void *host, uint64_t bytes, BufferOptions options = {});
   /// Memory owned by this object, zero filled.
   Result<uint64_t> allocate(uint64_t bytes, BufferOptions options = {});
-  /// A virtual range of up to 2^44 bytes of which only touched pages exist (64 KiB each, zero filled): for testing
+  /// A virtual range of up to 2^42 bytes of which only touched pages exist (64 KiB each, zero filled): for testing
   /// 64-bit offsets.
   Result<uint64_t> addSparse(uint64_t bytes, BufferOptions options = {});
   /// Forgets a buffer by its start address; later accesses there are out of bounds.
@@ -94,7 +94,6 @@ public:
   Status fill(uint64_t address, uint8_t value, uint64_t bytes);
   /// Marks a buffer's bytes as never written again (for instance between two launches).
   Status markUninitialised(uint64_t address);
-  /// Sets the "distinct sectors touched" marks of all buffers back to none.
   MemoryImpl &impl() const { return *impl_; }
 
 private:
