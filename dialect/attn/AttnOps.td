@@ -42,7 +42,7 @@ def Attn_AttentionOp : Op<Attn_Dialect, "attention", [IsolatedFromAbove, Symbol,
     Arg<Attn_ClaimAttr, "What the attention claims about the order of tokens.">:$claim,
     Arg<Attn_AxisTableAttr, "Every axis that the body uses.">:$axes);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$sym_name $claim `axes` custom<AxisTable>($axes) $body attr-dict";
+  let assemblyFormat = "$sym_name custom<Word>($claim) `axes` custom<AxisTable>($axes) $body attr-dict";
   let hasRegionVerifier = 1;
   let skipDefaultBuilders = 1;
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "Claim":$claim, "AxisTableAttr":$axes)>];
@@ -85,7 +85,7 @@ def Attn_InputOp : Attn_Op<"input", [Pure]> {
     Arg<Optional<Attn_FieldType>, "The value where the caller passes none; its axes are among those of the input.">:$fallback);
   let results = (outs Res<Attn_FieldType, "The array on its expanded axes.">:$result);
   let assemblyFormat = [{
-    $name custom<Role>($role) custom<Storage>($storage) custom<Axes>($declared) (`within` $contract^)?
+    $name custom<InputArray>($role, $storage, $declared) (`within` $contract^)?
     (`fallback` $fallback^ `:` custom<Field>(type($fallback)))? `:` custom<Field>(type($result)) attr-dict
   }];
   let hasVerifier = 1;
@@ -115,7 +115,7 @@ def Attn_OutputOp : Attn_Op<"output"> {
     Arg<OptionalAttr<Attn_StorageAttr>, "The element type; absent: that of the command line.">:$storage,
     Arg<Attn_AxisListAttr, "The axes of the array, factor axes unexpanded, outermost first.">:$declared);
   let assemblyFormat = [{
-    $name $value custom<Storage>($storage) custom<Axes>($declared) `:` custom<Field>(type($value)) attr-dict
+    $name $value custom<OutputArray>($storage, $declared) `:` custom<Field>(type($value)) attr-dict
   }];
   let hasVerifier = 1;
   let builders = [
@@ -326,7 +326,7 @@ def Attn_ReduceOp : Attn_PureOp<"reduce"> {
     Arg<Attn_FieldType, "The field.">:$operand,
     Arg<Attn_AxisListAttr, "The axes to remove; at least one.">:$axes);
   let results = (outs Res<Attn_FieldType, "The field without the axes.">:$result);
-  let assemblyFormat = "$kind $operand `over` custom<Axes>($axes) `:` custom<Field>(type($operand)) attr-dict";
+  let assemblyFormat = "custom<Word>($kind) $operand `over` custom<Axes>($axes) `:` custom<Field>(type($operand)) attr-dict";
   let hasCanonicalizer = 1;
 }
 
@@ -458,7 +458,7 @@ def Attn_StatOp : Attn_PureOp<"stat"> {
     Arg<Attn_StatKindAttr, "Which statistic.">:$kind,
     Arg<Attn_WeightsType, "The distribution.">:$weights);
   let results = (outs Res<Attn_FieldType, "A real on the row axes.">:$result);
-  let assemblyFormat = "$kind $weights `:` custom<Weights>(type($weights)) attr-dict";
+  let assemblyFormat = "custom<Word>($kind) $weights `:` custom<Weights>(type($weights)) attr-dict";
 }
 
 #endif

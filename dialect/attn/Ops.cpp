@@ -49,25 +49,59 @@ static ParseResult parseAxes(OpAsmParser &parser, ArrayAttr &axes) {
 }
 static void printAxes(OpAsmPrinter &printer, Operation *, ArrayAttr axes) { printAxisNames(printer, toAxes(axes)); }
 
-static ParseResult parseRole(OpAsmParser &parser, RoleAttr &role) {
-  bool param = succeeded(parser.parseOptionalKeyword("param"));
-  role = RoleAttr::get(parser.getContext(), param ? Role::Param : Role::Input);
+// Enumerations, as their bare word.
+template <typename EnumAttr, typename Enum>
+static ParseResult parseWordOf(OpAsmParser &parser, EnumAttr &attribute, std::optional<Enum> (*symbolize)(StringRef)) {
+  SMLoc loc = parser.getCurrentLocation();
+  StringRef word;
+  if (parser.parseKeyword(&word))
+    return failure();
+  std::optional<Enum> value = symbolize(word);
+  if (!value)
+    return parser.emitError(loc, "unknown word '") << word << "'";
+  attribute = EnumAttr::get(parser.getContext(), *value);
   return success();
 }
-static void printRole(OpAsmPrinter &printer, Operation *, RoleAttr role) {
-  if (role.getValue() == Role::Param)
-    printer << "param";
+static ParseResult parseWord(OpAsmParser &parser, ClaimAttr &claim) {
+  return parseWordOf(parser, claim, symbolizeClaim);
+}
+static ParseResult parseWord(OpAsmParser &parser, ReduceKindAttr &kind) {
+  return parseWordOf(parser, kind, symbolizeReduceKind);
+}
+static ParseResult parseWord(OpAsmParser &parser, StatKindAttr &kind) {
+  return parseWordOf(parser, kind, symbolizeStatKind);
+}
+static void printWord(OpAsmPrinter &printer, Operation *, ClaimAttr claim) {
+  printer << stringifyClaim(claim.getValue());
+}
+static void printWord(OpAsmPrinter &printer, Operation *, ReduceKindAttr kind) {
+  printer << stringifyReduceKind(kind.getValue());
+}
+static void printWord(OpAsmPrinter &printer, Operation *, StatKindAttr kind) {
+  printer << stringifyStatKind(kind.getValue());
 }
 
-static ParseResult parseStorage(OpAsmParser &parser, StorageAttr &storage) {
+// An array at the interface: param f32 [B, T]. Role and storage are left out where they are the default.
+static ParseResult parseOutputArray(OpAsmParser &parser, StorageAttr &storage, ArrayAttr &axes) {
   StringRef word;
   if (succeeded(parser.parseOptionalKeyword(&word, {"bf16", "f16", "f32", "i32"})))
     storage = StorageAttr::get(parser.getContext(), *symbolizeStorage(word));
-  return success();
+  return parseAxes(parser, axes);
 }
-static void printStorage(OpAsmPrinter &printer, Operation *, StorageAttr storage) {
+static void printOutputArray(OpAsmPrinter &printer, Operation *op, StorageAttr storage, ArrayAttr axes) {
   if (storage)
-    printer << stringifyStorage(storage.getValue());
+    printer << stringifyStorage(storage.getValue()) << ' ';
+  printAxes(printer, op, axes);
+}
+static ParseResult parseInputArray(OpAsmParser &parser, RoleAttr &role, StorageAttr &storage, ArrayAttr &axes) {
+  bool param = succeeded(parser.parseOptionalKeyword("param"));
+  role = RoleAttr::get(parser.getContext(), param ? Role::Param : Role::Input);
+  return parseOutputArray(parser, storage, axes);
+}
+static void printInputArray(OpAsmPrinter &printer, Operation *op, RoleAttr role, StorageAttr storage, ArrayAttr axes) {
+  if (role.getValue() == Role::Param)
+    printer << "param ";
+  printOutputArray(printer, op, storage, axes);
 }
 
 static ParseResult parseScalar(OpAsmParser &parser, Attribute &value) {

@@ -1,0 +1,169 @@
+// Folds and rewrites of one operation and of neighbours.
+// RUN: fovea-opt %s --canonicalize | FileCheck %s
+
+// CHECK-LABEL: @constants
+attn.attention @constants none axes [D : 64, G : 2, H = D * G, T] {
+  // CHECK-DAG: %[[SCALE:.*]] = attn.constant real 1.250000e-01
+  // CHECK-DAG: %[[SIZE:.*]] = attn.constant int 128
+  // CHECK-DAG: %[[MOD:.*]] = attn.constant int 1
+  %d = attn.size D
+  %r = attn.to_real %d : int []
+  %half = attn.constant real -0.5
+  %scale = attn.pow %r, %half : real [], real []
+  %h = attn.size H
+  %minus = attn.constant int -7
+  %two = attn.constant int 2
+  %mod = attn.mod %minus, %two : int [], int []
+  // CHECK: attn.output "scale" %[[SCALE]]
+  attn.output "scale" %scale [] : real []
+  // CHECK: attn.output "h" %[[SIZE]]
+  attn.output "h" %h [] : int []
+  // CHECK: attn.output "mod" %[[MOD]]
+  attn.output "mod" %mod [] : int []
+}
+
+// CHECK-LABEL: @no_constants
+attn.attention @no_constants none axes [T] {
+  // CHECK-DAG: attn.size T
+  %t = attn.size T
+  %one = attn.constant int 1
+  %zero = attn.constant int 0
+  // CHECK-DAG: attn.floordiv
+  %div = attn.floordiv %one, %zero : int [], int []
+  %inf = attn.constant real 0x7FF0000000000000
+  // CHECK-DAG: attn.add
+  %nan = attn.sub %inf, %inf : real [], real []
+  attn.output "t" %t [] : int []
+  attn.output "div" %div [] : int []
+  attn.output "nan" %nan [] : real []
+}
+
+// CHECK-LABEL: @identities
+attn.attention @identities none axes [T] {
+  // CHECK: %[[X:.*]] = attn.input "x"
+  %x = attn.input "x" [T] : real [T]
+  %y = attn.input "y" [T] : real [T]
+  %zero = attn.constant real 0.0
+  %one = attn.constant real 1.0
+  %none = attn.constant real 0xFFF0000000000000
+  %all = attn.constant real 0x7FF0000000000000
+  %true = attn.constant bool true
+  %false = attn.constant bool false
+  %a = attn.add %zero, %x : real [], real [T]
+  %b = attn.sub %a, %zero : real [T], real []
+  %c = attn.mul %one, %b : real [], real [T]
+  %d = attn.div %c, %one : real [T], real []
+  %e = attn.pow %d, %one : real [T], real []
+  %f = attn.neg %e : real [T]
+  %g = attn.neg %f : real [T]
+  %h = attn.max %g, %none : real [T], real []
+  %i = attn.min %h, %all : real [T], real []
+  %j = attn.logaddexp %none, %i : real [], real [T]
+  %k = attn.max %j, %j : real [T], real [T]
+  %l = attn.select %true, %k, %y : bool [], real [T], real [T]
+  %m = attn.select %false, %y, %l : bool [], real [T], real [T]
+  %n = attn.lt %x, %y : real [T], real [T]
+  %o = attn.and %n, %true : bool [T], bool []
+  %p = attn.or %false, %o : bool [], bool [T]
+  %q = attn.not %p : bool [T]
+  %r = attn.not %q : bool [T]
+  %s = attn.select %r, %m, %m : bool [T], real [T], real [T]
+  // CHECK-NEXT: attn.output "o" %[[X]]
+  attn.output "o" %s [T] : real [T]
+}
+
+// An identity that would change the axes stays.
+// CHECK-LABEL: @no_identities
+attn.attention @no_identities none axes [T, D] {
+  %x = attn.input "x" [T] : real [T]
+  %c = attn.input "c" i32 [D] : int [D]
+  %zero = attn.constant int 0
+  // CHECK: %[[LT:.*]] = attn.lt
+  %lt = attn.lt %c, %zero : int [D], int []
+  // CHECK: %[[SELECT:.*]] = attn.select %[[LT]]
+  %s = attn.select %lt, %x, %x : bool [D], real [T], real [T]
+  // CHECK: attn.output "o" %[[SELECT]]
+  attn.output "o" %s [T, D] : real [D, T]
+}
+
+// All scalar factors of the score meet in one, a constant where they are constants.
+// CHECK-LABEL: @scale_of_score
+attn.attention @scale_of_score none axes [T, D, j walk T from T] {
+  // CHECK: %[[C:.*]] = attn.constant real -6.250000e-02
+  // CHECK: %[[Q:.*]] = attn.input "q"
+  %q = attn.input "q" [T, D] : real [T, D]
+  // CHECK: %[[K:.*]] = attn.input "k"
+  %k = attn.input "k" [T, D] : real [T, D]
+  %half = attn.constant real 0.5
+  %quarter = attn.constant real 0.25
+  %two = attn.constant real 2.0
+  %qs = attn.mul %q, %half : real [T, D], real []
+  %ks = attn.mul %quarter, %k : real [], real [T, D]
+  // CHECK: %[[KJ:.*]] = attn.rename %[[K]] T to j
+  %kj = attn.rename %ks T to j : real [T, D]
+  // CHECK: %[[DOT:.*]] = attn.dot %[[Q]], %[[KJ]] over [D]
+  %dot = attn.dot %qs, %kj over [D] : real [T, D], real [j, D]
+  %div = attn.div %dot, %two : real [T, j], real []
+  // CHECK: %[[SCORE:.*]] = attn.mul %[[DOT]], %[[C]] : real [T, j], real []
+  %score = attn.neg %div : real [T, j]
+  %true = attn.constant bool true
+  // CHECK: attn.weights over j from T score %[[SCORE]] : real [T, j]{{$}}
+  %p = attn.weights over j from T score %score : real [T, j] where %true : bool []
+  %lse = attn.stat lse %p : [T] over j from T
+  attn.output "lse" %lse [T] : real [T]
+}
+
+// CHECK-LABEL: @scalars_at_run_time
+attn.attention @scalars_at_run_time none axes [T, D] {
+  %x = attn.input "x" [T, D] : real [T, D]
+  %y = attn.input "y" [T, D] : real [T, D]
+  // CHECK: %[[A:.*]] = attn.input "a"
+  %a = attn.input "a" param [] : real []
+  // CHECK: %[[B:.*]] = attn.input "b"
+  %b = attn.input "b" param [] : real []
+  %xa = attn.mul %x, %a : real [T, D], real []
+  // CHECK: %[[XY:.*]] = attn.mul %{{.*}}, %{{.*}} : real [T, D], real [T, D]
+  %xy = attn.mul %xa, %y : real [T, D], real [T, D]
+  // CHECK: %[[SUM:.*]] = attn.reduce sum %[[XY]] over [D]
+  %sum = attn.reduce sum %xy over [D] : real [T, D]
+  // CHECK: %[[AB:.*]] = attn.mul %[[A]], %[[B]] : real [], real []
+  // CHECK: attn.mul %[[SUM]], %[[AB]] : real [T], real []
+  %o = attn.mul %b, %sum : real [], real [T]
+  // CHECK: %[[MAX:.*]] = attn.reduce max %{{.*}} over [D] : real [T, D]
+  // CHECK: attn.output "max" %[[MAX]]
+  %max = attn.reduce max %xa over [D] : real [T, D]
+  attn.output "o" %o [T] : real [T]
+  attn.output "max" %max [T] : real [T]
+}
+
+// CHECK-LABEL: @scale_of_expectation
+attn.attention @scale_of_expectation none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  %a = attn.input "a" param [] : real []
+  %y = attn.rename %x T to j : real [T]
+  %s = attn.mul %x, %y : real [T], real [j]
+  %p = attn.weights over j from T score %s : real [T, j]
+  %ya = attn.mul %y, %a : real [j], real []
+  // CHECK: %[[E1:.*]] = attn.expect %{{.*}}, %{{.*}} : [T] over j from T, real [j]
+  // CHECK: %[[M1:.*]] = attn.mul %[[E1]], %{{.*}} : real [T], real []
+  %o1 = attn.expect %p, %ya : [T] over j from T, real [j]
+  // CHECK: %[[E2:.*]] = attn.expect %{{.*}}, %{{.*}} : [T] over j from T, real [j]
+  %o2 = attn.expect %p, %y coefficient %a : real [] : [T] over j from T, real [j]
+  // CHECK: attn.expect %{{.*}}, %{{.*}} coefficient %{{.*}} : real [T, j] : [T] over j from T, real [j]
+  %sa = attn.mul %s, %a : real [T, j], real []
+  %o3 = attn.expect %p, %y coefficient %sa : real [T, j] : [T] over j from T, real [j]
+  attn.output "o1" %o1 [T] : real [T]
+  attn.output "o2" %o2 [T] : real [T]
+  attn.output "o3" %o3 [T] : real [T]
+}
+
+// x - c and x + c meet in one form.
+// CHECK-LABEL: @subtracted_constant
+attn.attention @subtracted_constant none axes [T] {
+  // CHECK: %[[C:.*]] = attn.constant real -3.000000e+00
+  %x = attn.input "x" [T] : real [T]
+  %three = attn.constant real 3.0
+  // CHECK: attn.add %{{.*}}, %[[C]] : real [T], real []
+  %y = attn.sub %x, %three : real [T], real []
+  attn.output "o" %y [T] : real [T]
+}

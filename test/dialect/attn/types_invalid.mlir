@@ -1,0 +1,101 @@
+// Messages of types, attributes and the axis table.
+// RUN: fovea-opt %s --split-input-file --verify-diagnostics
+
+attn.attention @negative_repeated_axis none axes [T] {
+  // expected-error @+1 {{axis T occurs twice}}
+  %x = attn.input "x" [T, T] : real [T, T]
+}
+
+// -----
+
+// expected-error @+1 {{an axis has an empty name}}
+attn.attention @negative_empty_name none axes [""] {}
+
+// -----
+
+attn.attention @negative_empty_name_in_type none axes [T] {
+  // expected-error @+1 {{an axis has an empty name}}
+  %x = attn.input "x" [""] : real [""]
+}
+
+// -----
+
+attn.attention @negative_kind none axes [T] {
+  // expected-error @+1 {{a field is real, int or bool, not 'complex'}}
+  %x = attn.input "x" [T] : complex [T]
+}
+
+// -----
+
+attn.attention @negative_walk_is_row none axes [T, j walk T from T] {
+  // expected-error @+1 {{the walk axis j is among the row axes}}
+  %lse = attn.stat lse %p : [T, j] over j from T
+}
+
+// -----
+
+attn.attention @negative_query_is_no_row none axes [B, T, j walk T from T] {
+  // expected-error @+1 {{the query axis T is not among the row axes}}
+  %lse = attn.stat lse %p : [B] over j from T
+}
+
+// -----
+
+// expected-error @+1 {{a size is at least 1}}
+attn.attention @negative_size none axes [T : 0] {}
+
+// -----
+
+// expected-error @+1 {{factor axis H has a size of its own; its parts give it}}
+attn.attention @negative_factor_size none axes [A, C, H = A * C : 4] {}
+
+// -----
+
+// expected-error @+1 {{axis H, a factor axis, refers to 1 axes; it should be 2 or more}}
+attn.attention @negative_factor_of_one none axes [A, H = A] {}
+
+// -----
+
+// expected-error @+1 {{axis T is declared twice}}
+attn.attention @negative_declared_twice none axes [T, T] {}
+
+// -----
+
+// expected-error @+1 {{axis S refers to T, which is not declared}}
+attn.attention @negative_undeclared none axes [S keys T] {}
+
+// -----
+
+// expected-error @+1 {{axis E refers to the factor axis H}}
+attn.attention @negative_factor_of_factor none axes [A, C, H = A * C, E = H * A] {}
+
+// -----
+
+// expected-error @+1 {{axis U has keys for S, itself an axis of keys}}
+attn.attention @negative_keys_of_keys none axes [T, S keys T, U keys S] {}
+
+// -----
+
+// expected-error @+1 {{axis A occurs twice}}
+attn.attention @negative_factor_repeats none axes [A, H = A * A] {}
+
+// -----
+
+attn.attention @negative_interval_without_bound none axes [T] {
+  // expected-error @+1 {{an interval has a bound}}
+  %x = attn.input "x" [T] within <> : real [T]
+}
+
+// -----
+
+attn.attention @negative_interval_of_nan none axes [T] {
+  // expected-error @+1 {{a bound of an interval is a number of type f64}}
+  %x = attn.input "x" [T] within <from 0x7FF8000000000000> : real [T]
+}
+
+// -----
+
+attn.attention @negative_empty_interval none axes [T] {
+  // expected-error @+1 {{the interval is empty}}
+  %x = attn.input "x" [T] within <from 1.0 below 1.0> : real [T]
+}
