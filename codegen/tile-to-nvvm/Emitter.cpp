@@ -194,6 +194,7 @@ LogicalResult Emitter::capture(Value value) {
   }
   auto makeView = [&](StringRef name, tile::ViewType type, ArrayAttr dims, bool dense) {
     ViewValue view;
+    view.name = name.str();
     auto global = LLVM::LLVMPointerType::get(b.getContext(), 1);
     view.base = parameter(KernelArgument::Kind::Pointer, name, 0, global);
     size_t rank = dims.size();

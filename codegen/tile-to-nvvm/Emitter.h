@@ -27,6 +27,7 @@ struct ViewValue {
   mlir::Value base;
   llvm::SmallVector<mlir::Value> strides, sizes;
   llvm::SmallVector<int64_t> staticSizes;
+  std::string name;
 };
 
 /// The visited tiles, in units of tiles: count, and per range its first tile and how many tiles precede it.
@@ -78,6 +79,11 @@ private:
   mlir::LogicalResult emitLoad(tile::LoadOp op);
   mlir::LogicalResult emitLoadScalar(tile::LoadScalarOp op);
   mlir::LogicalResult emitStore(tile::StoreOp op);
+  /// Notes that vectors of this many bytes are read from or written to the tensor.
+  void needAlignment(const ViewValue &view, int64_t bytes) {
+    int64_t &known = kernel.alignment[view.name];
+    known = std::max(known, bytes);
+  }
   /// Address of the element at `indices`, in elements from the base (i64).
   Value elementOffset(const ViewValue &view, llvm::ArrayRef<Value> indices);
 

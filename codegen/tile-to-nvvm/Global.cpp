@@ -70,6 +70,7 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   if (checkLast)
     width = 1;
   bool packed = bits == 16 && width > 1;
+  needAlignment(view, width * bits / 8);
 
   SmallVector<Value> fixed(op.getIndices().size());
   for (auto [d, index] : llvm::enumerate(op.getIndices()))
@@ -161,6 +162,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
     check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
   if (check.back())
     width = 1;
+  needAlignment(view, width * bits / 8);
 
   SmallVector<Value> fixed(op.getIndices().size());
   for (auto [d, index] : llvm::enumerate(op.getIndices()))

@@ -76,6 +76,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   if (dims[1] != int64_t(view.strides.size()) - 1 || ShapedType::isDynamic(view.staticSizes[dims[1]]))
     return op.emitError("copies tiles whose rows are not contiguous and of static length");
 
+  needAlignment(view, 16);
+
   Region &region = function.getBody();
   Block *after = nullptr;
   if (op.getPredicate()) {

@@ -9,6 +9,7 @@
 #include "mlir/Support/LLVM.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct Kernel {
   int64_t sharedBytes = 0;  ///< dynamic shared memory
   std::string grid;         ///< number of work items, an expression over axis names (+ * ceildiv(a, b))
   std::vector<KernelArgument> arguments;
+  std::map<std::string, int64_t> alignment; ///< bytes to which addresses and outer strides of each tensor must be aligned
 };
 
 struct LoweredProgram {

@@ -1,0 +1,45 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The schedules of a fold over keys: enumerated from the target's facts, rejected with a reason where they do not fit, ranked by a cost
+// model. Pure C++: no IR.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fovea {
+struct Target;
+}
+
+namespace fovea::tile {
+
+/// What of a variant decides its schedule.
+struct Problem {
+  std::vector<int64_t> scoreDims;       ///< contracted dimension of each product of the score; multiples of 16
+  std::vector<int64_t> accumulatorDims; ///< features of each accumulator with a value operand; multiples of 8
+  int64_t rowAccumulators = 0;          ///< accumulators without features
+  int64_t coefficients = 0;             ///< pair tiles that live beside the weights
+  int64_t elementBytes = 2;             ///< of operands
+  int64_t epilogueBytes = 2;            ///< of staged results; 0 where nothing is staged
+};
+
+struct Candidate {
+  int64_t queryTile = 64, keyTile = 64;
+  int64_t warps = 4, stages = 2;
+  std::string query = "registers";      ///< "registers" or "shared": where query operands stay during the loop
+  int64_t sharedBytes = 0;              ///< per work item
+  int64_t registers = 0;                ///< estimate per thread
+  int64_t workItemsPerSm = 0;           ///< that fit at once
+  double cost = 0;                      ///< cycles of one SM per 64 x 64 pairs, estimated
+  std::string rejected;                 ///< why it cannot be used; empty if it can
+
+  /// "64x64, 4 warps, 2 stages, query in registers".
+  std::string str() const;
+};
+
+/// All candidates: usable ones first, cheapest first, then rejected ones in order of enumeration.
+std::vector<Candidate> enumerateSchedules(const Problem &problem, const Target &target);
+
+} // namespace fovea::tile
