@@ -28,9 +28,10 @@ if(FOVEA_STATIC)
   list(FILTER FOVEA_LLVM_ARCHIVES EXCLUDE REGEX
        "libLLVM(AArch64|AMDGPU|ARM|AVR|BPF|Hexagon|Lanai|LoongArch|M68k|MSP430|Mips|PowerPC|RISCV|SPIRV|Sparc|SystemZ|VE|WebAssembly|X86|XCore|Xtensa|BOLT|Exegesis|Fuzz|LTO|DTLTO)[A-Za-z0-9]*\\.a$")
   find_package(ZLIB REQUIRED)
-  target_link_libraries(FoveaLinkMLIR INTERFACE -Wl,--start-group ${FOVEA_LLVM_ARCHIVES} -Wl,--end-group
-                        ZLIB::ZLIB zstd::libzstd_shared ${CMAKE_DL_LIBS})
-  target_link_options(FoveaLinkMLIR INTERFACE -Wl,--gc-sections)
+  list(JOIN FOVEA_LLVM_ARCHIVES "," archives)
+  target_link_libraries(FoveaLinkMLIR INTERFACE "$<LINK_GROUP:RESCAN,${archives}>" ZLIB::ZLIB zstd::libzstd_shared
+                        ${CMAKE_DL_LIBS})
+  target_link_options(FoveaLinkMLIR INTERFACE -Wl,--gc-sections -s)
 else()
   target_link_libraries(FoveaLinkMLIR INTERFACE MLIR LLVM)
 endif()
