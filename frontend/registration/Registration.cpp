@@ -8,12 +8,15 @@
 #include "dialect/tile/TileDialect.h"
 #include "passes/attn/Passes.h"
 #include "passes/schedule/Passes.h"
+#include "passes/tile/Passes.h"
 
 #include "mlir/Transforms/Passes.h"
 
 void fovea::registerAllDialects(mlir::DialectRegistry &registry) {
   registry.insert<attn::AttnDialect>();
   registry.insert<tile::TileDialect>();
+  // Files may begin with operations of these, before one of a dialect that depends on them.
+  registry.insert<mlir::arith::ArithDialect, mlir::math::MathDialect, mlir::scf::SCFDialect>();
 }
 
 void fovea::registerAllPasses() {
@@ -21,4 +24,5 @@ void fovea::registerAllPasses() {
   mlir::registerCSEPass();
   attn::registerFoveaAttnPasses();
   tile::registerFoveaSchedulePasses();
+  tile::registerFoveaTilePasses();
 }

@@ -1,4 +1,24 @@
 // Causal softmax attention at program level: one launch, one fold, an epilogue.
+
+// RUN: fovea-opt %s --verify-roundtrip | FileCheck %s
+// RUN: fovea-opt %s --mlir-print-op-generic | fovea-opt | FileCheck %s
+// RUN: fovea-opt %s --emit-bytecode | fovea-opt | FileCheck %s
+// RUN: fovea-tile-run %s --axes B=2,T=100,S=130,H=2 --precision rounded --compare %s --tolerance 5e-3
+// RUN: not fovea-tile-run %s --axes B=1,T=100,S=100,H=1,D=32 2>&1 | FileCheck %s --check-prefix=SIZE
+// RUN: not fovea-tile-run %s --axes B=1,T=100,H=1 2>&1 | FileCheck %s --check-prefix=AXIS
+
+// CHECK: tile.program @causal choices
+// CHECK: tile.launch "causal" ["B", "H", "T"]
+// CHECK: %[[MAX:.*]], %[[SUM:.*]], %[[ACC:.*]] = tile.fold %{{.*}} scale %{{.*}} (%{{.*}}) {
+// CHECK: tile.fold_yield %{{.*}} values(%{{.*}} : tensor<64x64xbf16>) terms [-1] * [0]
+// CHECK: } mask (%{{.*}}) {
+// CHECK: tile.mask_yield
+// CHECK: } : tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>
+// CHECK: arith.cmpf ogt, %[[SUM]]
+
+// SIZE: error: the dimension 'D' has the size 32, but the program is made for 64
+// AXIS: error: no size is given for the axis 'S'
+
 tile.program @causal choices {query_tile = 64, key_tile = 64} {
   %B = tile.axis "B"
   %T = tile.axis "T"
