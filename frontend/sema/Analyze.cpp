@@ -34,7 +34,7 @@ using syntax::Severity;
 using syntax::Span;
 
 constexpr unsigned kMaxSteps = 200000; // evaluations of expressions, maps inlined, per attention
-constexpr unsigned kMaxDepth = 1000;   // of expressions within each other, through maps
+constexpr unsigned kMaxDepth = 400;    // of expressions within each other, through maps
 constexpr size_t kMaxNodes = 20000;
 constexpr size_t kMaxImports = 64;
 constexpr int64_t kMaxSize = (int64_t(1) << 31) - 1;
@@ -206,6 +206,7 @@ private:
   AxisId makeAxis(Axis axis);
   void declareAxes(const Item &item);
   void relateAxes(const Item &item);
+  void poisonNames(const Expr &e);
   void deriveSizes();
   std::optional<AxisId> axis(const Expr &e, const Context &context);
   bool axisList(const std::vector<ExprPtr> &list, size_t from, const Context &context, std::vector<AxisId> &axes,
@@ -217,7 +218,11 @@ private:
     else
       into.push_back(axis);
   }
-  std::string axisName(AxisId axis) const { return attention_.axes[axis].name; }
+  /// A walk goes by the name of its index in messages, unique or not.
+  std::string axisName(AxisId axis) const {
+    auto it = walkNames_.find(axis);
+    return it == walkNames_.end() ? attention_.axes[axis].name : it->second;
+  }
   std::string axesText(const std::vector<AxisId> &axes) const;
   std::string uniqueWalkName(const std::string &wanted);
   std::optional<int64_t> sizeFromText(const std::string &text, const std::string &name);
@@ -289,6 +294,7 @@ private:
   unsigned steps_ = 0, depth_ = 0;
   bool exhausted_ = false;
   std::map<NodeId, Walk> walks_; // by handle
+  std::map<AxisId, std::string> walkNames_;
   std::map<NodeId, Span> scoreSpans_, whereSpans_;
   std::vector<const Item *> inlining_;
 };
@@ -410,6 +416,7 @@ void Analyzer::relateAxes(const Item &item) {
     AxisId id = symbol->axis;
     if (spec.alignment) {
       notYet(spec.alignment.span, "align start");
+      symbol->kind = Symbol::Kind::Poison;
       continue;
     }
     if (spec.keys) {
@@ -466,6 +473,8 @@ void Analyzer::relateAxes(const Item &item) {
                          : r.kind == ExprKind::Call                    ? "axes of windows"
                                                                        : "this relation of axes";
       notYet(r.span, what, "works now: a number, or factors as in H = Hk * G");
+      symbol->kind = Symbol::Kind::Poison;
+      poisonNames(r);
       continue;
     }
     std::vector<AxisId> ids;
@@ -502,6 +511,21 @@ void Analyzer::relateAxes(const Item &item) {
     attention_.axes[id].relation = AxisRelation::Factor;
     attention_.axes[id].factors = std::move(ids);
   }
+}
+
+/// The names in a relation that is not read here: axes that it would declare.
+void Analyzer::poisonNames(const Expr &e) {
+  if (e.kind == ExprKind::Name && !lookup(&scope_, e.text)) {
+    Symbol s;
+    s.what = "axis";
+    s.used = true;
+    declare(scope_, {e.text, e.span}, std::move(s));
+  }
+  if (e.kind == ExprKind::Binary || e.kind == ExprKind::Paren)
+    for (const ExprPtr &c : e.children)
+      poisonNames(*c);
+  if (e.kind == ExprKind::Labelled)
+    poisonNames(*e.children[1]);
 }
 
 std::optional<int64_t> Analyzer::sizeFromText(const std::string &text, const std::string &) {
@@ -1529,7 +1553,9 @@ Value Analyzer::walked(NodeId x, bool atQuery, const Walk &walk, Span span, cons
   if (!atQuery && onQuery)
     label += "; expected '" + what + "[i]'";
   else if (!tokenAxisOf(x, walk))
-    label += "; it needs no subscript";
+    label += atQuery && walk.query == walk.raw
+                 ? "; keys of queries on another axis are declared by 'axis " + axisName(walk.raw) + " keys ..'"
+                 : "; it needs no subscript";
   error(span, quoted(what) + " has " + wanted, label);
   return std::nullopt;
 }
@@ -1971,6 +1997,7 @@ std::optional<Walk> Analyzer::openWalk(const Identifier &over, const Identifier 
   fresh.query = walk.query;
   fresh.span = span;
   walk.walk = makeAxis(std::move(fresh));
+  walkNames_[walk.walk] = walk.j;
   return walk;
 }
 
@@ -2256,6 +2283,9 @@ Value Analyzer::inlineMap(const Symbol &map, const Expr &e, const Expr *brackets
     error(e.span, "map " + quoted(map.name) + " uses itself");
     return std::nullopt;
   }
+  for (const ExprPtr &a : item.type.axes)
+    if (a->kind == ExprKind::Binary)
+      return notYet(a->span, "result axes with a relation");
   scopes_.push_back(std::make_unique<Scope>());
   Scope *scope = scopes_.back().get();
   scope->parent = map.scope;
@@ -2340,7 +2370,7 @@ Value Analyzer::inlineMap(const Symbol &map, const Expr &e, const Expr *brackets
     if (given[k]) {
       values[k] = evalNumber(*given[k], context);
       good &= values[k].has_value();
-    } else if (!p.defaultValue) {
+    } else if (!p.defaultValue && good) {
       errorWithNote(e.span, "map " + quoted(map.name) + " needs the argument " + quoted(p.name.text), "", p.name.span,
                     "it is declared here");
       good = false;
@@ -2496,8 +2526,6 @@ Value Analyzer::inlineMap(const Symbol &map, const Expr &e, const Expr *brackets
     return std::nullopt;
   if (item.hasType && item.type.hasAxes)
     for (const ExprPtr &a : item.type.axes) {
-      if (a->kind == ExprKind::Binary)
-        return notYet(a->span, "result axes with a relation");
       std::optional<AxisId> id;
       if (auto it = bound.find(nameOf(*a)); it != bound.end())
         id = it->second;
@@ -2940,7 +2968,9 @@ Session::Unit *Session::import(const std::string &from, const Item &item) {
   if (name[0] == '/')
     candidates = {name};
   else
-    candidates = {folder + name, folder + "maps/" + name, "maps/" + name};
+    candidates = {folder + name, folder + "maps/" + name};
+  if (name[0] != '/' && !folder.empty())
+    candidates.push_back("maps/" + name);
   std::string tried;
   for (const std::string &path : candidates) {
     if (auto it = units.find(path); it != units.end())

@@ -223,6 +223,12 @@ double Prover::ordered(NodeId a, NodeId b, bool strict, unsigned depth) {
   if (depth > 16)
     return best;
   const Node &left = graph_[plain(a)], &right = graph_[plain(b)];
+  // Blocks: a // c < b // c only where a < b.
+  if (strict && left.op == Op::FloorDiv && right.op == Op::FloorDiv && left.operands[1] == right.operands[1]) {
+    Form c = form(left.operands[1]);
+    if (c.isConstant() && c.low > 0)
+      best = std::max(best, ordered(left.operands[0], right.operands[0], true, depth + 1));
+  }
   if (right.op == Op::Min)
     best = std::max(
         {best, ordered(a, right.operands[0], strict, depth + 1), ordered(a, right.operands[1], strict, depth + 1)});

@@ -116,8 +116,6 @@ Tokens lex(uint32_t file, DiagnosticEngine &diagnostics) {
         while (end < text.size() && static_cast<unsigned char>(text[end]) >= 0x80)
           ++end;
       static constexpr char kHex[] = "0123456789abcdef";
-      std::string shown = lead < 0x20 || lead == 0x7F ? std::string("byte 0x") + kHex[lead >> 4] + kHex[lead & 15]
-                                                      : "'" + std::string(text.substr(at, end - at)) + "'";
       std::string label = lead >= 0x80 ? "names are of ASCII letters, digits and '_'" : "";
       std::string suggestion;
       std::string_view rest = text.substr(at, 2);
@@ -127,7 +125,10 @@ Tokens lex(uint32_t file, DiagnosticEngine &diagnostics) {
         suggestion = "or", end = at + 2;
       else if (c == '!')
         suggestion = "not";
+      std::string shown = lead < 0x20 || lead == 0x7F ? std::string("byte 0x") + kHex[lead >> 4] + kHex[lead & 15]
+                                                      : "'" + std::string(text.substr(at, end - at)) + "'";
       diagnostics.error(span(at, end), shown + " is not part of the language", label, suggestion);
+      push(TokenKind::Error, at, end, "");
       at = end;
     }
   }

@@ -10,7 +10,8 @@
 
 namespace fovea::syntax {
 
-enum class TokenKind : uint8_t { End, Word, Number, String, Punctuation };
+/// Error: a character that was reported; the parser stays silent about it.
+enum class TokenKind : uint8_t { End, Word, Number, String, Punctuation, Error };
 
 struct Token {
   TokenKind kind = TokenKind::End;

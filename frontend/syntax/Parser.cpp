@@ -78,6 +78,8 @@ private:
     if (failed_)
       return;
     failed_ = true;
+    if (!tokens_.empty() && peek().kind == TokenKind::Error)
+      return;
     diagnostics_.error(span, std::move(message), std::move(label), std::move(suggestion));
   }
   void expected(std::string what, std::string suggestion = {}) {
@@ -1069,8 +1071,12 @@ bool Parser::item(Item &item, ItemKind within, ItemKind previous, bool afterSemi
     return within == ItemKind::Attention ? e.attention : within == ItemKind::Map ? e.map : e.file;
   };
   // A word of the language begins an item only before a name: `map = ..` is none.
-  bool wordNext = (peek(1).kind == TokenKind::Word || peek(1).kind == TokenKind::String) && !peek(1).newlineBefore;
-  if (peek().kind == TokenKind::Word && (peek().text == "law" || wordNext || peek(1).kind == TokenKind::End))
+  bool wordNext = (peek(1).kind == TokenKind::Word || peek(1).kind == TokenKind::String ||
+                   peek(1).kind == TokenKind::Error) &&
+                  !peek(1).newlineBefore;
+  // Only after `;`, or as the value of a map, can an item begin with a name.
+  bool mayBeName = within == ItemKind::Map || (afterSemicolon && (is(":", 1) || is("=", 1) || is(",", 1)));
+  if (peek().kind == TokenKind::Word && (peek().text == "law" || wordNext || !mayBeName))
     for (const Entry &e : kEntries) {
       if (!is(e.word))
         continue;
@@ -1093,7 +1099,9 @@ bool Parser::item(Item &item, ItemKind within, ItemKind previous, bool afterSemi
         size_t saved = at_;
         accept("let");
         item.kind = ItemKind::Let;
+        inLetValue_ = true;
         letItem(item);
+        inLetValue_ = false;
         if (!failed_ && !ended() && is("in")) {
           at_ = saved;
           item = Item();
@@ -1123,7 +1131,12 @@ bool Parser::item(Item &item, ItemKind within, ItemKind previous, bool afterSemi
       (this->*e.parse)(item);
       return !failed_;
     }
-  if (within == ItemKind::Map) {
+  bool isOperator = peek().kind == TokenKind::Punctuation && peek().newlineBefore &&
+                    (is("+") || is("*") || is("/") || is("//") || is("%") || is("^") || is("<") || is("<=") ||
+                     is(">") || is(">=") || is("==") || is("!="));
+  isOperator |= peek().newlineBefore && (is("and") || is("or"));
+  bool startsItem = within == ItemKind::Map && !isOperator;
+  if (startsItem) {
     production("result");
     item.kind = ItemKind::Result;
     item.values.push_back(expression());
@@ -1137,10 +1150,6 @@ bool Parser::item(Item &item, ItemKind within, ItemKind previous, bool afterSemi
   std::string label = within == ItemKind::Attention
                           ? "expected a declaration: axis, static, input, param, const, option, let, output .."
                           : "expected 'import', 'attention', 'map', 'schedule' or 'storage'";
-  bool isOperator = peek().kind == TokenKind::Punctuation && peek().newlineBefore &&
-                    (is("+") || is("-") || is("*") || is("/") || is("//") || is("%") || is("^") || is("<") ||
-                     is("<=") || is(">") || is(">=") || is("==") || is("!=") || is("["));
-  isOperator |= peek().newlineBefore && (is("and") || is("or"));
   if (isOperator && near.empty())
     label = "the line above has ended; put the operator at its end, or the expression in parentheses";
   fail(peek().span, "unexpected " + shown(peek()), label, near);

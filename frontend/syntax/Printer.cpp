@@ -127,6 +127,8 @@ private:
     lastLine_ = lineOf(braces.end);
   }
   void breakLine() { newline(indent_ + 4); }
+  /// Without a file everything goes on one line.
+  bool broken(const std::vector<bool> &bits, size_t k) const { return file_ && k < bits.size() && bits[k]; }
 
   const File *file_;
   const SourceMap *sources_;
@@ -137,13 +139,11 @@ private:
   bool atStart_ = true, afterBrace_ = false, wroteComment_ = false;
 };
 
-bool bit(const std::vector<bool> &bits, size_t k) { return k < bits.size() && bits[k]; }
-
 void Printer::exprs(const std::vector<ExprPtr> &list, const std::vector<bool> &breaks, size_t from) {
   for (size_t k = from; k < list.size(); ++k) {
     if (k > from)
       out += ",";
-    if (bit(breaks, k))
+    if (broken(breaks, k))
       breakLine();
     else if (k > from)
       out += " ";
@@ -186,7 +186,7 @@ void Printer::expr(const Expr &e) {
     expr(*e.children[0]);
     bool tight = e.text == "^";
     out += tight ? e.text : " " + e.text;
-    if (bit(e.breaks, 0))
+    if (broken(e.breaks, 0))
       breakLine();
     else if (!tight)
       out += " ";
@@ -197,7 +197,7 @@ void Printer::expr(const Expr &e) {
     expr(*e.children[0]);
     for (size_t k = 0; k < e.ops.size(); ++k) {
       out += " " + e.ops[k];
-      if (bit(e.breaks, k))
+      if (broken(e.breaks, k))
         breakLine();
       else
         out += " ";
@@ -234,7 +234,7 @@ void Printer::expr(const Expr &e) {
   case ExprKind::Labelled:
     expr(*e.children[0]);
     out += ":";
-    if (bit(e.breaks, 0))
+    if (broken(e.breaks, 0))
       breakLine();
     else
       out += " ";
@@ -251,7 +251,7 @@ void Printer::expr(const Expr &e) {
 
 void Printer::matchExpr(const Expr &e) {
   out += "match " + e.text;
-  if (!bit(e.breaks, 0) && !hasComment(e.braces)) {
+  if (!broken(e.breaks, 0) && !hasComment(e.braces)) {
     out += " { ";
     for (size_t k = 0; k < e.children.size(); ++k) {
       if (k)
@@ -262,16 +262,9 @@ void Printer::matchExpr(const Expr &e) {
     return;
   }
   openBlock();
-  if (file_) {
-    trailing(e.braces.begin + 1);
-    afterBrace_ = true;
-  }
+  trailing(e.braces.begin + 1);
+  afterBrace_ = true;
   for (const ExprPtr &arm : e.children) {
-    if (!file_) {
-      newline(indent_);
-      expr(*arm);
-      continue;
-    }
     commentsBefore(arm->span.begin);
     std::vector<Span> keep;
     blocks(*arm, keep);
@@ -281,13 +274,7 @@ void Printer::matchExpr(const Expr &e) {
     lastLine_ = lineOf(arm->span.end);
     trailing(arm->span.end);
   }
-  if (file_) {
-    closeBlock(e.braces);
-  } else {
-    indent_ -= 2;
-    newline(indent_);
-    out += "}";
-  }
+  closeBlock(e.braces);
 }
 
 void Printer::field(const Field &f) {
@@ -324,17 +311,10 @@ void Printer::fieldBlock(const std::vector<Field> &list, Span braces, bool broke
     return;
   }
   openBlock();
-  if (file_) {
-    trailing(braces.begin + 1);
-    afterBrace_ = true;
-  }
+  trailing(braces.begin + 1);
+  afterBrace_ = true;
   const Field *previous = nullptr;
   for (const Field &f : list) {
-    if (!file_) {
-      newline(indent_);
-      field(f);
-      continue;
-    }
     commentsBefore(f.span.begin);
     std::vector<Span> keep;
     for (const ExprPtr &v : f.values)
@@ -353,13 +333,7 @@ void Printer::fieldBlock(const std::vector<Field> &list, Span braces, bool broke
     previous = &f;
   }
   wroteComment_ = false;
-  if (file_) {
-    closeBlock(braces);
-  } else {
-    indent_ -= 2;
-    newline(indent_);
-    out += "}";
-  }
+  closeBlock(braces);
 }
 
 void Printer::coreExpr(const Expr &e) {
@@ -381,7 +355,7 @@ void Printer::coreExpr(const Expr &e) {
     out += ")";
   }
   if (c.hasFields)
-    fieldBlock(c.fields, e.braces, bit(e.breaks, c.arguments.size()));
+    fieldBlock(c.fields, e.braces, broken(e.breaks, c.arguments.size()));
   if (c.by) {
     out += " by ";
     expr(*c.by);
@@ -631,18 +605,7 @@ std::string format(const File &file, const SourceMap &sources) { return Printer(
 std::string format(const Expr &e) {
   Printer printer(nullptr, nullptr);
   printer.expr(e);
-  // Blocks are the only parts that take lines of their own.
-  std::string flat;
-  for (char c : printer.out)
-    if (c != '\n')
-      flat += c;
-    else if (!flat.empty() && flat.back() != ' ')
-      flat += ' ';
-  std::string out;
-  for (char c : flat)
-    if (c != ' ' || out.empty() || out.back() != ' ')
-      out += c;
-  return out;
+  return std::move(printer.out);
 }
 
 namespace {
