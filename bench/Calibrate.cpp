@@ -3,7 +3,8 @@
 //
 // A fixed amount of work, timed: times of different machines and days are compared by their ratio to it. One third each
 // of dependent integer arithmetic, of loads at random places in 16 MiB, and of small allocations with string hashing,
-// which is what a compiler and an emulator spend their time on. Prints milliseconds; about 50 to 100 on a machine of 2022.
+// which is what a compiler and an emulator spend their time on. Prints milliseconds; about 50 to 100 on a machine of
+// 2022.
 
 #include <chrono>
 #include <cstdint>

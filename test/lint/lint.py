@@ -156,10 +156,15 @@ def rule_passes(tree):
 
 
 def rule_examples(tree):
-    """Each example is run: named by a test, or matched by a test that loops over its folder."""
+    """Each example is run: named by a test, matched by a test that loops over its folder, or imported by an example."""
     tests = [p for p in tree.below("test") if p.endswith((".test", ".mlir", ".attn", ".py", ".cpp", ".txt", ".cfg"))]
     text = "\n".join(tree.text(p) for p in tests)
+    imports = re.compile(r'^\s*import\s+"([^"]+)"', re.M)
+    imported = {f"{(PurePosixPath(p).parent / name).with_suffix('')}.attn" for p in tree.below("examples", ".attn")
+                for name in imports.findall(tree.text(p))}
     for path in tree.below("examples", ".attn"):
+        if path in imported:
+            continue
         relative = path[len("examples/"):]
         folder = str(PurePosixPath(relative).parent)
         loop = "examples/*.attn" if folder == "." else f"examples/{folder}/*.attn"

@@ -114,6 +114,7 @@ class Examples(unittest.TestCase):
         self.assertEqual(len(problems_in("examples", {**example, "test/a.test": "RUN: x %examples/*.attn examples/*.attn\n"})), 1)
         named = {"test/a.test": "RUN: fovea %examples/causal.attn %examples/maps/rope.attn\n"}
         self.assertEqual(problems_in("examples", {**example, **named}), [])
+        self.assertEqual(len(problems_in("examples", {**example, "examples/causal.attn": 'import "maps/rope" (rotated)\n'})), 1)
         self.assertEqual(len(problems_in("examples", {"examples/x.attn": "", "test/a.test": "RUN: fovea %examples/max.attn\n"})), 1)
 
 
