@@ -222,8 +222,8 @@ TEST_F(CudaDevice, EventsMeasure) {
 TEST_F(CudaDevice, RunsAPlan) {
   std::unique_ptr<Device> device = open();
   Plan plan = smallPlan();
-  Array q = *Array::create(StorageType::BF16, {2, 5, 6, 4}), k = *Array::create(StorageType::BF16, {2, 9, 3, 4}),
-        w = *Array::create(StorageType::F32, {4});
+  Array q = *Array::create(StorageType::BF16, {2, 5, 6, 8}), k = *Array::create(StorageType::BF16, {2, 9, 3, 8}),
+        w = *Array::create(StorageType::F32, {8});
   ExecuteRequest request;
   request.inputs = {{"q", &q}, {"k", &k}, {"w", &w}};
   Result<ExecuteResult> result = execute(plan, *device, request);

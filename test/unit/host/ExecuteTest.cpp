@@ -34,9 +34,9 @@ struct Params {
 class Execute : public testing::Test {
 protected:
   Execute() {
-    q_ = *Array::create(StorageType::BF16, {2, 5, 6, 4});
-    k_ = *Array::create(StorageType::BF16, {2, 9, 3, 4});
-    w_ = *Array::create(StorageType::F32, {4});
+    q_ = *Array::create(StorageType::BF16, {2, 5, 6, 8});
+    k_ = *Array::create(StorageType::BF16, {2, 9, 3, 8});
+    w_ = *Array::create(StorageType::F32, {8});
     for (int64_t i = 0; i < q_.elements(); ++i)
       q_.setValue(i, static_cast<double>(i % 100));
     auto kernel = [this](const LaunchShape &shape, std::span<const std::byte> args) -> Status {
@@ -91,8 +91,8 @@ TEST_F(Execute, PacksArgumentsAndRuns) {
   Result<ExecuteResult> result = execute(plan_, device_, request_);
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(result->reason, "16-byte copies");
-  EXPECT_EQ(result->call.entry, 1u - 1);
-  EXPECT_EQ(result->call.axes, (AxisSizes{{"B", 2}, {"T", 5}, {"S", 9}, {"Hk", 3}, {"G", 2}, {"D", 4}}));
+  EXPECT_EQ(result->call.entry, 0u);
+  EXPECT_EQ(result->call.axes, (AxisSizes{{"B", 2}, {"T", 5}, {"S", 9}, {"Hk", 3}, {"G", 2}, {"D", 8}}));
   EXPECT_EQ(result->milliseconds, (std::vector<double>{0.25, 0.25, 0.25}));
   EXPECT_EQ(result->workspaceBytes, 40);
   EXPECT_TRUE(workspaceIsZero_);
@@ -102,7 +102,7 @@ TEST_F(Execute, PacksArgumentsAndRuns) {
   EXPECT_EQ(argBytes_, offsetof(Params, sms) + 4);
   EXPECT_EQ(params_.T, 5);
   EXPECT_EQ(params_.scale, 0.125f);
-  EXPECT_EQ(params_.strideQH, 4);
+  EXPECT_EQ(params_.strideQH, 8);
   EXPECT_EQ(params_.tail, 4);
   EXPECT_EQ(params_.S, 9);
   EXPECT_EQ(params_.sms, 4);
@@ -122,27 +122,27 @@ TEST_F(Execute, GuardsAreTriedInOrder) {
   ASSERT_EQ(error(), "no error");
   EXPECT_EQ(device_.launched.back(), "small_fast");
   request_.addressOffsets.clear();
-  // Rows of 6 elements, 12 bytes: the stride decides, not the address.
-  q_ = *q_.restrided({5 * 6 * 6, 6 * 6, 6, 1}, 0);
+  // Rows of 12 elements, 24 bytes: the stride decides, not the address.
+  q_ = *q_.restrided({5 * 6 * 12, 6 * 12, 12, 1}, 0);
   ASSERT_EQ(error(), "no error");
   EXPECT_EQ(device_.launched.back(), "small_slow");
-  EXPECT_EQ(params_.strideQH, 6);
-  q_ = *q_.restrided({5 * 6 * 8, 6 * 8, 8, 2}, 0);
+  EXPECT_EQ(params_.strideQH, 12);
+  q_ = *q_.restrided({5 * 6 * 16, 6 * 16, 16, 2}, 0);
   std::string message = error();
   EXPECT_CONTAINS(message, "was not compiled for these shapes, strides and addresses; it needs one of");
   EXPECT_CONTAINS(message, "`stride(q, D) == 1`: any alignment");
 }
 
 TEST_F(Execute, StridesOfSingleRowsDoNotCountForAlignment) {
-  q_ = *Array::createStrided(StorageType::BF16, {2, 5, 1, 4}, {40, 8, 3, 1});
-  k_ = *Array::create(StorageType::BF16, {2, 9, 1, 4});
+  q_ = *Array::createStrided(StorageType::BF16, {2, 5, 1, 8}, {40, 8, 3, 1});
+  k_ = *Array::create(StorageType::BF16, {2, 9, 1, 8});
   skip_ = -1;
   ASSERT_EQ(error(), "no error");
   EXPECT_EQ(device_.launched.back(), "small_fast");
 }
 
 TEST_F(Execute, CallerBringsTheOutput) {
-  Array o = *Array::create(StorageType::F32, {2, 5, 6, 4})->restrided({5 * 6 * 7, 6 * 7, 7, 1}, -3);
+  Array o = *Array::create(StorageType::F32, {2, 5, 6, 8})->restrided({5 * 6 * 9, 6 * 9, 9, 1}, -3);
   outputPlace_ = [&](int64_t i) { return o.position(i); };
   request_.outputs["o"] = &o;
   Result<ExecuteResult> result = execute(plan_, device_, request_);
@@ -150,8 +150,8 @@ TEST_F(Execute, CallerBringsTheOutput) {
   EXPECT_TRUE(result->outputs.empty());
   for (int64_t i = 0; i < o.elements(); ++i)
     ASSERT_EQ(o.value(i), q_.value(i) * 0.125);
-  EXPECT_EQ(o.valueAt(4), -3) << "the gap after the first row";
-  strayAt_ = 4;
+  EXPECT_EQ(o.valueAt(8), -3) << "the gap after the first row";
+  strayAt_ = 8;
   EXPECT_CONTAINS(error(), "the kernels wrote between the elements of output `o`, at byte ");
 }
 
@@ -193,9 +193,11 @@ TEST_F(Execute, Targets) {
 
 TEST_F(Execute, RefusalsOfTensors) {
   request_.inputs.erase("k");
-  EXPECT_CONTAINS(error(), "the size of axis Hk is not known; it follows from the shape of k, or can be set");
-  request_.axes = {{"Hk", 3}, {"S", 9}};
   EXPECT_CONTAINS(error(), "input `k` of small is not given");
+  EXPECT_CONTAINS(tensorShape(plan_, plan_.tensors[1], {{"B", 2}, {"S", 9}}).error().message,
+                  "the size of axis Hk is not known; it follows from the shape of k, or can be set");
+  EXPECT_CONTAINS(tensorShape(plan_, plan_.tensors[0], {{"B", 2}, {"T", 9}, {"Hk", 1}}).error().message,
+                  "the size of axis G is not known; it follows from no tensor alone: set it");
   request_.axes = {{"Z", 3}};
   EXPECT_CONTAINS(error(), "`Z` is no axis of small");
   request_.axes = {{"T", 4}};
@@ -217,35 +219,35 @@ TEST_F(Execute, RefusalsOfTensors) {
   request_.addressOffsets = {{"q", 1}};
   EXPECT_CONTAINS(error(), "`q`: its address is no multiple of the 2 bytes of an element");
   request_.addressOffsets.clear();
-  w_ = *Array::create(StorageType::F16, {4});
+  w_ = *Array::create(StorageType::F16, {8});
   EXPECT_CONTAINS(error(), "`w` has type f16, the plan takes f32");
   w_ = *Array::create(StorageType::F32, {5});
-  EXPECT_CONTAINS(error(), "axis D is 4 by the plan, which was compiled for it, but dimension D of `w`");
+  EXPECT_CONTAINS(error(), "axis D is 8 by the plan, which was compiled for it, but 5 by dimension D of `w`");
 }
 
 TEST_F(Execute, RefusalsOfShapes) {
-  k_ = *Array::create(StorageType::BF16, {2, 9, 4, 4});
+  k_ = *Array::create(StorageType::BF16, {2, 9, 4, 8});
   EXPECT_CONTAINS(error(), "dimension H of `q` has size 6, which is no multiple of 4 (Hk = 4 by dimension Hk of `k`)");
-  k_ = *Array::create(StorageType::BF16, {3, 9, 3, 4});
+  k_ = *Array::create(StorageType::BF16, {3, 9, 3, 8});
   EXPECT_CONTAINS(error(), "axis B is 2 by dimension B of `q`, but 3 by dimension B of `k`");
-  k_ = *Array::create(StorageType::BF16, {2, 0, 3, 4});
+  k_ = *Array::create(StorageType::BF16, {2, 0, 3, 8});
   EXPECT_CONTAINS(error(), "dimension S of `k` has size 0; it must be at least 1");
   k_ = *Array::create(StorageType::BF16, {2, 9, 4});
   EXPECT_CONTAINS(error(), "`k` has shape [2, 9, 4], but 4 dimensions: [B, S, Hk, D]");
-  k_ = *Array::create(StorageType::BF16, {2, 9, 3, 4});
-  Array o = *Array::create(StorageType::F32, {2, 5, 7, 4});
+  k_ = *Array::create(StorageType::BF16, {2, 9, 3, 8});
+  Array o = *Array::create(StorageType::F32, {2, 5, 7, 8});
   request_.outputs["o"] = &o;
   request_.axes = {{"G", 2}};
   EXPECT_CONTAINS(error(),
                   "dimension H of `o` has size 7, but Hk*G is 6 (Hk = 3 by dimension Hk of `k`, G = 2 by the caller)");
-  o = *Array::createStrided(StorageType::F32, {2, 5, 6, 4}, {0, 24, 4, 1});
-  EXPECT_CONTAINS(error(), "`o` is written, but strides [0, 24, 4, 1]");
+  o = *Array::createStrided(StorageType::F32, {2, 5, 6, 8}, {0, 48, 8, 1});
+  EXPECT_CONTAINS(error(), "`o` is written, but strides [0, 48, 8, 1]");
   request_.axes = {{"T", 0}};
   EXPECT_CONTAINS(error(), "axis T is 0 by the caller; it must be at least 1");
 }
 
 TEST_F(Execute, AProductOfOneNeedsNoOther) {
-  std::map<std::string, std::vector<int64_t>, std::less<>> shapes = {{"q", {1, 1, 1, 4}}};
+  std::map<std::string, std::vector<int64_t>, std::less<>> shapes = {{"q", {1, 1, 1, 8}}};
   Result<AxisSizes> axes = inferAxes(plan_, shapes);
   ASSERT_TRUE(axes.ok());
   EXPECT_EQ(axes->at("Hk"), 1);
@@ -255,9 +257,9 @@ TEST_F(Execute, AProductOfOneNeedsNoOther) {
 
 TEST_F(Execute, SizesThatOverflowAreRefused) {
   constexpr int64_t big = int64_t{1} << 31;
-  TensorView q{StorageType::BF16, {big, big, 6, 4}, {0, 0, 0, 1}, 256},
-      k{StorageType::BF16, {big, 9, 3, 4}, {0, 0, 0, 1}, 256}, w{StorageType::F32, {4}, {1}, 256},
-      o{StorageType::F32, {big, big, 6, 4}, {0, 0, 0, 1}, 256};
+  TensorView q{StorageType::BF16, {big, big, 6, 8}, {0, 0, 0, 1}, 256},
+      k{StorageType::BF16, {big, 9, 3, 8}, {0, 0, 0, 1}, 256}, w{StorageType::F32, {8}, {1}, 256},
+      o{StorageType::F32, {big, big, 6, 8}, {0, 0, 0, 1}, 256};
   auto refusal = [&]() {
     Result<ResolvedCall> call = resolveCall(plan_, {q, k, w, o}, device_.facts());
     return call ? "no error" : call.error().message;
@@ -266,16 +268,16 @@ TEST_F(Execute, SizesThatOverflowAreRefused) {
   EXPECT_CONTAINS(inferAxes(plan_, {{"z", {}}}).error().message, "`z` is no tensor of small");
   EXPECT_FALSE(inferAxes(plan_, {}, {{"Hk", INT64_MAX}, {"G", INT64_MAX}}).ok() &&
                tensorShape(plan_, plan_.tensors[0], *inferAxes(plan_, {}, {{"Hk", INT64_MAX}, {"G", INT64_MAX}})).ok());
-  AxisSizes sizes = {{"B", 1}, {"T", 1}, {"Hk", INT64_MAX}, {"G", 2}, {"D", 4}};
+  AxisSizes sizes = {{"B", 1}, {"T", 1}, {"Hk", INT64_MAX}, {"G", 2}, {"D", 8}};
   EXPECT_CONTAINS(tensorShape(plan_, plan_.tensors[0], sizes).error().message, "dimension H of `q` overflows 64 bits");
-  EXPECT_CONTAINS(inferAxes(plan_, {{"q", {1, 1, 6, 4}}}, {{"Hk", INT64_MAX}, {"G", 2}}).error().message,
+  EXPECT_CONTAINS(inferAxes(plan_, {{"q", {1, 1, 6, 8}}}, {{"Hk", INT64_MAX}, {"G", 2}}).error().message,
                   "the size of dimension H of `q` overflows 64 bits");
-  q = {StorageType::BF16, {1, 1, 6, 4}, {0, 0, -1, 1}, 256};
-  k = {StorageType::BF16, {1, 9, 3, 4}, {0, 0, 0, 1}, 256};
-  o = {StorageType::F32, {1, 1, 6, 4}, {24, 24, 4, 1}, 256};
+  q = {StorageType::BF16, {1, 1, 6, 8}, {0, 0, -1, 1}, 256};
+  k = {StorageType::BF16, {1, 9, 3, 8}, {0, 0, 0, 1}, 256};
+  o = {StorageType::F32, {1, 1, 6, 8}, {48, 48, 8, 1}, 256};
   EXPECT_CONTAINS(refusal(), "`q`: dimension H has the negative stride -1");
   q.strides = {0, 0, INT64_MAX / 2, 1};
-  EXPECT_CONTAINS(refusal(), "`q` of shape [1, 1, 6, 4] and strides");
+  EXPECT_CONTAINS(refusal(), "`q` of shape [1, 1, 6, 8] and strides");
   q.strides = {1};
   EXPECT_CONTAINS(refusal(), "`q` has 1 strides for 4 dimensions");
   q.strides = {0, 0, 0, 1}; // a broadcast input is fine

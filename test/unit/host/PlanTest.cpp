@@ -87,7 +87,7 @@ TEST(Plan, RoundTripThroughText) {
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(*planToText(*again), *text);
   EXPECT_EQ(again->modules[0].cubin, plan.modules[0].cubin);
-  EXPECT_EQ(again->axes[5].staticSize, 4);
+  EXPECT_EQ(again->axes[5].staticSize, 8);
   EXPECT_EQ(again->axes[2].relation, "S keys T");
   EXPECT_EQ(again->tensors[0].dims[2].factors, (std::vector<std::string>{"Hk", "G"}));
   EXPECT_EQ(again->tensors[2].role, TensorRole::Param);
@@ -326,7 +326,7 @@ TEST(Plan, SignatureFollowsWhatACallerSees) {
   std::swap(other.tensors[0], other.tensors[1]);
   EXPECT_NE(planSignature(other), signature);
   other = plan;
-  other.axes[5].staticSize = 8;
+  other.axes[5].staticSize = 16;
   EXPECT_NE(planSignature(other), signature);
 }
 

@@ -22,7 +22,7 @@ inline Plan smallPlan() {
   plan.spec = "small";
   plan.target = "sm_80";
   plan.ptxVersion = "7.0";
-  plan.axes = {{"B", {}, ""}, {"T", {}, ""}, {"S", {}, "S keys T"}, {"Hk", {}, ""}, {"G", {}, ""}, {"D", 4, ""}};
+  plan.axes = {{"B", {}, ""}, {"T", {}, ""}, {"S", {}, "S keys T"}, {"Hk", {}, ""}, {"G", {}, ""}, {"D", 8, ""}};
   plan.tensors = {
       {"q", TensorRole::Input, StorageType::BF16, {{"B", {"B"}}, {"T", {"T"}}, {"H", {"Hk", "G"}}, {"D", {"D"}}}},
       {"k", TensorRole::Input, StorageType::BF16, {{"B", {"B"}}, {"S", {"S"}}, {"Hk", {"Hk"}}, {"D", {"D"}}}},
