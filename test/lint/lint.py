@@ -194,6 +194,22 @@ def rule_unit_folders(tree):
             yield f"{path}:1: {above} does not add {folder.name}"
 
 
+def rule_cmake(tree):
+    """What a CMakeLists.txt names is in the repository: a fresh clone configures."""
+    for path in tree.paths:
+        if PurePosixPath(path).name != "CMakeLists.txt":
+            continue
+        folder = PurePosixPath(path).parent
+        for number, line in enumerate(tree.text(path).splitlines(), 1):
+            line = line.split("#")[0]
+            for name in re.findall(r"add_subdirectory\(([\w./-]+)\)", line):
+                if str(folder / name / "CMakeLists.txt") not in tree.paths:
+                    yield f"{path}:{number}: adds {name}, which has no CMakeLists.txt in the repository"
+            for name in re.findall(r"(?<![\w$}/.-])([\w-][\w./-]*\.(?:cpp|td))(?![\w.])", line):
+                if str(folder / name) not in tree.paths:
+                    yield f"{path}:{number}: names {name}, which is not in the repository"
+
+
 def rule_packages(tree):
     """packages.txt: one package a line."""
     seen = set()

@@ -131,6 +131,15 @@ class UnitFolders(unittest.TestCase):
         self.assertTrue(problems_in("unit-folders", {**tree, "test/unit/CMakeLists.txt": ""}))
 
 
+class CMake(unittest.TestCase):
+    def test_named_files_exist(self):
+        tree = {"CMakeLists.txt": "add_subdirectory(a)\n", "a/CMakeLists.txt": "fovea_library(A B.cpp)  # no C.cpp\n", "a/B.cpp": ""}
+        self.assertEqual(problems_in("cmake", tree), [])
+        self.assertEqual(len(problems_in("cmake", {k: v for k, v in tree.items() if k != "a/B.cpp"})), 1)
+        self.assertEqual(len(problems_in("cmake", {"CMakeLists.txt": "add_subdirectory(a)\n"})), 1)
+        self.assertEqual(problems_in("cmake", {"CMakeLists.txt": "tblgen(Ops.h.inc Ops.cpp.inc \"${X}/cmake/pch.cpp\")\n"}), [])
+
+
 class Packages(unittest.TestCase):
     def test_lines(self):
         self.assertEqual(problems("packages", packages_txt="# why\ng++\nlibmlir-22-dev # x\n"), [])
