@@ -108,17 +108,18 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       CopyWaitOp::create(b, loc, 0);
       BarrierOp::create(b, loc);
       for (auto [load, ring] : staged) {
-        // Read where the load stood, or, for operands that would fill the registers, next to each use inside loops.
+        // Fragments are read next to the product that takes them: between the two they would only fill registers. Operands
+        // loaded before a loop are read before it and stay, unless the schedule says that they are read again each time.
         auto read = [&](Operation *before) {
           OpBuilder at(before);
           Value stage = arith::ConstantIndexOp::create(at, load.getLoc(), 0);
           return SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, stage, load.getView(), load.getIndices(), Value(),
                                     load.getDimsAttr());
         };
-        if (reload && !inLoop) {
-          SmallVector<OpOperand *> uses;
-          for (OpOperand &use : load.getTile().getUses())
-            uses.push_back(&use);
+        SmallVector<OpOperand *> uses;
+        for (OpOperand &use : load.getTile().getUses())
+          uses.push_back(&use);
+        if (inLoop || reload) {
           for (OpOperand *use : uses)
             use->set(read(use->getOwner()).getTile());
         } else {
