@@ -57,15 +57,53 @@ static void printShape(AsmPrinter &printer, ArrayRef<int64_t> shape, Type elemen
 Type ViewType::parse(AsmParser &parser) {
   SmallVector<int64_t> shape;
   Type element;
+  auto where = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseDimensionList(shape) || parser.parseType(element) || parser.parseGreater())
     return {};
-  return ViewType::get(parser.getContext(), shape, element);
+  return parser.getChecked<ViewType>(where, parser.getContext(), shape, element);
 }
 
 void ViewType::print(AsmPrinter &printer) const {
   printer << '<';
   printShape(printer, getShape(), getElementType());
   printer << '>';
+}
+
+static LogicalResult verifyElement(function_ref<InFlightDiagnostic()> emitError, Type element) {
+  if (!element.isBF16() && !element.isF16() && !element.isF32() && !element.isInteger(32) && !element.isInteger(1))
+    return emitError() << "expected elements of type bf16, f16, f32, i32 or i1, not " << element;
+  return success();
+}
+
+LogicalResult ViewType::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> shape, Type element) {
+  for (int64_t size : shape)
+    if (!ShapedType::isDynamic(size) && size < 1)
+      return emitError() << "expected sizes of at least 1, not " << size;
+  return verifyElement(emitError, element);
+}
+
+static LogicalResult verifyRing(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> shape, Type element,
+                                int64_t swizzle) {
+  if (shape.size() != 3)
+    return emitError() << "expected stages x rows x columns";
+  int64_t elements = 1;
+  for (int64_t size : shape)
+    // No multiprocessor has as much; below it, no number of bytes overflows.
+    if (size < 1 || __builtin_mul_overflow(elements, size, &elements) || elements > (int64_t(1) << 24))
+      return emitError() << "expected sizes of at least 1 and at most 2^24 elements";
+  if (swizzle != 0 && swizzle != 32 && swizzle != 64 && swizzle != 128)
+    return emitError() << "expected a swizzle span of 0, 32, 64 or 128 bytes, not " << swizzle;
+  return verifyElement(emitError, element);
+}
+
+LogicalResult SmemType::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> shape, Type element,
+                               int64_t swizzle) {
+  return verifyRing(emitError, shape, element, swizzle);
+}
+
+LogicalResult ChannelType::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> shape, Type element,
+                                  int64_t swizzle) {
+  return verifyRing(emitError, shape, element, swizzle);
 }
 
 template <typename RingType> static Type parseRing(AsmParser &parser) {
@@ -76,11 +114,7 @@ template <typename RingType> static Type parseRing(AsmParser &parser) {
   if (parser.parseLess() || parser.parseDimensionList(shape, /*allowDynamic=*/false) || parser.parseType(element) ||
       parser.parseComma() || parser.parseInteger(swizzle) || parser.parseGreater())
     return {};
-  if (shape.size() != 3) {
-    parser.emitError(where, "expected stages x rows x columns");
-    return {};
-  }
-  return RingType::get(parser.getContext(), shape, element, swizzle);
+  return parser.getChecked<RingType>(where, parser.getContext(), shape, element, swizzle);
 }
 
 Type SmemType::parse(AsmParser &parser) { return parseRing<SmemType>(parser); }

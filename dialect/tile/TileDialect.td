@@ -34,6 +34,7 @@ def Tile_ViewType : Tile_Type<"View", "view"> {
     Example: `!tile.view<?x?x?x64xbf16>`.
   }];
   let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType);
+  let genVerifyDecl = 1;
   let hasCustomAssemblyFormat = 1;
 }
 
@@ -46,6 +47,7 @@ def Tile_SmemType : Tile_Type<"Smem", "smem"> {
     a contiguous [rows, span] array.
   }];
   let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType, "int64_t":$swizzle);
+  let genVerifyDecl = 1;
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
     int64_t getStages() const { return getShape().front(); }
@@ -68,6 +70,7 @@ def Tile_TokenType : Tile_Type<"Token", "token"> {
 def Tile_ChannelType : Tile_Type<"Channel", "channel"> {
   let summary = "a ring of shared-memory tiles with full and empty barriers: the only thing that crosses between warp roles";
   let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType, "int64_t":$swizzle);
+  let genVerifyDecl = 1;
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
     int64_t getStages() const { return getShape().front(); }

@@ -12,8 +12,8 @@ include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 def Tile_ElementType : AnyTypeOf<[BF16, F16, F32, I32, I1], "bf16, f16, f32, i32 or i1">;
-def Tile_Tensor : RankedTensorOf<[BF16, F16, F32, I32, I1]>;
-def Tile_FloatTensor : RankedTensorOf<[BF16, F16, F32]>;
+def Tile_Tensor : RankedTensorOf<[BF16, F16, F32, I32, I1], [HasStaticShapePred], "a tile of static shape">;
+def Tile_FloatTensor : RankedTensorOf<[BF16, F16, F32], [HasStaticShapePred], "a tile of static shape">;
 def Tile_Scalar : AnyTypeOf<[BF16, F16, F32, I32, I1], "a scalar">;
 
 //===----------------------------------------------------------------------===//

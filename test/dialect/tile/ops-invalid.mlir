@@ -462,3 +462,29 @@ tile.smem_write %t to %s[%c0] : tensor<16x64xf32> -> !tile.smem<2x16x64xbf16, 12
 
 // expected-error @+1 {{a layout has at most 16 register, 5 lane and 5 warp vectors}}
 %x = arith.constant dense<0.0> : tensor<64xf32, #tile.layout<reg = [], lane = [[1], [2], [4], [8], [16], [32]], warp = [], rep = []>>
+
+// -----
+
+// expected-error @+1 {{expected elements of type bf16, f16, f32, i32 or i1, not 'index'}}
+%w = tile.workspace "w" ["T"] : !tile.view<?xindex>
+
+// -----
+
+// expected-error @+1 {{expected sizes of at least 1, not 0}}
+%w = tile.workspace "w" ["T"] : !tile.view<0xf32>
+
+// -----
+
+// expected-error @+1 {{expected sizes of at least 1 and at most 2^24 elements}}
+%s = tile.smem_alloc : !tile.smem<1000000x1000000x1000000000xbf16, 128>
+
+// -----
+
+// expected-error @+1 {{expected a swizzle span of 0, 32, 64 or 128 bytes, not 48}}
+%s = tile.smem_alloc : !tile.smem<2x16x64xbf16, 48>
+
+// -----
+
+%c = arith.constant 1.0 : f32
+// expected-error @+1 {{result #0 must be a tile of static shape}}
+%x = tile.splat %c : f32 -> tensor<?xf32>

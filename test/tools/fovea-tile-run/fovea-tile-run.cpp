@@ -26,6 +26,8 @@ static cl::opt<double> tolerance("tolerance", cl::init(1e-12), cl::desc("greates
 static cl::opt<std::string> precision("precision", cl::init("exact"), cl::desc("exact, f32 or rounded"));
 static cl::opt<unsigned> seed("seed", cl::init(1), cl::desc("seed of the inputs"));
 static cl::opt<bool> lazyRoles("lazy-roles", cl::desc("run the last role first"));
+static cl::opt<bool> all("all",
+                         cl::desc("run every program; attribute expected_error names the error it must end with"));
 static cl::opt<bool> print("print", cl::desc("print the outputs"));
 
 static int fail(const llvm::Twine &message) {
@@ -38,6 +40,46 @@ static ProgramOp find(mlir::ModuleOp module, llvm::StringRef name) {
     if (name.empty() || op.getSymName() == name)
       return op;
   return {};
+}
+
+/// Draws the inputs of a program.
+static llvm::Expected<std::map<std::string, Tensor>> draw(ProgramOp program,
+                                                          const std::map<std::string, int64_t> &axes) {
+  std::map<std::string, Tensor> inputs;
+  for (auto op : program.getBody().getOps<TensorOp>()) {
+    if (op.getRole() == "output")
+      continue;
+    auto shape = evaluateShape(op.getDims(), op.getView().getType(), axes);
+    if (!shape)
+      return shape.takeError();
+    Tensor tensor{*shape, {}};
+    int64_t elements = 1;
+    for (int64_t size : *shape)
+      elements *= size;
+    runtime::RandomStream stream(seed, op.getName().str());
+    mlir::Type type = op.getView().getType().getElementType();
+    for (int64_t i = 0; i < elements; ++i)
+      tensor.data.push_back(mlir::isa<mlir::FloatType>(type) ? roundToStorage(stream.normal(i), type)
+                                                             : double(stream.integer(i, 0, type.isInteger(1) ? 1 : 7)));
+    inputs[op.getName().str()] = std::move(tensor);
+  }
+  return inputs;
+}
+
+/// Runs all programs of the file; each fails with the text of its attribute `expected_error`, or succeeds without one.
+static int runAll(mlir::ModuleOp module, const std::map<std::string, int64_t> &axes, const RunOptions &options) {
+  int status = 0;
+  for (auto op : module.getOps<ProgramOp>()) {
+    auto inputs = draw(op, axes);
+    std::string error =
+        inputs ? llvm::toString(runTileProgram(op, axes, *inputs, options)) : llvm::toString(inputs.takeError());
+    auto expected = op->getAttrOfType<mlir::StringAttr>("expected_error");
+    bool right = expected ? error.find(expected.getValue().str()) != std::string::npos : error.empty();
+    if (!right)
+      status = fail("@" + op.getSymName() + ": " + (error.empty() ? "no error" : error) +
+                    (expected ? "\n  expected: " + expected.getValue() : ""));
+  }
+  return status;
 }
 
 int main(int argc, char **argv) {
@@ -67,28 +109,15 @@ int main(int argc, char **argv) {
   auto module = mlir::parseSourceFile<mlir::ModuleOp>(file, config);
   if (!module)
     return 1;
+  if (all)
+    return runAll(*module, axes, options);
   ProgramOp first = find(*module, program);
   if (!first)
     return fail("no such program in " + file);
-
-  std::map<std::string, Tensor> inputs;
-  for (auto op : first.getBody().getOps<TensorOp>()) {
-    if (op.getRole() == "output")
-      continue;
-    auto shape = evaluateShape(op.getDims(), op.getView().getType(), axes);
-    if (!shape)
-      return fail(llvm::toString(shape.takeError()));
-    Tensor tensor{*shape, {}};
-    int64_t elements = 1;
-    for (int64_t size : *shape)
-      elements *= size;
-    runtime::RandomStream stream(seed, op.getName().str());
-    mlir::Type type = op.getView().getType().getElementType();
-    for (int64_t i = 0; i < elements; ++i)
-      tensor.data.push_back(mlir::isa<mlir::FloatType>(type) ? roundToStorage(stream.normal(i), type)
-                                                             : double(stream.integer(i, 0, type.isInteger(1) ? 1 : 7)));
-    inputs[op.getName().str()] = std::move(tensor);
-  }
+  auto drawn = draw(first, axes);
+  if (!drawn)
+    return fail(llvm::toString(drawn.takeError()));
+  const std::map<std::string, Tensor> &inputs = *drawn;
 
   auto results = inputs;
   if (llvm::Error error = runTileProgram(first, axes, results, options))
