@@ -122,6 +122,8 @@ bool decodeBar(Decoder &d) {
   }
   if (id->kind == Operand::Int && id->bits > 15)
     return d.fail("there are 16 barriers, 0 to 15");
+  if (count && count->kind == Operand::Int && (count->bits == 0 || count->bits % 32 || count->bits > 1024))
+    return d.fail("the number of threads at a barrier is a multiple of 32 up to 1024");
   i.a = d.source(*id, {'u', 32});
   if (count)
     i.b = d.source(*count, {'u', 32});

@@ -199,7 +199,8 @@ void minMax3(Warp &w, const Inst &i, uint32_t mask) {
 double noise(Warp &w) { return double(int64_t(w.launch->nextRandom() >> 11)) * 0x1p-52 - 1.0; }
 
 enum class Fn { Ex2, Lg2, Rcp, Rsqrt, Sqrt, Sin, Cos, Tanh, Div };
-/// The documented error bound, relative (absolute for sine and cosine in the primary range).
+/// The documented error bound, relative (absolute for sine and cosine in the primary range); the final rounding to f32
+/// takes 2^-24 of it.
 constexpr double bound(Fn f) {
   switch (f) {
   case Fn::Ex2:
@@ -271,7 +272,7 @@ template <Fn fn, bool ftz> void approximate(Warp &w, const Inst &i, uint32_t mas
     }
     double v = exactly<fn>(x, y);
     if (w.launch->options.perturb && std::isfinite(v) && v != 0)
-      v += (fn == Fn::Sin || fn == Fn::Cos ? 1.0 : v) * noise(w) * bound(fn);
+      v += (fn == Fn::Sin || fn == Fn::Cos ? 1.0 : v) * noise(w) * (bound(fn) - 0x1p-24);
     float r = canonical(float(v));
     if (ftz)
       r = flush(r);
@@ -704,6 +705,8 @@ bool decodeSetpWide(Decoder &d, bool ftz) {
   if (d.inst.extra)
     d.inst.c = d.predicate(d.operand(3));
   if (d.operand(0).kind == Operand::Pair) {
+    if (t.bits == 16)
+      return d.fail("'setp' of a 16-bit float has one result");
     d.inst.d = d.predicateDestination(d.element(d.operand(0), 0));
     d.inst.d2 = d.predicateDestination(d.element(d.operand(0), 1));
   } else {

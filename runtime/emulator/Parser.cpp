@@ -121,7 +121,7 @@ private:
   bool dim3(Dim3 &dim);
   bool body(AstKernel &kernel);
   bool registers(AstKernel &kernel);
-  bool variable(AstKernel *kernel, bool isExtern);
+  bool variable(AstKernel *kernel, bool isExtern = false);
   bool initialiser(Variable &variable);
   bool statement(AstKernel &kernel);
   bool operand(AstKernel &kernel, Operand &out, bool nested, const Statement &s);
@@ -869,15 +869,9 @@ bool Parser::statement(AstKernel &kernel) {
       return registers(kernel);
     }
     if (word == "shared" || word == "local" || word == "global" || word == "const")
-      return variable(&kernel, false);
+      return variable(&kernel);
     if (word == "param")
       return unsupported(line, "calls of functions ('.param' in a body)");
-    if (word == "extern") {
-      advance();
-      if (token_.kind != Tok::Dot || token_.text != "shared")
-        return fail("expected '.shared'" + found());
-      return variable(&kernel, true);
-    }
     if (word == "pragma") {
       advance();
       return skipToSemicolon();

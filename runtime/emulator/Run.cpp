@@ -478,8 +478,10 @@ template <bool checked> void runWarp(Launch &launch, Warp &w, uint32_t quantum) 
           ++pc;
           break;
         }
-        if (checked)
+        if (checked) {
           checkStrict(launch, w, i, m);
+          propagate(launch, w, i, m);
+        }
         w.splits[index].pc = pc;
         if (m != w.live)
           fault(launch, w, i, FindingKind::Barrier, uint32_t(std::countr_zero(m)),

@@ -48,7 +48,8 @@ struct Attention {
     Params p;
     p.add(add(q, in, "q")).add(add(k, in, "k")).add(add(v, in, "v")).add(add(o, out, "o")).add(add(lse, out, "lse"));
     p.add(int32_t(length)).add(float(scale * 1.4426950408889634)).add(int32_t(causal));
-    return test::run(text, memory, p, {uint32_t((length + 63) / 64), uint32_t(heads), 1}, {128, 1, 1}, options, 0, "flashAttention");
+    return test::run(text, memory, p, {uint32_t((length + 63) / 64), uint32_t(heads), 1}, {128, 1, 1}, options, 0,
+                     "flashAttention");
   }
 
   /// Relative 2-norm error of o, and the largest error of lse.
@@ -150,7 +151,8 @@ TEST(FlashAttention, MissingBarrierAtTheLoopsEndIsReportedUnderEveryPolicy) {
     options.policy = policy;
     RunResult r = a.run(mutate("bar.sync", 1, ""), options);
     ASSERT_TRUE(r.ok) << r.error;
-    EXPECT_TRUE(found(r.report, FindingKind::Race, "cp.async") || found(r.report, FindingKind::AsyncHazard, "ldmatrix")) << describe(r);
+    EXPECT_TRUE(found(r.report, FindingKind::Race, "cp.async") || found(r.report, FindingKind::AsyncHazard, "ldmatrix"))
+        << describe(r);
   }
 }
 
@@ -180,7 +182,8 @@ TEST(FlashAttention, TimesAreReported) {
       ASSERT_TRUE(r.ok && r.report.clean());
       seconds.push_back(r.report.seconds);
       if (n == 0)
-        printf("length %d checks %d: %.1f M lane instructions\n", length, checks, double(r.report.counters.laneInstructions) * 1e-6);
+        printf("length %d checks %d: %.1f M lane instructions\n", length, checks,
+               double(r.report.counters.laneInstructions) * 1e-6);
     }
     std::sort(seconds.begin(), seconds.end());
     printf("length %d checks %d: %.1f ms\n", length, checks, seconds[seconds.size() / 2] * 1e3);
