@@ -38,8 +38,6 @@ struct Equation {
 
 class Inference {
 public:
-  explicit Inference(const Plan &plan) : plan_(plan) {}
-
   Status set(const std::string &axis, int64_t size, const std::string &source) {
     if (size < 1)
       return invalid("axis " + axis + " is " + std::to_string(size) + " by " + source + "; it must be at least 1");
@@ -104,7 +102,6 @@ private:
     return text.empty() ? text : text + ")";
   }
 
-  const Plan &plan_;
   AxisSizes sizes_;
   std::map<std::string, std::string> sources_;
 };
@@ -291,7 +288,7 @@ Result<ResolvedLaunch> resolveLaunch(const Plan &plan, const PlanEntry &entry, c
 
 Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::vector<int64_t>, std::less<>> &shapes,
                             const AxisSizes &given) {
-  Inference inference(plan);
+  Inference inference;
   for (const PlanAxis &axis : plan.axes)
     if (axis.staticSize)
       if (Status status = inference.set(axis.name, *axis.staticSize, "the plan, which was compiled for it"); !status)

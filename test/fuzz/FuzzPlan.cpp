@@ -1,0 +1,57 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Fuzz target of the plan reader. An input goes in as it is and once more with its content hash mended, since otherwise
+// the hash would stop every change. What is read as a plan must be written again, and be resolved or refused.
+#include "runtime/abi/Hash.h"
+#include "runtime/abi/Plan.h"
+#include "runtime/abi/StrictJson.h"
+#include "runtime/host/Execute.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+using namespace fovea;
+using namespace fovea::runtime;
+
+namespace {
+
+void use(const Plan &plan) {
+  Result<std::string> text = planToText(plan);
+  Result<Plan> again = text ? parsePlan(*text, nullptr) : Result<Plan>(text.error());
+  if (!again || *planToText(*again) != *text) {
+    std::fprintf(stderr, "a plan does not survive writing and reading\n");
+    std::abort();
+  }
+  AxisSizes axes;
+  int64_t size = 1;
+  for (const PlanAxis &axis : plan.axes)
+    axes[axis.name] = axis.staticSize.value_or(size++);
+  std::vector<TensorView> views;
+  for (const PlanTensor &tensor : plan.tensors) {
+    Result<std::vector<int64_t>> shape = tensorShape(plan, tensor, axes);
+    if (!shape)
+      return;
+    std::vector<int64_t> strides = contiguousStrides(*shape);
+    views.push_back({tensor.type, std::move(*shape), std::move(strides), 256});
+  }
+  DeviceFacts facts;
+  facts.sms = 108;
+  (void)resolveCall(plan, views, facts);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  std::string_view text(reinterpret_cast<const char *>(data), size);
+  if (Result<Plan> plan = parsePlan(text, nullptr))
+    use(*plan);
+  Result<nlohmann::json> json = parseStrictJson(text, 16);
+  if (!json || !json->is_object())
+    return 0;
+  json->erase("content_hash");
+  (*json)["content_hash"] = hashText(json->dump());
+  if (Result<Plan> plan = parsePlan(json->dump(), nullptr))
+    use(*plan);
+  return 0;
+}
