@@ -6,7 +6,9 @@
 
 #include "dialect/attn/Attn.h"
 #include "dialect/tile/TileDialect.h"
+#include "passes/attn-to-tile/Passes.h"
 #include "passes/attn/Passes.h"
+#include "passes/pipelines/Pipelines.h"
 #include "passes/schedule/Passes.h"
 #include "passes/tile/Passes.h"
 
@@ -25,4 +27,6 @@ void fovea::registerAllPasses() {
   attn::registerFoveaAttnPasses();
   tile::registerFoveaSchedulePasses();
   tile::registerFoveaTilePasses();
+  registerFoveaAttnToTilePasses();
+  registerPipelines();
 }

@@ -27,8 +27,8 @@ void fovea::buildAttnPipeline(OpPassManager &pm) {
 void fovea::buildProgramPipeline(OpPassManager &pm) {
   OpPassManager &program = pm.nest<tile::ProgramOp>();
   // Folds before functions: the loop that a fold becomes uses exponentials and logarithms itself.
-  program.addPass(tile::createExpandFoldPass());
-  program.addPass(tile::createExpandMathPass());
+  program.addPass(tile::createTileExpandFoldPass());
+  program.addPass(tile::createTileExpandMathPass());
   program.addPass(createCanonicalizerPass());
   program.addPass(createCSEPass());
 }
