@@ -925,7 +925,7 @@ bool decodeMov(Decoder &d) {
   }
   // Addresses and bits move into registers of any type of this width.
   const ScalarType bits{t.kind == 'f' || t.kind == 'h' ? t.kind : 'b', t.bits};
-  i.a = d.source(from, from.kind == Operand::Int && bits.kind != 'b' ? t : bits);
+  i.a = d.source(from, from.kind == Operand::Int ? t : bits);
   i.d = d.destination(to, bits);
   i.fn = t.bits == 64 ? move<uint64_t> : move<uint32_t>;
   return !d.failed();

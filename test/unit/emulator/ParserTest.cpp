@@ -33,7 +33,6 @@ TEST(Parser, ErrorsNameTheLineAndQuoteIt) {
       {"add.s32 %r1, %r2, nosuch;", "unknown name 'nosuch'"},
       {"add.s32 5, %r2, %r3;", "the destination must be a register"},
       {"add.s32 %r1, %r2, ;", "an operand is missing"},
-      {"add.s32 %r1, %r2, %r3", "expected ',' or ';'"},
       {"mov.u32 %r1, 0x1FFFFFFFFF;", "the number does not fit .u32"},
       {"mov.u32 %r1, 99999999999999999999999;", "malformed number"},
       {"mov.f32 %f1, 0f12345;", "malformed number"},
@@ -95,6 +94,11 @@ TEST(Parser, ErrorsNameTheLineAndQuoteIt) {
     const std::string quoted = std::string("`") + line;
     EXPECT_NE(error.find(quoted.substr(0, 40)), std::string::npos) << error;
   }
+}
+
+TEST(Parser, AMissingSemicolonIsNoticedAtTheNextWord) {
+  const std::string error = errorOf("add.s32 %r1, %r2, %r3");
+  EXPECT_NE(error.find("PTX line 11: expected ',' or ';', found 'ret'"), std::string::npos) << error;
 }
 
 TEST(Parser, WhatIsNotModelledIsRefusedByName) {
