@@ -33,11 +33,14 @@ using syntax::ItemKind;
 using syntax::Severity;
 using syntax::Span;
 
-constexpr unsigned kMaxSteps = 200000; // evaluations of expressions, maps inlined, per attention
-constexpr unsigned kMaxDepth = 400;    // of expressions within each other, through maps
+constexpr unsigned kMaxSteps = 200000; // evaluations of expressions, maps inlined
+constexpr unsigned kMaxDepth = 250;    // of expressions within each other, through maps
 constexpr size_t kMaxNodes = 20000;
 constexpr size_t kMaxImports = 64;
 constexpr int64_t kMaxSize = (int64_t(1) << 31) - 1;
+
+/// Keeps the temporaries of messages out of the frames of the recursion over expressions.
+#define FOVEA_NOINLINE __attribute__((noinline))
 
 using Value = std::optional<NodeId>; // nothing: an error was reported
 
@@ -49,8 +52,9 @@ struct Symbol {
   Kind kind = Kind::Poison;
   std::string name;
   Span span;
-  std::string what;    // "input", "axis": for messages
-  bool used = false;   // read somewhere
+  std::string what;  // "input", "axis": for messages
+  bool used = false; // read somewhere
+  bool imported = false;
   bool ofWalk = false; // a value of the walk already: needs no subscript
   AxisId axis = 0;
   NodeId node = 0;
@@ -95,6 +99,8 @@ struct Session {
   std::set<std::string> knownSets;
   std::map<std::string, std::string> otherNames; // name -> what it is, for --set
   bool poisoned = false;                         // the parser lost names
+  unsigned steps = 0;                            // of all attentions and maps together
+  bool exhausted = false;                        // a limit was reached and reported
 
   Unit *load(const File &file, const std::string &path);
   Unit *import(const std::string &from, const Item &item);
@@ -242,6 +248,18 @@ private:
   Value evalNumber(const Expr &e, const Context &context); // no handle, no Bool
   Value evalBool(const Expr &e, const Context &context);
   Value evalNode(const Expr &e, const Context &context);
+  Value refuseSize(const Expr &e, bool deep);
+  Value refuseOverflow(const Expr &e);
+  Value refuseForm(const Expr &e);
+  Value refuseOperator(const Expr &e);
+  Value refuseHandle(const Expr &e);
+  Value expectKind(const Expr &e, NodeId n, bool number);
+  Value conditional(const Expr &e, const Context &context);
+  Value selectChecked(const Expr &e, NodeId c, NodeId a, NodeId b);
+  Context letScope(const Expr &e, const Context &context, Value v);
+  bool pairAllowed(const Expr &e, const Symbol &s, const Context &context);
+  Value plainName(const Expr &e, const Context &context);
+  Value arithmetic(const Expr &e, Value a, Value b);
   Value nameValue(const Expr &e, const Context &context);
   Value number(const Expr &e);
   Value unary(const Expr &e, const Context &context);
@@ -291,8 +309,7 @@ private:
   std::vector<std::unique_ptr<Scope>> scopes_;
   const Item *item_ = nullptr;
   bool failed_ = false;
-  unsigned steps_ = 0, depth_ = 0;
-  bool exhausted_ = false;
+  unsigned depth_ = 0;
   std::map<NodeId, Walk> walks_; // by handle
   std::map<AxisId, std::string> walkNames_;
   std::map<NodeId, Span> scoreSpans_, whereSpans_;
@@ -1174,63 +1191,108 @@ void Analyzer::declareItem(const Item &item) {
 // Expressions
 //===------------------------------------------------------------------------------------------------------------===//
 
-Value Analyzer::eval(const Expr &e, const Context &context) {
-  if (exhausted_)
-    return std::nullopt;
-  if (++steps_ > kMaxSteps || graph_.size() > kMaxNodes) {
-    exhausted_ = true;
+FOVEA_NOINLINE Value Analyzer::refuseSize(const Expr &e, bool deep) {
+  session_.exhausted = true;
+  if (deep) {
+    error(e.span, "maps and pair functions are nested too deeply");
+  } else {
     error(e.span, "the program is too large once its maps and pair functions are inlined",
           "at most " + std::to_string(kMaxNodes) + " operations");
+  }
+  return std::nullopt;
+}
+
+FOVEA_NOINLINE Value Analyzer::refuseOverflow(const Expr &e) {
+  graph_.clearOverflow();
+  error(e.span, "integer overflow in a constant", "integers have 64 bits");
+  return std::nullopt;
+}
+
+Value Analyzer::eval(const Expr &e, const Context &context) {
+  if (session_.exhausted) {
+    failed_ = true;
     return std::nullopt;
   }
+  if (++session_.steps > kMaxSteps || graph_.size() > kMaxNodes)
+    return refuseSize(e, false);
   if (e.kind == ExprKind::Error) {
     failed_ = true;
     return std::nullopt;
   }
-  if (depth_ > kMaxDepth) {
-    error(e.span, "maps and pair functions are nested too deeply");
-    return std::nullopt;
-  }
+  if (depth_ > kMaxDepth)
+    return refuseSize(e, true);
   ++depth_;
   Value v = evalNode(e, context);
   --depth_;
-  if (graph_.overflowed()) {
-    graph_.clearOverflow();
-    error(e.span, "integer overflow in a constant", "integers have 64 bits");
-    return std::nullopt;
-  }
+  if (graph_.overflowed())
+    return refuseOverflow(e);
   if (!v)
     failed_ = true;
   return v;
 }
 
-Value Analyzer::evalNumber(const Expr &e, const Context &context) {
-  Value v = eval(e, context);
-  if (!v)
-    return v;
-  if (graph_[*v].kind == Kind::Weights) {
+FOVEA_NOINLINE Value Analyzer::expectKind(const Expr &e, NodeId n, bool number) {
+  Kind kind = graph_[n].kind;
+  if (number && kind == Kind::Weights)
     error(e.span, quoted(text(e)) + " is a distribution over keys, not a number",
           "apply it to values: " + text(e) + "(v)");
-    return std::nullopt;
-  }
-  if (graph_[*v].kind == Kind::Bool) {
-    error(e.span, "expected a number", "this is " + describe(*v));
-    return std::nullopt;
-  }
-  return v;
+  else if (number)
+    error(e.span, "expected a number", "this is " + describe(n));
+  else
+    error(e.span, "expected a condition",
+          kind == Kind::Weights ? "this is a distribution over keys"
+                                : "this is " + describe(n) + "; write a comparison");
+  return std::nullopt;
+}
+
+Value Analyzer::evalNumber(const Expr &e, const Context &context) {
+  Value v = eval(e, context);
+  return !v || isNumber(*v) ? v : expectKind(e, *v, true);
 }
 
 Value Analyzer::evalBool(const Expr &e, const Context &context) {
   Value v = eval(e, context);
-  if (!v)
-    return v;
-  if (graph_[*v].kind != Kind::Bool) {
-    error(e.span, "expected a condition",
-          graph_[*v].kind == Kind::Weights ? "this is a distribution over keys"
-                                           : "this is " + describe(*v) + "; write a comparison");
+  return !v || graph_[*v].kind == Kind::Bool ? v : expectKind(e, *v, false);
+}
+
+Value Analyzer::conditional(const Expr &e, const Context &context) {
+  Value c = evalBool(*e.children[0], context);
+  Value a = eval(*e.children[1], context), b = eval(*e.children[2], context);
+  return c && a && b ? selectChecked(e, *c, *a, *b) : std::nullopt;
+}
+
+FOVEA_NOINLINE Value Analyzer::selectChecked(const Expr &e, NodeId c, NodeId a, NodeId b) {
+  for (int k = 1; k <= 2; ++k)
+    if (graph_[k == 1 ? a : b].kind == Kind::Weights) {
+      error(e.children[k]->span, "a distribution cannot be chosen by 'if'", "choose between p1(v) and p2(v)");
+      return std::nullopt;
+    }
+  if ((graph_[a].kind == Kind::Bool) != (graph_[b].kind == Kind::Bool)) {
+    error(e.children[2]->span, "the two values of 'if' are of different kinds",
+          "this is " + describe(b) + ", the other " + describe(a));
     return std::nullopt;
   }
-  return v;
+  graph_.here = e.span;
+  return graph_.select(c, a, b);
+}
+
+/// Binds the name of a `let .. in`.
+FOVEA_NOINLINE Context Analyzer::letScope(const Expr &e, const Context &context, Value v) {
+  scopes_.push_back(std::make_unique<Scope>());
+  Scope *inner = scopes_.back().get();
+  inner->parent = context.scope;
+  Symbol s;
+  s.what = "let";
+  s.used = true;
+  s.ofWalk = context.walk != nullptr;
+  if (v) {
+    s.kind = graph_[*v].kind == Kind::Weights ? Symbol::Kind::Weights : Symbol::Kind::Field;
+    s.node = *v;
+  }
+  declare(*inner, {e.text, e.nameSpan}, std::move(s));
+  Context next = context;
+  next.scope = inner;
+  return next;
 }
 
 Value Analyzer::evalNode(const Expr &e, const Context &context) {
@@ -1250,24 +1312,8 @@ Value Analyzer::evalNode(const Expr &e, const Context &context) {
     return binary(e, context);
   case ExprKind::Compare:
     return compare(e, context);
-  case ExprKind::If: {
-    Value c = evalBool(*e.children[0], context);
-    Value a = eval(*e.children[1], context), b = eval(*e.children[2], context);
-    if (!c || !a || !b)
-      return std::nullopt;
-    for (int k = 1; k <= 2; ++k)
-      if (graph_[k == 1 ? *a : *b].kind == Kind::Weights) {
-        error(e.children[k]->span, "a distribution cannot be chosen by 'if'", "choose between p1(v) and p2(v)");
-        return std::nullopt;
-      }
-    if ((graph_[*a].kind == Kind::Bool) != (graph_[*b].kind == Kind::Bool)) {
-      error(e.children[2]->span, "the two values of 'if' are of different kinds",
-            "this is " + describe(*b) + ", the other " + describe(*a));
-      return std::nullopt;
-    }
-    graph_.here = e.span;
-    return graph_.select(*c, *a, *b);
-  }
+  case ExprKind::If:
+    return conditional(e, context);
   case ExprKind::Match:
     return match(e, context);
   case ExprKind::Subscript:
@@ -1277,41 +1323,35 @@ Value Analyzer::evalNode(const Expr &e, const Context &context) {
   case ExprKind::Member:
     return member(e, context);
   case ExprKind::LetIn: {
-    scopes_.push_back(std::make_unique<Scope>());
-    Scope *inner = scopes_.back().get();
-    inner->parent = context.scope;
     Value v = eval(*e.children[0], context);
-    Symbol s;
-    s.what = "let";
-    s.used = true;
-    s.ofWalk = context.walk != nullptr;
-    if (v) {
-      s.kind = graph_[*v].kind == Kind::Weights ? Symbol::Kind::Weights : Symbol::Kind::Field;
-      s.node = *v;
-    }
-    declare(*inner, {e.text, e.nameSpan}, std::move(s));
-    Context next = context;
-    next.scope = inner;
-    return eval(*e.children[1], next);
+    return eval(*e.children[1], letScope(e, context, v));
   }
   case ExprKind::Core:
     return core(e, context);
   case ExprKind::As:
-    return notYet(e.span, "renaming axes by 'as'");
   case ExprKind::Tuple:
-    return notYet(e.span, "tuples");
   case ExprKind::List:
-    return notYet(e.span, "lists");
   case ExprKind::Set:
-    return notYet(e.span, "index sets");
   case ExprKind::Labelled:
-    error(e.span, "a label cannot stand here", "expected an expression");
-    return std::nullopt;
+    return refuseForm(e);
   }
   return std::nullopt;
 }
 
-Value Analyzer::number(const Expr &e) {
+FOVEA_NOINLINE Value Analyzer::refuseForm(const Expr &e) {
+  if (e.kind == ExprKind::As)
+    return notYet(e.span, "renaming axes by 'as'");
+  if (e.kind == ExprKind::Tuple)
+    return notYet(e.span, "tuples");
+  if (e.kind == ExprKind::List)
+    return notYet(e.span, "lists");
+  if (e.kind == ExprKind::Set)
+    return notYet(e.span, "index sets");
+  error(e.span, "a label cannot stand here", "expected an expression");
+  return std::nullopt;
+}
+
+FOVEA_NOINLINE Value Analyzer::number(const Expr &e) {
   bool isReal = e.text.find_first_of(".eE") != std::string::npos;
   errno = 0;
   if (!isReal) {
@@ -1330,7 +1370,41 @@ Value Analyzer::number(const Expr &e) {
   return graph_.real(v);
 }
 
+FOVEA_NOINLINE bool Analyzer::pairAllowed(const Expr &e, const Symbol &s, const Context &context) {
+  if (!context.walk || context.inMap) {
+    errorWithNote(e.span, "pair function " + quoted(e.text) + " has a value only in a walk",
+                  "use it in the fields of 'weights' or in p(..)", s.span, "it depends on i and j");
+    return false;
+  }
+  if (std::find(inlining_.begin(), inlining_.end(), s.item) != inlining_.end()) {
+    error(e.span, "pair function " + quoted(e.text) + " uses itself");
+    return false;
+  }
+  return !s.item->values.empty();
+}
+
+FOVEA_NOINLINE Value Analyzer::refuseHandle(const Expr &e) {
+  error(e.span, "a pair function is a value for each i and j", "this is a distribution over keys");
+  return std::nullopt;
+}
+
 Value Analyzer::nameValue(const Expr &e, const Context &context) {
+  if (!(context.walk && !context.inMap && (e.text == "i" || e.text == context.walk->j)))
+    if (Symbol *s = lookup(context.scope, e.text); s && s->kind == Symbol::Kind::Pair) {
+      s->used = true;
+      if (!pairAllowed(e, *s, context))
+        return std::nullopt;
+      const Expr &value = *s->item->values[0];
+      inlining_.push_back(s->item);
+      Context body{s->scope, context.walk, false};
+      Value v = eval(value, body);
+      inlining_.pop_back();
+      return v && graph_[*v].kind == Kind::Weights ? refuseHandle(value) : v;
+    }
+  return plainName(e, context);
+}
+
+FOVEA_NOINLINE Value Analyzer::plainName(const Expr &e, const Context &context) {
   if (context.walk && !context.inMap) {
     if (e.text == "i")
       return graph_.queryPosition(context.walk->query, context.walk->raw);
@@ -1360,29 +1434,8 @@ Value Analyzer::nameValue(const Expr &e, const Context &context) {
   case Symbol::Kind::Map:
     error(e.span, quoted(e.text) + " is a map", "expected its arguments");
     return std::nullopt;
-  case Symbol::Kind::Pair: {
-    if (!context.walk || context.inMap) {
-      errorWithNote(e.span, "pair function " + quoted(e.text) + " has a value only in a walk",
-                    "use it in the fields of 'weights' or in p(..)", s->span, "it depends on i and j");
-      return std::nullopt;
-    }
-    if (std::find(inlining_.begin(), inlining_.end(), s->item) != inlining_.end()) {
-      error(e.span, "pair function " + quoted(e.text) + " uses itself");
-      return std::nullopt;
-    }
-    if (s->item->values.empty())
-      return std::nullopt;
-    inlining_.push_back(s->item);
-    Context body{s->scope, context.walk, false};
-    Value v = eval(*s->item->values[0], body);
-    inlining_.pop_back();
-    if (v && graph_[*v].kind == Kind::Weights) {
-      error(s->item->values[0]->span, "a pair function is a value for each i and j",
-            "this is a distribution over keys");
-      return std::nullopt;
-    }
-    return v;
-  }
+  case Symbol::Kind::Pair:
+    break;
   case Symbol::Kind::Field:
     break;
   }
@@ -1417,24 +1470,28 @@ Value Analyzer::unary(const Expr &e, const Context &context) {
   return notYet(e.span, "comparisons as arguments");
 }
 
-Value Analyzer::binary(const Expr &e, const Context &context) {
+FOVEA_NOINLINE Value Analyzer::refuseOperator(const Expr &e) {
   if (e.text == "in")
     return notYet(e.span, "index sets ('in')");
-  if (e.text == "of" || e.text == "overlap" || e.text == "=") {
-    if (e.text == "=") {
-      error(e.nameSpan, "'=' is no comparison", "equality is written '=='", "==");
-      return std::nullopt;
-    }
+  if (e.text != "=")
     return notYet(e.span, quoted(e.text));
-  }
+  error(e.nameSpan, "'=' is no comparison", "equality is written '=='", "==");
+  return std::nullopt;
+}
+
+Value Analyzer::binary(const Expr &e, const Context &context) {
+  if (e.text == "in" || e.text == "of" || e.text == "overlap" || e.text == "=")
+    return refuseOperator(e);
   if (e.text == "and" || e.text == "or") {
     Value a = evalBool(*e.children[0], context), b = evalBool(*e.children[1], context);
     graph_.here = e.span;
     return a && b ? Value(graph_.binary(e.text == "and" ? Op::And : Op::Or, *a, *b)) : std::nullopt;
   }
   Value a = evalNumber(*e.children[0], context), b = evalNumber(*e.children[1], context);
-  if (!a || !b)
-    return std::nullopt;
+  return a && b ? arithmetic(e, a, b) : std::nullopt;
+}
+
+FOVEA_NOINLINE Value Analyzer::arithmetic(const Expr &e, Value a, Value b) {
   graph_.here = e.span;
   if (e.text == "//" || e.text == "%") {
     for (int k = 0; k < 2; ++k)
@@ -2863,7 +2920,7 @@ std::optional<Attention> Analyzer::run(const Item &item) {
     error(item.names.empty() ? item.keyword : item.names[0].span,
           "attention " + quoted(attention_.name) + " has no output", "expected 'output o = ..'");
   checkLeftoverFeatures();
-  if (!exhausted_)
+  if (!session_.exhausted)
     checkCausality();
   checkSizes();
   if (failed_)
@@ -3046,7 +3103,8 @@ Session::Unit *Session::load(const File &file, const std::string &path) {
     }
     auto take = [&](const Symbol &found, const Identifier &name) {
       Symbol s = found;
-      s.used = false;
+      s.used = item.list.empty();
+      s.imported = true;
       if (found.what == "attention") {
         unit.importedAttentions.push_back(found.item);
         s.used = true;
@@ -3055,12 +3113,12 @@ Session::Unit *Session::load(const File &file, const std::string &path) {
     };
     if (item.list.empty())
       for (const auto &[name, found] : other->scope.symbols) {
-        if (found.item && found.span.file == other->file->id)
+        if (found.item && !found.imported)
           take(found, {name, item.pathSpan});
       }
     for (const Identifier &name : item.list) {
       Symbol *found = other->scope.own(name.text);
-      if (!found || found->span.file != other->file->id) {
+      if (!found || found->imported) {
         std::vector<std::string> names;
         for (const auto &[n, s] : other->scope.symbols)
           names.push_back(n);
@@ -3082,7 +3140,7 @@ Session::Unit *Session::load(const File &file, const std::string &path) {
 } // namespace
 
 std::optional<Program> analyze(const File &file, const Options &options, DiagnosticEngine &diagnostics) {
-  Session session{options, diagnostics, {}, {}, {}, {}, false};
+  Session session{options, diagnostics, {}, {}, {}, {}, false, 0, false};
   session.poisoned = file.lostNames;
   size_t before = diagnostics.errorCount();
   std::string path = file.id < diagnostics.sources.size() ? diagnostics.sources.name(file.id) : "";

@@ -160,7 +160,7 @@ TEST(Check, Walks) {
   EXPECT_EQ(in("  let t(i, j) = t + 1\n  output c = p(t)"), "9:17: pair function 't' uses itself\n");
   EXPECT_EQ(in("  output a = p(k, k)"), "9:14: 'p' takes one argument | the value whose expectation it is: p(v)\n");
   EXPECT_EQ(in("  let w = weights over S as i { score: dot[D](q[i], k[j]) }").substr(0, 39),
-            "9:29: 'i' is the query's position | ch");
+            "9:29: 'i' is the query's position | cho");
 }
 
 TEST(Check, Accumulators) {
