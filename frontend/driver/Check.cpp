@@ -1,0 +1,556 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Cases and comparisons: see Check.h.
+#include "frontend/driver/Check.h"
+
+#include "reference/tile/TileInterpreter.h"
+#include "runtime/abi/Files.h"
+#include "runtime/cuda/CudaDevice.h"
+#include "runtime/emulator_device/EmulatorDevice.h"
+#include "runtime/host/Compare.h"
+#include "runtime/host/Random.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+#include <cmath>
+
+namespace fovea::driver {
+
+static const char *const kLevelNames[] = {"attn", "tile", "schedule", "ptx", "gpu"};
+const char *levelName(Level level) { return kLevelNames[static_cast<int>(level)]; }
+std::optional<Level> parseLevel(std::string_view name) {
+  for (Level level : kAllLevels)
+    if (name == levelName(level))
+      return level;
+  return std::nullopt;
+}
+
+std::string CheckCase::name() const {
+  std::string text;
+  for (const auto &[axis, size] : sizes)
+    text += axis + "=" + std::to_string(size) + " ";
+  return text + patternName(pattern) + (padded ? " padded" : "");
+}
+
+//===--- cases ---===//
+
+Checker::Checker(Compiler &compiler, SourceText source, CheckOptions options)
+    : compiler_(compiler), source_(std::move(source)), options_(std::move(options)) {}
+Checker::~Checker() = default;
+
+std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics, std::string &name) {
+  Analysis analysis = analyzeSource(source_, options_.compile.sets);
+  const sema::Attention *attention = selectAttention(analysis, options_.compile.attention);
+  if (!attention) {
+    diagnostics = std::move(analysis.diagnostics);
+    return {};
+  }
+  name = attention->name;
+  // A const without a value has no size to choose.
+  bool open = false;
+  for (const sema::Missing &missing : sema::missing(*attention)) {
+    bool isAxis = false;
+    for (const sema::Axis &axis : attention->axes)
+      isAxis |= axis.name == missing.name;
+    if (!isAxis) {
+      analysis.diagnostics.report({syntax::Severity::Error,
+                                   missing.span,
+                                   missing.message,
+                                   {},
+                                   {{{}, "give it by --set " + missing.name + "=.."}},
+                                   {}});
+      open = true;
+    }
+  }
+  if (open) {
+    diagnostics = std::move(analysis.diagnostics);
+    return {};
+  }
+
+  std::vector<sema::AxisId> batch, queries, keys, features, groups;
+  runtime::AxisSizes fixed;
+  Sets sets = options_.compile.sets;
+  for (sema::AxisId id = 0; id < attention->axes.size(); ++id) {
+    const sema::Axis &axis = attention->axes[id];
+    if (axis.relation == sema::AxisRelation::Factor || axis.relation == sema::AxisRelation::Walk)
+      continue;
+    if (axis.size) {
+      fixed[axis.name] = *axis.size;
+      continue;
+    }
+    switch (useOf(*attention, id)) {
+    case AxisUse::Batch:
+      batch.push_back(id);
+      break;
+    case AxisUse::Queries:
+      queries.push_back(id);
+      break;
+    case AxisUse::Keys:
+      keys.push_back(id);
+      break;
+    case AxisUse::Feature:
+      (axis.needsSize ? features : groups).push_back(id);
+      break;
+    }
+  }
+
+  // first: the first feature axis, usually that of queries and keys; second: all others.
+  auto make = [&](int64_t first, int64_t second, int64_t t, int64_t s, bool many, Pattern pattern, bool padded) {
+    CheckCase each;
+    each.sizes = fixed;
+    each.sets = sets;
+    each.pattern = pattern;
+    each.padded = padded;
+    auto set = [&](sema::AxisId id, int64_t size) {
+      const sema::Axis &axis = attention->axes[id];
+      each.sizes[axis.name] = size;
+      if (axis.isStatic || axis.needsSize)
+        each.sets[axis.name] = std::to_string(size);
+    };
+    for (size_t i = 0; i < features.size(); ++i)
+      set(features[i], i == 0 ? first : second);
+    for (sema::AxisId id : groups)
+      set(id, 2);
+    for (size_t i = 0; i < batch.size(); ++i)
+      set(batch[i], many ? 2 + static_cast<int64_t>(i % 2) : 1);
+    for (sema::AxisId id : queries)
+      set(id, t);
+    for (sema::AxisId id : keys)
+      set(id, s);
+    return each;
+  };
+  std::vector<CheckCase> cases;
+  std::set<std::string> seen;
+  auto add = [&](int64_t first, int64_t second, int64_t t, int64_t s, bool many, Pattern pattern = Pattern::Normal,
+                 bool padded = false) {
+    CheckCase each = make(first, second, t, s, many, pattern, padded);
+    if (seen.insert(each.name()).second)
+      cases.push_back(std::move(each));
+  };
+  add(64, 64, 64, 64, false);
+  add(64, 64, 1, 1, true);
+  add(64, 64, 1, 77, false);
+  add(64, 64, 77, 77, true);
+  add(64, 64, 33, 200, false);
+  add(64, 64, 130, 77, false); // more queries than keys: the first see none in a causal attention
+  add(64, 64, 100, 130, false, Pattern::Normal, /*padded=*/true);
+  for (Pattern pattern : kAdversarial)
+    add(64, 64, 70, 150, false, pattern);
+  add(64, 64, 150, 70, false, Pattern::LargeLogits);
+  for (auto [first, second] : {std::pair<int64_t, int64_t>{128, 128}, {32, 96}, {96, 32}, {128, 256}}) {
+    add(first, second, 100, 100, false);
+    add(first, second, 17, 150, false);
+  }
+  return cases;
+}
+
+//===--- one case ---===//
+
+Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const Arrays &inputs,
+                       const runtime::AxisSizes &sizes, int repeats, std::vector<double> *milliseconds) {
+  runtime::ExecuteRequest request;
+  for (const auto &[name, array] : inputs)
+    request.inputs[name] = &array;
+  request.axes = sizes;
+  request.repeats = repeats;
+  Result<runtime::ExecuteResult> result = runtime::execute(plan, device, request);
+  if (!result)
+    return result.takeError();
+  if (milliseconds)
+    *milliseconds = result->milliseconds;
+  return std::move(result->outputs);
+}
+
+struct Checker::Levels {
+  Arrays inputs;
+  reference::AxisSizes sizes;
+  reference::Tensors reference, bounds;
+  std::map<std::string, tile::Tensor> exact, rounded;
+  Tolerance tolerance;
+  std::map<std::string, int64_t> axes;
+  // Where the first difference lies, by declared axis.
+  std::map<std::string, int64_t> worst;
+};
+
+static std::map<std::string, tile::Tensor> toTile(const Arrays &inputs) {
+  std::map<std::string, tile::Tensor> tensors;
+  for (const auto &[name, array] : inputs)
+    tensors[name] = {array.shape(), array.toDoubles()};
+  return tensors;
+}
+
+namespace {
+
+/// What is compared, and how closely.
+struct Judgement {
+  runtime::Comparison comparison;
+  bool passed = true;
+  std::string message;
+};
+
+} // namespace
+
+/// Passes where the relative 2-norm is within `relative2`, or, with a bound, where every element is within `factor`
+/// times its bound.
+static Judgement judge(const std::string &name, const std::vector<int64_t> &shape, const std::vector<double> &result,
+                       const std::vector<double> &reference, std::optional<double> relative2,
+                       const std::vector<double> *bound, double factor, bool both) {
+  Judgement judgement;
+  runtime::CompareOptions norm;
+  norm.relative2 = relative2.value_or(HUGE_VAL);
+  Result<runtime::Comparison> byNorm = runtime::compare(result, reference, norm);
+  if (!byNorm) {
+    judgement.passed = false;
+    judgement.message = "'" + name + "': " + byNorm.error().message;
+    return judgement;
+  }
+  judgement.comparison = *byNorm;
+  bool passed = relative2 && byNorm->passed;
+  std::string how;
+  char buffer[64];
+  if (relative2) {
+    std::snprintf(buffer, sizeof buffer, "relative 2-norm at most %.3g", *relative2);
+    how = buffer;
+  }
+  if (bound && (both || !passed)) {
+    runtime::CompareOptions elements;
+    elements.conditioned = factor;
+    elements.condition = *bound;
+    elements.absolute = 0x1p-100;
+    Result<runtime::Comparison> byElement = runtime::compare(result, reference, elements);
+    if (!byElement) {
+      judgement.passed = false;
+      judgement.message = "'" + name + "': " + byElement.error().message;
+      return judgement;
+    }
+    passed = both && relative2 ? passed && byElement->passed : byElement->passed;
+    if (!byElement->passed)
+      judgement.comparison = *byElement;
+    how += (how.empty() ? "" : both ? " and " : " or ") + std::string("each element within its error bound");
+  }
+  judgement.passed = passed;
+  if (!passed)
+    judgement.message = "'" + name + "': " + judgement.comparison.format(shape) + "; expected " + how;
+  return judgement;
+}
+
+static std::map<std::string, int64_t> placeOf(attn::AttentionOp attention, const reference::AxisSizes &sizes,
+                                              const std::string &output, const std::vector<int64_t> &shape,
+                                              int64_t index) {
+  std::map<std::string, int64_t> place;
+  if (index < 0)
+    return place;
+  std::vector<int64_t> at = runtime::coordinates(index, shape);
+  attn::AxisTableAttr table = attention.getAxes();
+  for (attn::OutputOp op : attention.getOutputs()) {
+    if (op.getName() != output)
+      continue;
+    for (auto [axis, coordinate] : llvm::zip(attn::toAxes(op.getDeclared()), at)) {
+      llvm::SmallVector<mlir::StringAttr> parts = table.expand({axis});
+      int64_t rest = coordinate;
+      for (mlir::StringAttr part : llvm::reverse(parts)) {
+        auto size = sizes.find(part.getValue().str());
+        int64_t extent = size == sizes.end() ? 1 : size->second;
+        place[part.getValue().str()] = rest % extent;
+        rest /= extent;
+      }
+    }
+  }
+  return place;
+}
+
+CheckReport Checker::run(const CheckCase &each) {
+  auto begin = std::chrono::steady_clock::now();
+  Levels levels;
+  CheckReport report = check(each, levels);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (!report.passed && !options_.dumpFolder.empty())
+    dump(each, levels, report);
+  return report;
+}
+
+CheckReport Checker::check(const CheckCase &each, Levels &levels) {
+  CheckReport report;
+  auto fail = [&](const std::string &level, std::string message) {
+    report.level = level;
+    report.message = std::move(message);
+    return report;
+  };
+  auto failError = [&](const std::string &level, llvm::Error error) {
+    return fail(level, llvm::toString(std::move(error)));
+  };
+
+  if (!compilation_ || compiledSets_ != each.sets) {
+    CompileOptions compile = options_.compile;
+    compile.sets = each.sets;
+    const Stage last[] = {Stage::Attn, Stage::Tile, Stage::Schedule, Stage::Plan, Stage::Plan};
+    compile.last = last[static_cast<int>(options_.level)];
+    compilation_ = compiler_.compile(source_, compile);
+    compiledSets_ = each.sets;
+  }
+  Compilation &compilation = *compilation_;
+  if (!compilation.ok())
+    return fail("compile", "\n" + compilation.diagnostics().render());
+
+  Result<Arrays> inputs =
+      drawInputs(*compilation.attention, compilation.interface, each.sizes, each.pattern, options_.seed);
+  if (!inputs)
+    return fail("inputs", inputs.error().message);
+  levels.inputs = std::move(*inputs);
+  reference::Tensors values = toTensors(levels.inputs);
+  reference::Shapes shapes;
+  for (const auto &[name, tensor] : values)
+    shapes[name] = tensor.shape;
+  for (const auto &[name, size] : each.sizes)
+    levels.axes[name] = size;
+  llvm::Expected<reference::AxisSizes> sizes = reference::inferSizes(compilation.attn(), shapes, levels.axes);
+  if (!sizes)
+    return failError("reference", sizes.takeError());
+  levels.sizes = std::move(*sizes);
+  llvm::Expected<reference::Tensors> expected = reference::evaluate(compilation.attn(), levels.sizes, values);
+  if (!expected)
+    return failError("reference", expected.takeError());
+  levels.reference = std::move(*expected);
+  levels.tolerance = toleranceFor(compilation.attn(), compilation.storage, levels.sizes);
+  bool isNormal = each.pattern == Pattern::Normal;
+
+  // Compares all outputs of a level; `get` gives the values of one.
+  auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
+    for (const auto &[name, tensor] : levels.reference) {
+      Judgement judgement = how(name, tensor.shape, get(name), want(name));
+      if (judgement.passed)
+        continue;
+      levels.worst = placeOf(compilation.attn(), levels.sizes, name, tensor.shape,
+                             judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
+                                                                      : judgement.comparison.maxIndex);
+      report = fail(level, "against " + against + ": " + judgement.message);
+      return false;
+    }
+    return true;
+  };
+  auto ofReference = [&](const std::string &name) { return levels.reference[name].data; };
+
+  //--- attn
+  llvm::Expected<reference::Tensors> canonical = reference::evaluate(compilation.canonical(), levels.sizes, values);
+  if (!canonical)
+    return failError("attn", canonical.takeError());
+  if (!compareAll(
+          "attn", "the attention as written", [&](const std::string &name) { return (*canonical)[name].data; },
+          ofReference,
+          [&](auto &name, auto &shape, const auto &got, const auto &want) {
+            return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
+          }))
+    return report;
+  if (options_.level == Level::Attn) {
+    report.passed = true;
+    return report;
+  }
+
+  llvm::Expected<reference::Tensors> bounds =
+      boundErrors(compilation.attn(), compilation.storage, levels.sizes, values);
+  if (!bounds)
+    return failError("reference", bounds.takeError());
+  levels.bounds = std::move(*bounds);
+  // Against float64: ordinary inputs by the tolerance and the bound, others by the bound.
+  auto byTolerance = [&](auto &name, auto &shape, const auto &got, const auto &want) {
+    const OutputTolerance &tolerance = levels.tolerance.outputs[name];
+    std::optional<double> relative2;
+    if (isNormal && !tolerance.isStatistic)
+      relative2 = tolerance.limit;
+    return judge(name, shape, got, want, relative2, &levels.bounds[name].data, 1, true);
+  };
+
+  //--- tile
+  auto runTile = [&](tile::ProgramOp program, tile::Precision precision, std::map<std::string, tile::Tensor> &out) {
+    out = toTile(levels.inputs);
+    tile::RunOptions run;
+    run.precision = precision;
+    return tile::runTileProgram(program, levels.axes, out, run);
+  };
+  if (llvm::Error error = runTile(compilation.expanded(), tile::Precision::Exact, levels.exact))
+    return failError("tile", std::move(error));
+  auto ofExact = [&](const std::string &name) { return levels.exact[name].data; };
+  if (!compareAll("tile", "the reference, in doubles", ofExact, ofReference,
+                  [&](auto &name, auto &shape, const auto &got, const auto &want) {
+                    // Constants of the program are f32: what they move is bounded by a small part of the bound.
+                    return judge(name, shape, got, want, levels.tolerance.exact, &levels.bounds[name].data, 0x1p-6,
+                                 false);
+                  }))
+    return report;
+  if (llvm::Error error = runTile(compilation.expanded(), tile::Precision::Rounded, levels.rounded))
+    return failError("tile", std::move(error));
+  auto ofRounded = [&](const std::string &name) { return levels.rounded[name].data; };
+  if (!compareAll("tile", "the reference, with roundings", ofRounded, ofReference, byTolerance))
+    return report;
+  if (options_.level == Level::Tile) {
+    report.passed = true;
+    return report;
+  }
+
+  //--- schedule
+  auto equal = [&](auto &name, auto &shape, const auto &got, const auto &want) {
+    Judgement judgement;
+    Result<runtime::Comparison> comparison = runtime::compare(got, want);
+    judgement.passed = comparison.ok() && comparison->passed;
+    if (comparison.ok())
+      judgement.comparison = *comparison;
+    if (!judgement.passed)
+      judgement.message = "'" + std::string(name) +
+                          "': " + (comparison.ok() ? comparison->format(shape) : comparison.error().message) +
+                          "; expected equality";
+    return judgement;
+  };
+  for (tile::Precision precision : {tile::Precision::Exact, tile::Precision::Rounded}) {
+    std::map<std::string, tile::Tensor> scheduled;
+    if (llvm::Error error = runTile(compilation.scheduled(), precision, scheduled))
+      return failError("schedule", std::move(error));
+    bool exact = precision == tile::Precision::Exact;
+    if (!compareAll(
+            "schedule", exact ? "level 2, in doubles" : "level 2, with roundings",
+            [&](const std::string &name) { return scheduled[name].data; },
+            [&](const std::string &name) { return exact ? ofExact(name) : ofRounded(name); }, equal))
+      return report;
+  }
+  if (options_.level == Level::Schedule) {
+    report.passed = true;
+    return report;
+  }
+
+  //--- ptx, gpu
+  Arrays padded;
+  const Arrays *bound = &levels.inputs;
+  if (each.padded) {
+    for (const auto &[name, array] : levels.inputs) {
+      Result<runtime::Array> larger = runtime::withNanPadding(array, 8);
+      if (!larger)
+        return fail("inputs", larger.error().message);
+      padded.emplace(name, std::move(*larger));
+    }
+    bound = &padded;
+  }
+  auto onDevice = [&](const std::string &level, runtime::Device &device) {
+    Result<Arrays> outputs = runPlan(*compilation.plan, device, *bound, each.sizes);
+    if (!outputs) {
+      report = fail(level, outputs.error().message);
+      return false;
+    }
+    auto ofDevice = [&](const std::string &name) { return outputs->find(name)->second.toDoubles(); };
+    return compareAll(level, "level 2, with roundings", ofDevice, ofRounded,
+                      [&](auto &name, auto &shape, const auto &got, const auto &want) {
+                        const OutputTolerance &tolerance = levels.tolerance.outputs[name];
+                        std::optional<double> relative2;
+                        if (!tolerance.isStatistic)
+                          relative2 = levels.tolerance.sameRoundings;
+                        // Both may be off the reference by the bound, in opposite directions.
+                        const std::vector<double> *bound =
+                            isNormal && !tolerance.isStatistic ? nullptr : &levels.bounds[name].data;
+                        return judge(name, shape, got, want, relative2, bound, 2, false);
+                      }) &&
+           compareAll(level, "the reference", ofDevice, ofReference, byTolerance);
+  };
+  if (!emulator_) {
+    runtime::EmulatorDeviceOptions emulator;
+    emulator.emulator.checks = emulator::Checks::all();
+    emulator.emulator.policy = emulator::AsyncPolicy::Lazy;
+    Result<std::unique_ptr<runtime::EmulatorDevice>> device = runtime::EmulatorDevice::create(emulator);
+    if (!device)
+      return fail("ptx", device.error().message);
+    emulator_ = std::move(*device);
+  }
+  if (!onDevice("ptx", *emulator_))
+    return report;
+  if (options_.level == Level::Gpu) {
+    if (!gpu_) {
+      Result<std::unique_ptr<runtime::Device>> device = runtime::openCudaDevice();
+      if (!device)
+        return fail("gpu", "no GPU: " + device.error().message);
+      gpu_ = std::move(*device);
+    }
+    if (!onDevice("gpu", *gpu_))
+      return report;
+  }
+  report.passed = true;
+  return report;
+}
+
+//===--- what a failing case leaves behind ---===//
+
+void Checker::dump(const CheckCase &each, Levels &levels, const CheckReport &report) {
+  std::string folder =
+      options_.dumpFolder + "/" +
+      (compilation_ && compilation_->attention ? compilation_->attention->name : std::string("attention"));
+  for (char c : each.name())
+    folder += c == ' ' ? std::string("-") : c == '=' ? std::string() : std::string(1, c);
+  if (llvm::sys::fs::create_directories(folder))
+    return;
+  auto write = [&](const std::string &name, const std::string &text) {
+    (void)runtime::writeFileAtomically(folder + "/" + name, text);
+  };
+  write("report.txt", each.name() + "\nlevel " + report.level + "\n" + report.message + "\n");
+  if (!compilation_)
+    return;
+  const std::pair<Stage, const char *> files[] = {{Stage::Tree, "tree.txt"},  {Stage::Attn, "attn.mlir"},
+                                                  {Stage::Tile, "tile.mlir"}, {Stage::Schedule, "schedule.mlir"},
+                                                  {Stage::Nvvm, "nvvm.mlir"}, {Stage::Llvm, "llvm.ll"},
+                                                  {Stage::Ptx, "kernel.ptx"}};
+  for (auto [stage, name] : files)
+    if (Result<std::string> text = compilation_->text(stage))
+      write(name, *text);
+
+  // The values of the work item that computes the first element out of order.
+  auto values = [&](const char *name, tile::ProgramOp program) {
+    if (!program)
+      return;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    std::map<std::string, std::vector<std::string>> axesOf;
+    program.walk([&](tile::LaunchOp launch) {
+      for (auto axis : launch.getAxes().getAsRange<mlir::StringAttr>())
+        axesOf[launch.getName().str()].push_back(axis.getValue().str());
+    });
+    auto isWanted = [&](const tile::DumpEvent &event) {
+      const std::vector<std::string> &axes = axesOf[event.launch];
+      if (event.launch.empty() || axes.size() != event.item.size())
+        return false;
+      for (size_t i = 0; i < axes.size(); ++i) {
+        auto found = levels.worst.find(axes[i]);
+        if (found == levels.worst.end())
+          continue;
+        int64_t here = event.item[i];
+        if (here != found->second && here != found->second / compilation_->chosen.queryTile)
+          return false;
+      }
+      return true;
+    };
+    tile::RunOptions run;
+    run.precision = tile::Precision::Rounded;
+    size_t limit = size_t(16) << 20;
+    run.dump = [&](const tile::DumpEvent &event) {
+      if (!isWanted(event) || text.size() > limit)
+        return;
+      stream << event.launch << " [";
+      llvm::interleaveComma(event.item, stream);
+      stream << "] " << event.role << ' ' << event.op->getName().getStringRef() << '#' << event.result << ' ';
+      event.op->getLoc().print(stream);
+      stream << " [";
+      llvm::interleaveComma(event.shape, stream);
+      stream << "]\n ";
+      int64_t row = event.shape.empty() ? 1 : event.shape.back();
+      for (size_t i = 0; i < event.values.size(); ++i)
+        stream << (i && i % static_cast<size_t>(row) == 0 ? "\n  " : " ") << llvm::format("%.9g", event.values[i]);
+      stream << '\n';
+    };
+    std::map<std::string, tile::Tensor> tensors = toTile(levels.inputs);
+    if (llvm::Error error = tile::runTileProgram(program, levels.axes, tensors, run))
+      stream << "error: " << llvm::toString(std::move(error)) << '\n';
+    write(name, text);
+  };
+  values("tile-values.txt", compilation_->expanded());
+  values("schedule-values.txt", compilation_->scheduled());
+}
+
+} // namespace fovea::driver

@@ -1,0 +1,536 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The stages in order. Each runs under a handler that turns diagnostics of passes into those of the specification.
+#include "frontend/driver/Compiler.h"
+
+#include "codegen/artifact/Artifact.h"
+#include "frontend/lowering/Lowering.h"
+#include "frontend/registration/Registration.h"
+#include "frontend/syntax/Tree.h"
+#include "passes/attn-to-tile/Passes.h"
+#include "passes/pipelines/Pipelines.h"
+#include "passes/schedule/Passes.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+#include <mutex>
+
+namespace fovea::driver {
+
+static const char *const kStageNames[] = {"tree", "attn", "tile", "schedule", "nvvm", "llvm", "ptx", "cubin", "plan"};
+
+const char *stageName(Stage stage) { return kStageNames[static_cast<int>(stage)]; }
+
+std::optional<Stage> parseStage(std::string_view name) {
+  for (Stage stage : kAllStages)
+    if (name == stageName(stage))
+      return stage;
+  return std::nullopt;
+}
+
+std::string stageNames() {
+  std::string result;
+  for (Stage stage : kAllStages)
+    result += (result.empty() ? "" : ", ") + std::string(stageName(stage));
+  return result;
+}
+
+Result<ScheduleOverride> parseSchedule(std::string_view text) {
+  ScheduleOverride result;
+  Sets parts;
+  Status status = parseSets(text, parts);
+  auto wrong = [&](const std::string &what) {
+    return Error{ErrorCode::InvalidArgument,
+                 "--schedule: " + what +
+                     "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared)"};
+  };
+  if (!status)
+    return wrong("'" + std::string(text) + "' is no list of NAME=VALUE");
+  static const std::vector<std::string> known = {"query_tile", "key_tile", "warps", "stages", "query"};
+  for (const auto &[name, value] : parts) {
+    if (name == "query") {
+      if (value != "registers" && value != "shared")
+        return wrong("query is 'registers' or 'shared', not '" + value + "'");
+      result.query = value;
+      continue;
+    }
+    int64_t number = 0;
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      std::string close = syntax::closest(name, known);
+      return wrong("unknown name '" + name + "'" + (close.empty() ? "" : ", did you mean '" + close + "'?"));
+    }
+    if (llvm::StringRef(value).getAsInteger(10, number) || number < 1 || number > 1024)
+      return wrong("'" + value + "' is no number from 1 to 1024");
+    (name == "query_tile" ? result.queryTile
+     : name == "key_tile" ? result.keyTile
+     : name == "warps"    ? result.warps
+                          : result.stages) = number;
+  }
+  return result;
+}
+
+//===--- contexts ---===//
+
+class ContextPool {
+public:
+  std::unique_ptr<mlir::MLIRContext> take() {
+    {
+      std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        std::unique_ptr<mlir::MLIRContext> context = std::move(free_.back());
+        free_.pop_back();
+        return context;
+      }
+    }
+    mlir::DialectRegistry registry;
+    registerAllDialects(registry);
+    // One compilation is one thread's work.
+    auto context = std::make_unique<mlir::MLIRContext>(registry, mlir::MLIRContext::Threading::DISABLED);
+    return context;
+  }
+  void give(std::unique_ptr<mlir::MLIRContext> context) {
+    std::lock_guard lock(mutex_);
+    int &uses = uses_[context.get()];
+    if (++uses < kUses && free_.size() < kKept)
+      free_.push_back(std::move(context));
+    else
+      uses_.erase(context.get());
+  }
+
+private:
+  static constexpr int kUses = 64;
+  static constexpr size_t kKept = 8;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<mlir::MLIRContext>> free_;
+  std::map<mlir::MLIRContext *, int> uses_;
+};
+
+//===--- diagnostics of passes ---===//
+
+namespace {
+
+/// The first place in a file that a location holds, its callee or operand before its caller.
+mlir::FileLineColLoc findPlace(mlir::Location location) {
+  mlir::FileLineColLoc found;
+  location->walk([&](mlir::Location inner) {
+    if (auto place = llvm::dyn_cast<mlir::FileLineColLoc>(inner)) {
+      found = place;
+      return mlir::WalkResult::interrupt();
+    }
+    return mlir::WalkResult::advance();
+  });
+  return found;
+}
+
+/// The word, number or single character at the place; no span where the file is none of the specification's.
+syntax::Span spanOf(mlir::Location location, const syntax::SourceMap &sources) {
+  mlir::FileLineColLoc place = findPlace(location);
+  if (!place)
+    return {};
+  for (uint32_t file = 0; file < sources.size(); ++file) {
+    if (place.getFilename().getValue() != sources.name(file))
+      continue;
+    const std::string &text = sources.text(file);
+    std::string_view line = sources.line(file, place.getLine());
+    if (line.data() == nullptr)
+      return {};
+    size_t begin = static_cast<size_t>(line.data() - text.data());
+    // Columns count characters.
+    size_t offset = 0;
+    for (unsigned column = 1; column < place.getColumn() && offset < line.size(); ++column) {
+      ++offset;
+      while (offset < line.size() && (static_cast<unsigned char>(line[offset]) & 0xc0) == 0x80)
+        ++offset;
+    }
+    auto isWord = [](unsigned char c) { return c == '_' || c >= 0x80 || std::isalnum(c); };
+    size_t end = offset;
+    while (end < line.size() && isWord(static_cast<unsigned char>(line[end])))
+      ++end;
+    if (end == offset && end < line.size())
+      ++end;
+    return {file, static_cast<uint32_t>(begin + offset), static_cast<uint32_t>(begin + end)};
+  }
+  return {};
+}
+
+class Stages {
+public:
+  Stages(Compilation &result, mlir::MLIRContext &context)
+      : result(result), diagnostics(result.analysis.diagnostics), handler(&context, [this](mlir::Diagnostic &d) {
+          collect(d);
+          return mlir::success();
+        }) {}
+
+  /// Runs one stage and takes its time. A failure that said nothing becomes an error of its own.
+  template <typename Function> bool run(const char *name, Function stage) {
+    auto begin = std::chrono::steady_clock::now();
+    bool ok = stage();
+    std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
+    result.times.push_back({name, spent.count()});
+    if (!ok && !diagnostics.hasErrors())
+      error(std::string("internal error: the stage '") + name + "' failed without a message");
+    diagnostics.sort();
+    return ok && !diagnostics.hasErrors();
+  }
+  void error(std::string message) { diagnostics.error({}, std::move(message)); }
+  bool fail(llvm::Error failure) {
+    error(llvm::toString(std::move(failure)));
+    return false;
+  }
+
+private:
+  void collect(mlir::Diagnostic &d) {
+    if (d.getSeverity() == mlir::DiagnosticSeverity::Remark || d.getSeverity() == mlir::DiagnosticSeverity::Note)
+      return;
+    syntax::Diagnostic out;
+    out.severity =
+        d.getSeverity() == mlir::DiagnosticSeverity::Error ? syntax::Severity::Error : syntax::Severity::Warning;
+    out.span = spanOf(d.getLocation(), diagnostics.sources);
+    out.message = d.str();
+    for (mlir::Diagnostic &note : d.getNotes()) {
+      // MLIR adds the operation as a note to errors of verifiers: a line of IR helps only who works on the compiler.
+      std::string text = note.str();
+      if (llvm::StringRef(text).starts_with("see current operation"))
+        continue;
+      out.notes.push_back({spanOf(note.getLocation(), diagnostics.sources), std::move(text)});
+    }
+    diagnostics.report(std::move(out));
+  }
+
+  Compilation &result;
+  syntax::DiagnosticEngine &diagnostics;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+template <typename Op> Op firstOf(const mlir::OwningOpRef<mlir::ModuleOp> &module) {
+  if (!module)
+    return {};
+  auto ops = const_cast<mlir::OwningOpRef<mlir::ModuleOp> &>(module)->getOps<Op>();
+  return ops.empty() ? Op() : *ops.begin();
+}
+
+std::string print(mlir::Operation *op, bool names) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  mlir::OpPrintingFlags flags;
+  if (names)
+    flags.printNameLocAsPrefix();
+  op->print(stream, flags);
+  if (!text.empty() && text.back() != '\n')
+    text += '\n';
+  return text;
+}
+
+} // namespace
+
+//===--- the compilation ---===//
+
+Compilation::~Compilation() {
+  lowered_.reset();
+  for (auto *module : {&attnModule_, &canonicalModule_, &programModule_, &expandedModule_, &scheduledModule_})
+    *module = nullptr;
+  if (pool_ && context_)
+    pool_->give(std::move(context_));
+}
+
+attn::AttentionOp Compilation::attn() const { return firstOf<attn::AttentionOp>(attnModule_); }
+attn::AttentionOp Compilation::canonical() const { return firstOf<attn::AttentionOp>(canonicalModule_); }
+tile::ProgramOp Compilation::program() const { return firstOf<tile::ProgramOp>(programModule_); }
+tile::ProgramOp Compilation::expanded() const { return firstOf<tile::ProgramOp>(expandedModule_); }
+tile::ProgramOp Compilation::scheduled() const { return firstOf<tile::ProgramOp>(scheduledModule_); }
+
+double Compilation::milliseconds() const {
+  double sum = 0;
+  for (const StageTime &time : times)
+    sum += time.milliseconds;
+  return sum;
+}
+
+Result<std::string> Compilation::text(Stage stage) {
+  auto missing = [&] {
+    return Error{ErrorCode::InvalidArgument, std::string("the level '") + stageName(stage) + "' was not made"};
+  };
+  auto module = [&](mlir::OwningOpRef<mlir::ModuleOp> &m, bool names) -> Result<std::string> {
+    if (!m)
+      return missing();
+    return print(m.get(), names);
+  };
+  switch (stage) {
+  case Stage::Tree:
+    return syntax::dump(analysis.tree);
+  case Stage::Attn:
+    return module(canonicalModule_, true);
+  case Stage::Tile:
+    return module(programModule_, false);
+  case Stage::Schedule:
+    return module(scheduledModule_, false);
+  case Stage::Nvvm:
+    if (!lowered_)
+      return missing();
+    return module(lowered_->module, false);
+  case Stage::Llvm:
+    if (!lowered_)
+      return missing();
+    if (llvm.empty()) {
+      llvm::Expected<std::string> text = codegen::translateToLlvm(*lowered_->module, *target);
+      if (!text)
+        return Error{ErrorCode::Internal, llvm::toString(text.takeError())};
+      llvm = std::move(*text);
+    }
+    return llvm;
+  case Stage::Ptx:
+    if (ptx.empty())
+      return missing();
+    return ptx;
+  case Stage::Cubin:
+    if (!assembled)
+      return missing();
+    return assembled->cubin;
+  case Stage::Plan:
+    if (!plan)
+      return missing();
+    return runtime::planToText(*plan);
+  }
+  return missing();
+}
+
+//===--- the problem that a schedule solves ---===//
+
+tile::Problem problemOf(attn::AttentionOp attention) {
+  tile::Problem problem;
+  attn::AxisTableAttr table = attention.getAxes();
+  auto size = [&](mlir::StringAttr axis) { return table.getStaticSize(axis).value_or(1); };
+  auto has = [](mlir::Value value, mlir::StringAttr axis) {
+    auto field = llvm::dyn_cast<attn::FieldType>(value.getType());
+    return field && field.hasAxis(axis);
+  };
+  llvm::SmallPtrSet<mlir::Operation *, 8> coefficients;
+  attention.walk([&](attn::WeightsOp weights) {
+    mlir::StringAttr walk = weights.getOverAttr(), query = weights.getQueryAttr();
+    attention.walk([&](attn::DotOp dot) {
+      if (!has(dot.getResult(), walk) || !has(dot.getResult(), query))
+        return;
+      int64_t depth = 1;
+      for (mlir::StringAttr axis : attn::toAxes(dot.getAxes()))
+        depth *= size(axis);
+      problem.scoreDims.push_back(depth);
+    });
+    for (mlir::Operation *user : weights.getResult().getUsers()) {
+      auto expect = llvm::dyn_cast<attn::ExpectOp>(user);
+      if (!expect)
+        continue;
+      int64_t features = 1;
+      for (mlir::StringAttr axis : llvm::cast<attn::FieldType>(expect.getValue().getType()).getAxes())
+        if (axis != walk && !llvm::is_contained(weights.getWeightsType().getRows(), axis))
+          features *= size(axis);
+      if (features > 1)
+        problem.accumulatorDims.push_back(features);
+      else
+        ++problem.rowAccumulators;
+      if (expect.getCoefficient())
+        coefficients.insert(expect.getCoefficient().getDefiningOp());
+    }
+  });
+  problem.coefficients = static_cast<int64_t>(coefficients.size());
+  return problem;
+}
+
+static bool agrees(const tile::Candidate &candidate, const ScheduleOverride &asked) {
+  return asked.queryTile.value_or(candidate.queryTile) == candidate.queryTile &&
+         asked.keyTile.value_or(candidate.keyTile) == candidate.keyTile &&
+         asked.warps.value_or(candidate.warps) == candidate.warps &&
+         asked.stages.value_or(candidate.stages) == candidate.stages &&
+         asked.query.value_or(candidate.query) == candidate.query;
+}
+
+/// The best candidate that agrees with what was asked; says why there is none.
+static bool choose(Compilation &result, Stages &stages) {
+  const ScheduleOverride &asked = result.options.schedule;
+  const tile::Candidate *rejected = nullptr;
+  for (const tile::Candidate &candidate : result.candidates) {
+    if (!agrees(candidate, asked))
+      continue;
+    if (candidate.rejected.empty()) {
+      result.chosen = candidate;
+      return true;
+    }
+    if (!rejected)
+      rejected = &candidate;
+  }
+  if (rejected && !asked.empty())
+    stages.error("the schedule asked for cannot be used: " + rejected->str() + " " + rejected->rejected);
+  else if (rejected)
+    stages.error("no schedule fits " + std::string(result.target->name) + ": the first candidate, " + rejected->str() +
+                 ", " + rejected->rejected + "; smaller head dims would fit");
+  else
+    stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128, "
+                 "warps 4 or 8 with query_tile a multiple of 16 * warps, stages 1 to 3");
+  return false;
+}
+
+/// The tensors of the plan in the order of the text, those that no kernel reads included.
+static void orderTensors(runtime::Plan &plan, const runtime::Plan &interface) {
+  std::vector<runtime::PlanTensor> tensors;
+  for (const runtime::PlanTensor &declared : interface.tensors) {
+    const runtime::PlanTensor *found = plan.findTensor(declared.name);
+    tensors.push_back(found ? *found : declared);
+  }
+  plan.tensors = std::move(tensors);
+}
+
+Compiler::Compiler() : pool_(std::make_shared<ContextPool>()) {}
+Compiler::~Compiler() = default;
+
+std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const CompileOptions &options) {
+  std::unique_ptr<Compilation> result(new Compilation());
+  result->options = options;
+  auto begin = std::chrono::steady_clock::now();
+  result->analysis = analyzeSource(source, options.sets);
+  syntax::DiagnosticEngine &diagnostics = result->analysis.diagnostics;
+  result->target = Target::find(options.target);
+  if (!result->target)
+    diagnostics.error({}, "unknown target '" + options.target + "'; known: " + Target::names());
+  std::optional<runtime::StorageType> storage = runtime::parseStorageType(options.type);
+  if (!storage || runtime::byteSize(*storage) != 2)
+    diagnostics.error({}, "unknown type '" + options.type + "'; known: bf16, f16");
+  else
+    result->storage = *storage;
+  if (diagnostics.hasErrors() || options.last == Stage::Tree)
+    return result;
+  result->attention = selectAttention(result->analysis, options.attention);
+  if (!result->attention || reportMissing(*result->attention, diagnostics))
+    return result;
+  result->interface = interfaceOf(*result->attention, result->storage);
+  std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
+  result->times.push_back({"read", spent.count()});
+
+  result->pool_ = pool_;
+  begin = std::chrono::steady_clock::now();
+  result->context_ = pool_->take();
+  spent = std::chrono::steady_clock::now() - begin;
+  result->times.push_back({"context", spent.count()});
+  mlir::MLIRContext &context = *result->context_;
+  Stages stages(*result, context);
+  auto passes = [&](mlir::ModuleOp module, auto build) {
+    mlir::PassManager manager(&context);
+    build(manager);
+    return mlir::succeeded(manager.run(module));
+  };
+
+  bool ok = stages.run("attn", [&] {
+    sema::Program one;
+    one.attentions.push_back(*result->attention);
+    result->attnModule_ = lower(one, diagnostics.sources, context);
+    if (!result->attnModule_)
+      return false;
+    result->canonicalModule_ = result->attnModule_->clone();
+    return passes(*result->canonicalModule_, buildAttnPipeline);
+  });
+  if (!ok || options.last == Stage::Attn)
+    return result;
+
+  ok = stages.run("tile", [&] {
+    result->problem = problemOf(result->canonical());
+    if (!result->problem.scoreDims.empty() || !result->problem.accumulatorDims.empty()) {
+      result->candidates = tile::enumerateSchedules(result->problem, *result->target);
+      if (!choose(*result, stages))
+        return false;
+    }
+    result->programModule_ = result->canonicalModule_->clone();
+    attn::AttentionOp attention = firstOf<attn::AttentionOp>(result->programModule_);
+    TileChoices choices;
+    choices.queryTile = result->chosen.queryTile;
+    choices.keyTile = result->chosen.keyTile;
+    choices.elementType = options.type;
+    mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
+    if (mlir::failed(program)) {
+      result->programModule_ = nullptr;
+      return false;
+    }
+    attention.erase();
+    result->expandedModule_ = result->programModule_->clone();
+    return passes(*result->expandedModule_, buildProgramPipeline);
+  });
+  if (!ok || options.last == Stage::Tile)
+    return result;
+
+  ok = stages.run("schedule", [&] {
+    result->scheduledModule_ = result->expandedModule_->clone();
+    return passes(*result->scheduledModule_, [&](mlir::PassManager &manager) {
+      tile::SetSchedulePassOptions record;
+      record.warps = result->chosen.warps;
+      record.stages = result->chosen.stages;
+      record.query = result->chosen.query;
+      manager.addNestedPass<tile::ProgramOp>(tile::createSetSchedulePass(record));
+      buildSchedulePipeline(manager);
+    });
+  });
+  if (!ok || options.last == Stage::Schedule)
+    return result;
+
+  ok = stages.run("nvvm", [&] {
+    mlir::FailureOr<codegen::LoweredProgram> lowered = codegen::lowerToNvvm(result->scheduled(), *result->target);
+    if (mlir::failed(lowered))
+      return false;
+    result->lowered_ = std::move(*lowered);
+    result->kernels = result->lowered_->kernels;
+    return true;
+  });
+  if (!ok || options.last == Stage::Nvvm || options.last == Stage::Llvm)
+    return result;
+
+  ok = stages.run("ptx", [&] {
+    llvm::Expected<std::string> text = codegen::translateToPtx(*result->lowered_->module, *result->target);
+    if (!text)
+      return stages.fail(text.takeError());
+    result->ptx = std::move(*text);
+    return true;
+  });
+  if (!ok || options.last == Stage::Ptx)
+    return result;
+
+  if (options.last == Stage::Cubin) {
+    ok = stages.run("cubin", [&] {
+      if (!codegen::findPtxas()) {
+        stages.error("ptxas was not found, so there is no cubin; install the CUDA toolkit, or name the program in "
+                     "FOVEA_PTXAS. The PTX (--emit=ptx) runs without it");
+        return false;
+      }
+      llvm::Expected<codegen::Assembled> assembled = codegen::assemble(result->ptx, *result->target);
+      if (!assembled)
+        return stages.fail(assembled.takeError());
+      result->assembled = std::move(*assembled);
+      return true;
+    });
+    return result;
+  }
+
+  stages.run("plan", [&] {
+    codegen::PlanInfo info;
+    info.spec = result->attention->name;
+    info.producer = "fovea 0.1.0";
+    info.axes = result->interface.axes;
+    for (const runtime::PlanTensor &tensor : result->interface.tensors)
+      for (const runtime::PlanDim &dim : tensor.dims) {
+        std::string product;
+        for (const std::string &factor : dim.factors)
+          product += (product.empty() ? "" : "*") + factor;
+        info.display[product] = dim.display;
+      }
+    llvm::Expected<runtime::Plan> plan =
+        codegen::makePlan(result->scheduled(), result->kernels, result->ptx, {}, *result->target, info);
+    if (!plan)
+      return stages.fail(plan.takeError());
+    orderTensors(*plan, result->interface);
+    result->plan = std::move(*plan);
+    return true;
+  });
+  return result;
+}
+
+} // namespace fovea::driver

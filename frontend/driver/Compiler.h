@@ -1,0 +1,120 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// From a specification to PTX and a plan, in process, with every level on the way kept and timed.
+#pragma once
+
+#include "codegen/ptx/Ptx.h"
+#include "codegen/tile-to-nvvm/TileToNvvm.h"
+#include "dialect/attn/Attn.h"
+#include "dialect/common/Target.h"
+#include "dialect/tile/TileDialect.h"
+#include "frontend/driver/Spec.h"
+#include "passes/schedule/Candidates.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fovea::driver {
+
+/// The levels, each made from the one before. Plan needs no Cubin.
+enum class Stage { Tree, Attn, Tile, Schedule, Nvvm, Llvm, Ptx, Cubin, Plan };
+inline constexpr Stage kAllStages[] = {Stage::Tree, Stage::Attn, Stage::Tile,  Stage::Schedule, Stage::Nvvm,
+                                       Stage::Llvm, Stage::Ptx,  Stage::Cubin, Stage::Plan};
+/// "tree", "attn", ...
+const char *stageName(Stage stage);
+std::optional<Stage> parseStage(std::string_view name);
+/// "tree, attn, ..."
+std::string stageNames();
+
+/// What is chosen by hand; the rest is the best candidate that agrees with it.
+struct ScheduleOverride {
+  std::optional<int64_t> queryTile, keyTile, warps, stages;
+  std::optional<std::string> query; // registers or shared
+  bool empty() const { return !queryTile && !keyTile && !warps && !stages && !query; }
+};
+/// "query_tile=64,key_tile=64,warps=4,stages=2,query=registers", any part of it.
+Result<ScheduleOverride> parseSchedule(std::string_view text);
+
+struct CompileOptions {
+  std::string attention; // empty: the only one of the file
+  std::string target = "sm_80";
+  std::string type = "bf16"; // of arrays that state none: bf16 or f16
+  Sets sets;
+  ScheduleOverride schedule;
+  Stage last = Stage::Plan; // how far to go; Plan leaves the cubin out
+};
+
+struct StageTime {
+  std::string name;
+  double milliseconds = 0;
+};
+
+class ContextPool;
+
+/// What a compilation made: all levels up to the one asked for, or up to the error.
+class Compilation {
+public:
+  ~Compilation();
+  Compilation(const Compilation &) = delete;
+
+  bool ok() const { return !analysis.diagnostics.hasErrors(); }
+  /// Errors and warnings of all stages, each at its place in the specification where it has one.
+  const syntax::DiagnosticEngine &diagnostics() const { return analysis.diagnostics; }
+
+  /// The text of a level that was made. Cubin is the bytes. An error says that the level was not asked for.
+  Result<std::string> text(Stage stage);
+
+  Analysis analysis;
+  const sema::Attention *attention = nullptr; // the one chosen, in analysis.program
+  CompileOptions options;
+  const Target *target = nullptr;
+  runtime::StorageType storage = runtime::StorageType::BF16;
+  runtime::Plan interface; // see interfaceOf
+
+  // Null before their stage.
+  attn::AttentionOp attn() const;      // as written
+  attn::AttentionOp canonical() const; // after the passes on the attn dialect
+  tile::ProgramOp program() const;     // level 2 with its folds
+  tile::ProgramOp expanded() const;    // level 2 with loops
+  tile::ProgramOp scheduled() const;   // level 3
+
+  std::vector<tile::Candidate> candidates; // best first; empty where the program has no fold
+  tile::Candidate chosen;
+  tile::Problem problem;
+  std::vector<codegen::Kernel> kernels;
+  std::string llvm, ptx;
+  std::optional<codegen::Assembled> assembled;
+  std::optional<runtime::Plan> plan;
+  std::vector<StageTime> times;
+  double milliseconds() const;
+
+private:
+  friend class Compiler;
+  Compilation() = default;
+  std::shared_ptr<ContextPool> pool_;
+  std::unique_ptr<mlir::MLIRContext> context_;
+  // Modules go before the context.
+  mlir::OwningOpRef<mlir::ModuleOp> attnModule_, canonicalModule_, programModule_, expandedModule_, scheduledModule_;
+  std::optional<codegen::LoweredProgram> lowered_;
+};
+
+/// May be used by several threads at once. Contexts are used again, and replaced after some compilations, since they
+/// keep every constant for ever.
+class Compiler {
+public:
+  Compiler();
+  ~Compiler();
+  /// Never null; errors are in its diagnostics.
+  std::unique_ptr<Compilation> compile(const SourceText &source, const CompileOptions &options);
+
+private:
+  std::shared_ptr<ContextPool> pool_;
+};
+
+/// What of an attention decides its schedule.
+tile::Problem problemOf(attn::AttentionOp attention);
+
+} // namespace fovea::driver

@@ -1,0 +1,50 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Inputs drawn from a seed: ordinary ones, and such as provoke faults of online softmax.
+#pragma once
+
+#include "frontend/driver/Spec.h"
+#include "reference/attn/Reference.h"
+#include "runtime/host/Array.h"
+#include "runtime/host/Execute.h"
+
+#include <map>
+#include <string>
+
+namespace fovea::driver {
+
+enum class Pattern {
+  Normal,      // unit variance
+  Constant,    // one value everywhere: all logits are equal
+  LargeLogits, // normal times 30: an exponential without its maximum overflows
+  Early,       // the first token 25 times as large: the running maximum stands from the start
+  Late,        // the last token 25 times as large: all that was summed is scaled away at the end
+  Rising,      // grows with the token: the running maximum changes in each tile
+  Alternating, // cancellation in products
+  Tiny,        // around the smallest normal number
+  Zeros,
+};
+inline constexpr Pattern kAdversarial[] = {Pattern::Constant, Pattern::LargeLogits, Pattern::Early, Pattern::Late,
+                                           Pattern::Rising,   Pattern::Alternating, Pattern::Tiny,  Pattern::Zeros};
+const char *patternName(Pattern pattern);
+
+using Arrays = std::map<std::string, runtime::Array, std::less<>>;
+
+/// One input or param, rounded to its type and within its contract, as far as the bounds are known now.
+/// Params stay normal in every pattern. Errors: an unknown axis, a shape too large.
+Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,
+                                 const std::string &name, const runtime::AxisSizes &sizes, Pattern pattern,
+                                 uint64_t seed);
+
+/// All inputs and params.
+Result<Arrays> drawInputs(const sema::Attention &attention, const runtime::Plan &interface,
+                          const runtime::AxisSizes &sizes, Pattern pattern, uint64_t seed);
+
+/// The default of a param, where it has one that is known now.
+std::optional<double> defaultOf(const sema::Attention &attention, std::string_view name);
+
+/// What the reference takes and gives, as values.
+reference::Tensors toTensors(const Arrays &arrays);
+
+} // namespace fovea::driver

@@ -1,0 +1,201 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Reading and choosing: see Spec.h.
+#include "frontend/driver/Spec.h"
+
+#include "frontend/sema/Analyze.h"
+#include "frontend/syntax/Parser.h"
+#include "runtime/abi/Files.h"
+
+#include <algorithm>
+
+namespace fovea::driver {
+
+SpecName splitSpecName(std::string_view text) {
+  // A name follows the last colon if it looks like one: paths may hold colons too.
+  size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0)
+    return {std::string(text), {}};
+  std::string_view name = text.substr(colon + 1);
+  bool word = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+  });
+  if (!word)
+    return {std::string(text), {}};
+  return {std::string(text.substr(0, colon)), std::string(name)};
+}
+
+static std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+    text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+    text.remove_suffix(1);
+  return text;
+}
+
+Status parseSets(std::string_view text, Sets &sets) {
+  while (!text.empty()) {
+    size_t comma = text.find(',');
+    std::string_view part = trim(text.substr(0, comma));
+    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+    size_t equals = part.find('=');
+    std::string name(trim(part.substr(0, equals)));
+    std::string value(equals == std::string_view::npos ? std::string_view() : trim(part.substr(equals + 1)));
+    if (name.empty() || value.empty())
+      return Error{ErrorCode::InvalidArgument,
+                   "--set: '" + std::string(part) + "' gives no value; expected NAME=VALUE, as in --set D=64,G=4"};
+    auto [entry, isNew] = sets.emplace(name, value);
+    if (!isNew && entry->second != value)
+      return Error{ErrorCode::InvalidArgument,
+                   "--set: '" + name + "' has two values, " + entry->second + " and " + value};
+  }
+  return Status::success();
+}
+
+Result<SourceText> readSource(const std::string &path) {
+  Result<std::string> text = runtime::readFile(path, syntax::kMaxFileSize);
+  if (!text)
+    return text.takeError();
+  return SourceText{path, std::move(*text)};
+}
+
+Analysis analyzeSource(const SourceText &source, const Sets &sets) {
+  Analysis result;
+  result.tree = syntax::parse(source.name, source.text, result.diagnostics);
+  if (!result.tree.hasErrors) {
+    sema::Options options;
+    options.sets = sets;
+    options.readFile = [](std::string path) { return runtime::readFile(path, syntax::kMaxFileSize); };
+    result.program = sema::analyze(result.tree, options, result.diagnostics);
+  }
+  result.diagnostics.sort();
+  if (result.diagnostics.hasErrors())
+    result.program.reset();
+  return result;
+}
+
+const sema::Attention *selectAttention(Analysis &analysis, std::string_view name) {
+  if (!analysis.program)
+    return nullptr;
+  const std::vector<sema::Attention> &all = analysis.program->attentions;
+  std::vector<std::string> names;
+  std::string list;
+  for (const sema::Attention &attention : all) {
+    if (!name.empty() && attention.name == name)
+      return &attention;
+    names.push_back(attention.name);
+    list += (list.empty() ? "" : ", ") + attention.name;
+  }
+  const std::string &file = analysis.diagnostics.sources.name(analysis.tree.id);
+  if (all.empty()) {
+    analysis.diagnostics.error({}, "'" + file + "' holds no attention");
+    return nullptr;
+  }
+  if (!name.empty()) {
+    analysis.diagnostics.error({}, "'" + file + "' has no attention '" + std::string(name) + "'; it has: " + list, {},
+                               syntax::closest(name, names));
+    return nullptr;
+  }
+  if (all.size() > 1) {
+    analysis.diagnostics.error({}, "'" + file + "' has several attentions: " + list,
+                               "name one of them, as in " + file + ":" + names.front());
+    return nullptr;
+  }
+  return &all.front();
+}
+
+bool reportMissing(const sema::Attention &attention, syntax::DiagnosticEngine &diagnostics) {
+  std::vector<sema::Missing> missing = sema::missing(attention);
+  if (missing.empty())
+    return false;
+  std::string together;
+  for (const sema::Missing &entry : missing)
+    together += (together.empty() ? "--set " : ",") + entry.name + "=..";
+  for (const sema::Missing &entry : missing)
+    diagnostics.report({syntax::Severity::Error, entry.span, entry.message, {}, {{{}, "give it by " + together}}, {}});
+  diagnostics.sort();
+  return true;
+}
+
+AxisUse useOf(const sema::Attention &attention, sema::AxisId axis) {
+  bool query = false, keys = false;
+  for (const sema::Axis &walk : attention.axes)
+    if (walk.relation == sema::AxisRelation::Walk) {
+      query |= walk.query == axis;
+      keys |= walk.raw == axis;
+    }
+  if (query)
+    return AxisUse::Queries;
+  if (keys)
+    return AxisUse::Keys;
+  const sema::Axis &entry = attention.axes[axis];
+  return entry.needsSize || entry.isStatic ? AxisUse::Feature : AxisUse::Batch;
+}
+
+static runtime::StorageType storageOf(sema::StorageType type, runtime::StorageType standard) {
+  switch (type) {
+  case sema::StorageType::Default:
+    return standard;
+  case sema::StorageType::BF16:
+    return runtime::StorageType::BF16;
+  case sema::StorageType::F16:
+    return runtime::StorageType::F16;
+  case sema::StorageType::F32:
+    return runtime::StorageType::F32;
+  case sema::StorageType::I32:
+    return runtime::StorageType::I32;
+  }
+  return standard;
+}
+
+runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType type) {
+  runtime::Plan plan;
+  plan.spec = attention.name;
+  for (const sema::Axis &axis : attention.axes) {
+    if (axis.relation == sema::AxisRelation::Factor || axis.relation == sema::AxisRelation::Walk)
+      continue;
+    runtime::PlanAxis entry{axis.name, {}, {}};
+    if (axis.size && (axis.isStatic || axis.needsSize))
+      entry.staticSize = *axis.size;
+    if (axis.relation == sema::AxisRelation::Keys)
+      entry.relation = axis.name + " keys " + attention.axes[axis.query].name;
+    plan.axes.push_back(std::move(entry));
+  }
+  for (const sema::Declaration &declaration : attention.declarations) {
+    if (declaration.role == sema::Role::Const)
+      continue;
+    runtime::PlanTensor tensor;
+    tensor.name = declaration.name;
+    tensor.role = declaration.role == sema::Role::Output  ? runtime::TensorRole::Output
+                  : declaration.role == sema::Role::Param ? runtime::TensorRole::Param
+                                                          : runtime::TensorRole::Input;
+    tensor.type = storageOf(declaration.type, type);
+    for (sema::AxisId id : declaration.declaredAxes) {
+      const sema::Axis &axis = attention.axes[id];
+      runtime::PlanDim dim{axis.name, {}};
+      if (axis.relation == sema::AxisRelation::Factor)
+        for (sema::AxisId factor : axis.factors)
+          dim.factors.push_back(attention.axes[factor].name);
+      else
+        dim.factors.push_back(axis.name);
+      tensor.dims.push_back(std::move(dim));
+    }
+    plan.tensors.push_back(std::move(tensor));
+  }
+  return plan;
+}
+
+Sets neededSizes(const sema::Attention &attention, const std::map<std::string, int64_t, std::less<>> &sizes) {
+  Sets sets;
+  for (const sema::Axis &axis : attention.axes) {
+    if (axis.size || !(axis.isStatic || axis.needsSize) || axis.relation == sema::AxisRelation::Walk)
+      continue;
+    auto found = sizes.find(axis.name);
+    if (found != sizes.end())
+      sets[axis.name] = std::to_string(found->second);
+  }
+  return sets;
+}
+
+} // namespace fovea::driver

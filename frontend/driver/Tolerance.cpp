@@ -1,0 +1,451 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tolerances and error bounds: see Tolerance.h for the formulas.
+#include "frontend/driver/Tolerance.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <cmath>
+#include <cstdio>
+
+using namespace mlir;
+
+namespace fovea::driver {
+
+double unitRoundoff(runtime::StorageType type) {
+  switch (type) {
+  case runtime::StorageType::BF16:
+    return 0x1p-8;
+  case runtime::StorageType::F16:
+    return 0x1p-11;
+  case runtime::StorageType::F32:
+    return 0x1p-24;
+  case runtime::StorageType::I32:
+    return 0;
+  }
+  return 0;
+}
+
+static runtime::StorageType storageOf(std::optional<attn::Storage> storage, runtime::StorageType standard) {
+  if (!storage)
+    return standard;
+  switch (*storage) {
+  case attn::Storage::BF16:
+    return runtime::StorageType::BF16;
+  case attn::Storage::F16:
+    return runtime::StorageType::F16;
+  case attn::Storage::F32:
+    return runtime::StorageType::F32;
+  case attn::Storage::I32:
+    return runtime::StorageType::I32;
+  }
+  return standard;
+}
+
+/// True for an operand that a product reads as it is stored.
+static bool isStored(Value value, runtime::StorageType type) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (auto rename = llvm::dyn_cast<attn::RenameOp>(op))
+      value = rename.getOperand();
+    else if (auto input = llvm::dyn_cast<attn::InputOp>(op))
+      return storageOf(input.getStorage(), type) == type;
+    else
+      return false;
+  }
+  return false;
+}
+
+static bool isRealField(Value value) {
+  auto field = llvm::dyn_cast<attn::FieldType>(value.getType());
+  return field && field.isReal();
+}
+
+//===--- ordinary inputs ---===//
+
+std::string OutputTolerance::format() const {
+  char buffer[96];
+  if (isStatistic) {
+    std::snprintf(buffer, sizeof buffer, "|a - r| <= %.3g + %.3g |r|", absolute, relative);
+    return buffer;
+  }
+  std::snprintf(buffer, sizeof buffer, "%.3g", relative2);
+  std::string text = buffer;
+  text += " = ";
+  if (relative2 == limit)
+    text += "limit, below ";
+  text += "sqrt of the sum of squares of:";
+  for (const ToleranceTerm &term : terms) {
+    std::snprintf(buffer, sizeof buffer, " %.2g ", term.value);
+    text += (&term == &terms.front() ? "" : ",") + std::string(buffer) + term.what;
+  }
+  return text;
+}
+
+Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes) {
+  Tolerance result;
+  for (attn::OutputOp output : attention.getOutputs()) {
+    OutputTolerance &entry = result.outputs[output.getName().str()];
+    runtime::StorageType stored = storageOf(output.getStorage(), type);
+    double rounding = unitRoundoff(type) / std::sqrt(3.0);
+    if (llvm::isa_and_nonnull<attn::StatOp>(output.getValue().getDefiningOp())) {
+      entry.isStatistic = true;
+      entry.absolute = 1e-3;
+      // In f32 the statistic has two ulps; in a type of 16 bits its own rounding dominates.
+      entry.relative = std::max(0x1p-22, stored == runtime::StorageType::F32 ? 0 : 2 * unitRoundoff(stored));
+      continue;
+    }
+    // Every operation that the output depends on, once.
+    llvm::SetVector<Operation *> slice;
+    llvm::SmallVector<Value> work{output.getValue()};
+    while (!work.empty()) {
+      Operation *op = work.pop_back_val().getDefiningOp();
+      if (op && slice.insert(op))
+        llvm::append_range(work, op->getOperands());
+    }
+    int64_t longest = 1;
+    llvm::SetVector<Value> rounded;
+    bool hasWeights = false;
+    for (Operation *op : slice) {
+      if (auto expect = llvm::dyn_cast<attn::ExpectOp>(op)) {
+        hasWeights = true;
+        auto size = sizes.find(expect.getWeights().getType().getWalk().getValue().str());
+        longest = std::max(longest, size == sizes.end() ? 1 : size->second);
+        if (!isStored(expect.getValue(), type) &&
+            !llvm::isa_and_nonnull<attn::ConstantOp>(expect.getValue().getDefiningOp()))
+          rounded.insert(expect.getValue());
+      } else if (auto dot = llvm::dyn_cast<attn::DotOp>(op)) {
+        for (Value operand : dot->getOperands())
+          if (!isStored(operand, type))
+            rounded.insert(operand);
+      }
+    }
+    if (hasWeights)
+      entry.terms.push_back({"weights", rounding});
+    if (!rounded.empty())
+      entry.terms.push_back({"operands computed (" + std::to_string(rounded.size()) + ")",
+                             rounding * std::sqrt(static_cast<double>(rounded.size()))});
+    if (unitRoundoff(stored) > 0)
+      entry.terms.push_back({"result", unitRoundoff(stored) / std::sqrt(3.0)});
+    entry.terms.push_back(
+        {"sums of " + std::to_string(longest), 0x1p-22 * (1 + std::sqrt(static_cast<double>(longest)))});
+    double squares = 0;
+    for (const ToleranceTerm &term : entry.terms)
+      squares += term.value * term.value;
+    entry.limit = 5e-3 * unitRoundoff(type) / unitRoundoff(runtime::StorageType::BF16);
+    entry.relative2 = std::min(std::sqrt(squares), entry.limit);
+  }
+  return result;
+}
+
+//===--- any inputs ---===//
+
+namespace {
+
+/// Adds, to a copy of an attention, fields that bound the error of its fields.
+class BoundBuilder {
+public:
+  BoundBuilder(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes)
+      : attention(attention), builder(attention.getContext()), loc(attention.getLoc()), type(type),
+        u(unitRoundoff(type)), sizes(sizes) {}
+
+  void run() {
+    for (attn::OutputOp output : attention.getOutputs()) {
+      builder.setInsertionPoint(output);
+      Value x = output.getValue();
+      double rounding = unitRoundoff(storageOf(output.getStorage(), type));
+      if (!isRealField(x)) {
+        output.getValueMutable().assign(attn::ToRealOp::create(builder, loc, mul(constant(int64_t(0)), x)));
+      } else {
+        Value own = finite(x, mul(constant(rounding), magnitude(x)));
+        output.getValueMutable().assign(sum(bound(x), own));
+      }
+      output.removeStorageAttr();
+    }
+  }
+
+private:
+  static constexpr double kOp = 0x1p-23, kFunction = 0x1p-18, kSingle = 0x1p-24;
+
+  Value constant(double value) { return attn::ConstantOp::create(builder, loc, value); }
+  Value constant(int64_t value) { return attn::ConstantOp::create(builder, loc, value); }
+  Value add(Value a, Value b) { return attn::AddOp::create(builder, loc, a, b); }
+  Value mul(Value a, Value b) { return attn::MulOp::create(builder, loc, a, b); }
+  Value div(Value a, Value b) { return attn::DivOp::create(builder, loc, a, b); }
+  Value max(Value a, Value b) { return attn::MaxOp::create(builder, loc, a, b); }
+  Value expm1(Value a) { return attn::Expm1Op::create(builder, loc, a); }
+  Value magnitude(Value x) {
+    Value &known = magnitudes[x];
+    if (!known)
+      known = attn::AbsOp::create(builder, loc, x);
+    return known;
+  }
+  /// Null is zero.
+  Value sum(Value a, Value b) { return !a ? b : !b ? a : add(a, b); }
+  Value scale(Value a, Value b) { return !a || !b ? Value() : mul(a, b); }
+  /// 0 where x is infinite: an infinity is right or wrong, and has no error.
+  Value finite(Value x, Value e) {
+    Value huge = attn::GeOp::create(builder, loc, magnitude(x), constant(HUGE_VAL));
+    return attn::SelectOp::create(builder, loc, huge, constant(0.0), e);
+  }
+  int64_t sizeOf(StringAttr axis) const {
+    auto found = sizes.find(axis.getValue().str());
+    return found == sizes.end() ? 1 : found->second;
+  }
+  double sumError(int64_t terms) const { return (static_cast<double>(terms) / 8 + 64) * kSingle; }
+  Value roundedBound(Value x) {
+    Value e = bound(x);
+    return isStored(x, type) ? e : sum(e, mul(constant(u), magnitude(x)));
+  }
+  Value weighted(attn::WeightsOp weights, Value value, Value coefficient) {
+    return attn::ExpectOp::create(builder, loc, weights, value, coefficient);
+  }
+
+  /// A bound on the error of the scores that a row sees, in absolute terms.
+  Value scoreBound(attn::WeightsOp weights) {
+    Value &known = scoreBounds[weights];
+    if (known)
+      return known;
+    Value score = weights.getScore();
+    Value e = sum(bound(score), mul(constant(0x1p-21), magnitude(score)));
+    // The greatest over the keys that the row sees is a statistic of weights with these scores.
+    auto copy = llvm::cast<attn::WeightsOp>(builder.clone(*weights));
+    copy.getScoreMutable().assign(e);
+    copy.getSinksMutable().clear();
+    copy.getResult().setType(weightsType(copy));
+    Value greatest = attn::StatOp::create(builder, loc, attn::StatKind::Max, copy);
+    greatest = max(greatest, constant(0.0));
+    for (Value sink : weights.getSinks())
+      greatest = max(greatest, sum(bound(sink), mul(constant(0x1p-21), magnitude(sink))));
+    return known = greatest;
+  }
+  attn::WeightsType weightsType(attn::WeightsOp weights) {
+    llvm::SmallVector<Type> types;
+    (void)attn::WeightsOp::inferReturnTypes(builder.getContext(), loc, weights->getOperands(),
+                                            weights->getDiscardableAttrDictionary(), weights->getPropertiesStorage(),
+                                            weights->getRegions(), types);
+    return llvm::cast<attn::WeightsType>(types.front());
+  }
+
+  Value bound(Value x) {
+    if (!isRealField(x))
+      return {};
+    auto known = bounds.find(x);
+    if (known != bounds.end())
+      return known->second;
+    Value e = compute(x);
+    bounds[x] = e;
+    return e;
+  }
+
+  /// slope * E(x) + kFunction |f(x)|
+  Value function(Operation *op, double slope) {
+    Value e = bound(op->getOperand(0));
+    return sum(e ? mul(constant(slope), e) : Value(), mul(constant(kFunction), magnitude(op->getResult(0))));
+  }
+
+  Value compute(Value x) {
+    Operation *op = x.getDefiningOp();
+    auto one = [&] { return op->getOperand(0); };
+    auto two = [&] { return op->getOperand(1); };
+    auto own = [&] { return mul(constant(kOp), magnitude(x)); };
+    return llvm::TypeSwitch<Operation *, Value>(op)
+        .Case<attn::InputOp, attn::ConstantOp, attn::ToRealOp>([&](auto) { return Value(); })
+        .Case<attn::AddOp, attn::SubOp>([&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
+        .Case([&](attn::MulOp) {
+          Value a = scale(bound(one()), magnitude(two())), b = scale(bound(two()), magnitude(one()));
+          return sum(sum(a, b), own());
+        })
+        .Case([&](attn::DivOp) {
+          Value a = bound(one()), b = scale(bound(two()), magnitude(x));
+          Value e = sum(a, b);
+          return sum(e ? div(e, magnitude(two())) : Value(), own());
+        })
+        .Case<attn::NegOp, attn::AbsOp, attn::ReluOp, attn::EluOp>([&](auto) { return bound(one()); })
+        .Case<attn::MaxOp, attn::MinOp, attn::LogAddExpOp>(
+            [&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
+        .Case([&](attn::SelectOp select) {
+          Value a = bound(select.getLhs()), b = bound(select.getRhs());
+          if (!a && !b)
+            return Value();
+          a = a ? a : constant(0.0);
+          b = b ? b : constant(0.0);
+          return Value(attn::SelectOp::create(builder, loc, select.getCondition(), a, b));
+        })
+        .Case<attn::ExpOp, attn::Exp2Op, attn::Expm1Op>([&](auto) {
+          Value e = bound(one());
+          Value grown = e ? mul(add(magnitude(x), constant(1.0)), expm1(e)) : Value();
+          return sum(grown, mul(constant(kFunction), add(magnitude(x), magnitude(one()))));
+        })
+        .Case<attn::LogOp, attn::Log2Op, attn::Log1pOp>([&](auto) {
+          Value e = bound(one());
+          Value moved = e ? div(mul(constant(2.0), e), magnitude(one())) : Value();
+          return sum(moved, mul(constant(kFunction), add(magnitude(x), constant(1.0))));
+        })
+        .Case([&](attn::SqrtOp) {
+          Value e = bound(one());
+          return sum(e ? div(e, magnitude(x)) : Value(), own());
+        })
+        .Case([&](attn::RsqrtOp) {
+          Value e = bound(one());
+          return sum(e ? div(mul(e, magnitude(x)), magnitude(one())) : Value(), mul(constant(kFunction), magnitude(x)));
+        })
+        .Case([&](attn::SigmoidOp) { return function(op, 0.25); })
+        .Case<attn::TanhOp, attn::SoftplusOp, attn::LogSigmoidOp>([&](auto) { return function(op, 1.0); })
+        .Case<attn::SiluOp, attn::GeluOp>([&](auto) { return function(op, 1.13); })
+        .Case<attn::SinOp, attn::CosOp>([&](auto) {
+          return sum(function(op, 1.0), mul(constant(kFunction), add(magnitude(one()), constant(1.0))));
+        })
+        .Case([&](attn::PowOp) {
+          // d(a^b) = a^b (b da / a + log a db)
+          Value a = bound(one()), b = bound(two());
+          Value relative = a ? div(mul(a, magnitude(two())), magnitude(one())) : Value();
+          Value log = attn::LogOp::create(builder, loc, magnitude(one()));
+          relative = sum(relative, b ? mul(b, magnitude(log)) : Value());
+          Value argument = add(mul(magnitude(log), magnitude(two())), constant(1.0));
+          return mul(magnitude(x), sum(relative, mul(constant(kFunction), argument)));
+        })
+        // A step: an error of the argument can move the result by one.
+        .Case<attn::FloorOp, attn::RoundOp, attn::SignOp>(
+            [&](auto) { return bound(one()) ? Value(constant(2.0)) : Value(); })
+        .Case([&](attn::ReduceOp reduce) { return ofReduce(reduce); })
+        .Case([&](attn::DotOp dot) { return ofDot(dot); })
+        .Case([&](attn::RenameOp rename) {
+          Value e = bound(one());
+          if (!e || !llvm::cast<attn::FieldType>(e.getType()).hasAxis(rename.getFromAttr()))
+            return e;
+          return Value(attn::RenameOp::create(builder, loc, e, rename.getFromAttr(), rename.getToAttr()));
+        })
+        .Case([&](attn::RowAtOp row) {
+          Value e = bound(one());
+          if (!e || !llvm::cast<attn::FieldType>(e.getType()).hasAxis(row.getKeysAttr()))
+            return e;
+          return Value(attn::RowAtOp::create(builder, loc, e, row.getKeysAttr(), row.getQueryAttr()));
+        })
+        .Case([&](attn::ExpectOp expect) { return ofExpect(expect); })
+        .Case([&](attn::StatOp stat) { return ofStat(stat); })
+        .Default([&](Operation *) { return own(); });
+  }
+
+  Value ofReduce(attn::ReduceOp reduce) {
+    Value x = reduce.getOperand();
+    Value e = bound(x);
+    int64_t terms = 1;
+    for (StringAttr axis : attn::toAxes(reduce.getAxes()))
+      terms *= sizeOf(axis);
+    auto all = [&](attn::ReduceKind kind, Value value) {
+      auto field = llvm::cast<attn::FieldType>(value.getType());
+      llvm::SmallVector<Attribute> axes;
+      int64_t missing = 1;
+      for (StringAttr axis : attn::toAxes(reduce.getAxes())) {
+        if (field.hasAxis(axis))
+          axes.push_back(axis);
+        else
+          missing *= sizeOf(axis);
+      }
+      if (!axes.empty())
+        value = attn::ReduceOp::create(builder, loc, kind, value, builder.getArrayAttr(axes));
+      return kind == attn::ReduceKind::Sum && missing > 1 ? mul(value, constant(static_cast<double>(missing))) : value;
+    };
+    switch (reduce.getKind()) {
+    case attn::ReduceKind::Sum:
+    case attn::ReduceKind::Mean: {
+      Value total = mul(constant(sumError(terms)), all(attn::ReduceKind::Sum, magnitude(x)));
+      total = sum(total, e ? all(attn::ReduceKind::Sum, e) : Value());
+      return reduce.getKind() == attn::ReduceKind::Sum ? total : mul(total, constant(1.0 / static_cast<double>(terms)));
+    }
+    case attn::ReduceKind::Max:
+    case attn::ReduceKind::Min:
+      return e ? all(attn::ReduceKind::Max, e) : Value();
+    case attn::ReduceKind::LogSumExp:
+      return sum(e ? all(attn::ReduceKind::Max, e) : Value(),
+                 add(constant(sumError(terms)), mul(constant(kFunction), magnitude(reduce.getResult()))));
+    }
+    return {};
+  }
+
+  Value ofDot(attn::DotOp dot) {
+    Value a = dot.getLhs(), b = dot.getRhs();
+    int64_t depth = 1;
+    for (StringAttr axis : attn::toAxes(dot.getAxes()))
+      depth *= sizeOf(axis);
+    auto product = [&](Value x, Value y) -> Value {
+      if (!x || !y)
+        return {};
+      // A bound may lack a contracted axis: spread it by a product with the magnitude of the factor, which has it.
+      llvm::SmallVector<Attribute> axes;
+      double missing = 1;
+      for (StringAttr axis : attn::toAxes(dot.getAxes())) {
+        bool left = llvm::cast<attn::FieldType>(x.getType()).hasAxis(axis);
+        bool right = llvm::cast<attn::FieldType>(y.getType()).hasAxis(axis);
+        if (left || right)
+          axes.push_back(axis);
+        else
+          missing *= static_cast<double>(sizeOf(axis));
+        if (left && !right)
+          y = add(y, mul(constant(0.0), x));
+        if (right && !left)
+          x = add(x, mul(constant(0.0), y));
+      }
+      Value value =
+          axes.empty() ? mul(x, y) : Value(attn::DotOp::create(builder, loc, x, y, builder.getArrayAttr(axes)));
+      return missing > 1 ? mul(value, constant(missing)) : value;
+    };
+    Value moved = sum(product(magnitude(a), roundedBound(b)), product(roundedBound(a), magnitude(b)));
+    double order = (static_cast<double>(depth) / 8 + 4) * kSingle;
+    return sum(moved, mul(constant(order), product(magnitude(a), magnitude(b))));
+  }
+
+  Value ofExpect(attn::ExpectOp expect) {
+    auto weights = expect.getWeights().getDefiningOp<attn::WeightsOp>();
+    Value d = scoreBound(weights);
+    int64_t keys = sizeOf(weights.getOverAttr());
+    Value value = expect.getValue(), coefficient = expect.getCoefficient();
+    Value size = weighted(weights, magnitude(value), coefficient ? magnitude(coefficient) : Value());
+    Value factor = add(constant(2 * u + sumError(keys)), mul(constant(2.0), expm1(mul(constant(2.0), d))));
+    Value total = mul(size, factor);
+    if (Value e = roundedBound(value))
+      total = add(total, weighted(weights, e, coefficient ? magnitude(coefficient) : Value()));
+    if (Value e = coefficient ? bound(coefficient) : Value())
+      total = add(total, weighted(weights, magnitude(value), e));
+    return total;
+  }
+
+  Value ofStat(attn::StatOp stat) {
+    auto weights = stat.getWeights().getDefiningOp<attn::WeightsOp>();
+    Value d = scoreBound(weights), x = stat.getResult();
+    double order = sumError(sizeOf(weights.getOverAttr()));
+    switch (stat.getKind()) {
+    case attn::StatKind::Lse:
+      return finite(x, add(add(d, constant(order)), mul(constant(4 * kSingle), magnitude(x))));
+    case attn::StatKind::Max:
+      return finite(x, add(d, mul(constant(4 * kSingle), magnitude(x))));
+    case attn::StatKind::Mass:
+      return mul(magnitude(x), add(expm1(mul(constant(2.0), d)), constant(order)));
+    case attn::StatKind::Count:
+      return {};
+    }
+    return {};
+  }
+
+  attn::AttentionOp attention;
+  OpBuilder builder;
+  Location loc;
+  runtime::StorageType type;
+  double u;
+  const reference::AxisSizes &sizes;
+  llvm::DenseMap<Value, Value> bounds, magnitudes;
+  llvm::DenseMap<Operation *, Value> scoreBounds;
+};
+
+} // namespace
+
+llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
+                                               const reference::AxisSizes &sizes, const reference::Tensors &inputs) {
+  OwningOpRef<attn::AttentionOp> copy = llvm::cast<attn::AttentionOp>(attention->clone());
+  BoundBuilder(*copy, type, sizes).run();
+  return reference::evaluate(*copy, sizes, inputs);
+}
+
+} // namespace fovea::driver

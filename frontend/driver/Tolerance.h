@@ -1,0 +1,71 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// How far a result may be from its judge. One function says it for ordinary inputs, from the variant, its types and its
+// lengths; another bounds each element of a result for inputs of any kind.
+#pragma once
+
+#include "dialect/attn/Attn.h"
+#include "reference/attn/Reference.h"
+#include "runtime/abi/StorageType.h"
+
+#include "llvm/Support/Error.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace fovea::driver {
+
+/// One source of error, relative.
+struct ToleranceTerm {
+  std::string what;
+  double value = 0;
+};
+
+struct OutputTolerance {
+  bool isStatistic = false; // in f32, judged element by element
+  /// Values: |a - r|_2 <= relative2 |r|_2 against float64 on the rounded inputs of unit variance.
+  double relative2 = 0;
+  /// Statistics: |a - r| <= absolute + relative |r|.
+  double absolute = 0, relative = 0;
+  std::vector<ToleranceTerm> terms; // whose root of the sum of squares, bounded by `limit`, relative2 is
+  double limit = 0;
+  std::string format() const;
+};
+
+struct Tolerance {
+  std::map<std::string, OutputTolerance> outputs; // by name
+  /// PTX against level 2 with the same roundings: only the order of sums and the last bits of functions differ.
+  double sameRoundings = 1e-3;
+  /// Level 2 in doubles against the reference: constants are the only f32 in it.
+  double exact = 1e-9;
+};
+
+/// The rounding of one value to nearest: half an ulp, relative.
+double unitRoundoff(runtime::StorageType type);
+
+/// For inputs of unit variance. Roundings of different elements are independent, so the relative 2-norm of each source
+/// is that of one rounding, u / sqrt(3), and sources add in squares: the weights before their product, each operand
+/// that is computed and not read, and the result. Bounded by 5e-3 for bf16, by the same number of ulps for f16.
+/// Statistics: 1e-3 + |r| 2^-22. `sizes` of all axes, as inferSizes gives them.
+Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes);
+
+/// For each element of each output a bound on |result - reference|, to first order in the roundings but exact in the
+/// exponential, for inputs of any size (a running error analysis; Higham, "Accuracy and Stability of Numerical
+/// Algorithms", 2nd ed., section 3.3). With u the roundoff of the type, e = 2^-24 that of f32 and E(x) the bound of x:
+///   inputs                  0
+///   a + b                   E(a) + E(b) + 2e |a + b|
+///   a b                     |a| E(b) + |b| E(a) + 2e |a b|
+///   f(x)                    L(x) E(x) + 2^-18 |f(x)|, L the slope, or its bound
+///   dot(a, b) over n        dot(|a|, E'(b)) + dot(E'(a), |b|) + (n/8 + 4) e dot(|a|, |b|); E'(x) = E(x) + u |x| for a
+///                           factor that is no input as stored, since it is rounded before the product
+///   weights of score s      d = max over the keys of E(s) + 2^-21 |s|: every weight is right to a factor e^(2d)
+///   expectation of c v      <|c v|> (2u + 2 (e^2d - 1) + (n/8 + 64) e) + <|c| E'(v)> + <E(c) |v|>
+///   lse                     d + (n/8 + 64) e + 4e |lse|
+///   output                  E(x) + u_out |x|
+/// Evaluated by the reference, as an attention of its own.
+llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
+                                               const reference::AxisSizes &sizes, const reference::Tensors &inputs);
+
+} // namespace fovea::driver

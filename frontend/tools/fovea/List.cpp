@@ -1,0 +1,124 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// fovea list.
+#include "frontend/tools/fovea/Tool.h"
+
+#include <cstdio>
+
+namespace fovea::tool {
+
+namespace {
+
+std::string axisText(const sema::Attention &attention, const sema::Axis &axis) {
+  std::string text = axis.name;
+  switch (axis.relation) {
+  case sema::AxisRelation::Factor:
+    for (size_t i = 0; i < axis.factors.size(); ++i)
+      text += (i == 0 ? " = " : " * ") + attention.axes[axis.factors[i]].name;
+    break;
+  case sema::AxisRelation::Keys:
+    text += " keys " + attention.axes[axis.query].name;
+    break;
+  default:
+    break;
+  }
+  if (axis.size && axis.relation != sema::AxisRelation::Factor)
+    text += " (" + std::to_string(*axis.size) + ")";
+  else if (axis.isStatic || axis.needsSize)
+    text += " (static)";
+  return text;
+}
+
+std::string boundText(const sema::Declaration &declaration) {
+  if (!declaration.contract)
+    return {};
+  std::string text;
+  auto add = [&](const std::optional<sema::Bound> &bound, const char *closed, const char *open) {
+    if (bound && bound->value)
+      text += std::string(text.empty() ? "" : ", ") + (bound->open ? open : closed) + " " + number(*bound->value, 6);
+  };
+  add(declaration.contract->lower, ">=", ">");
+  add(declaration.contract->upper, "<=", "<");
+  return text;
+}
+
+struct ListCommand {
+  std::vector<std::string> specs;
+  CommonOptions common;
+  bool signature = false;
+
+  int run() {
+    Result<driver::CompileOptions> options = common.read();
+    if (!options)
+      return fail(options.error());
+    int status = 0;
+    for (const std::string &spec : specs)
+      status |= list(spec, *options);
+    return status;
+  }
+
+  int list(const std::string &spec, const driver::CompileOptions &options) {
+    driver::SpecName name = driver::splitSpecName(spec);
+    Result<driver::SourceText> source = driver::readSource(name.path);
+    if (!source)
+      return fail(source.error());
+    driver::Analysis analysis = driver::analyzeSource(*source, options.sets);
+    if (analysis.program && !name.attention.empty() && !driver::selectAttention(analysis, name.attention)) {
+      report(analysis.diagnostics);
+      return 1;
+    }
+    if (report(analysis.diagnostics))
+      return 1;
+    for (const sema::Attention &attention : analysis.program->attentions)
+      if (name.attention.empty() || attention.name == name.attention)
+        print(source->name, attention, options);
+    return 0;
+  }
+
+  void print(const std::string &file, const sema::Attention &attention, const driver::CompileOptions &options) const {
+    std::string claim(sema::toString(attention.claim));
+    std::printf("%s:%s%s%s\n", file.c_str(), attention.name.c_str(), claim.empty() ? "" : "  ", claim.c_str());
+    std::string axes;
+    for (const sema::Axis &axis : attention.axes)
+      if (axis.relation != sema::AxisRelation::Walk)
+        axes += (axes.empty() ? "" : ", ") + axisText(attention, axis);
+    std::printf("  axes    %s\n", axes.c_str());
+    runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
+    Table table;
+    for (const sema::Declaration &declaration : attention.declarations) {
+      if (declaration.role == sema::Role::Const) {
+        table.row({"const", declaration.name, declaration.kind == sema::Kind::Int ? "int" : "real"});
+        continue;
+      }
+      const runtime::PlanTensor &tensor = *interface.findTensor(declaration.name);
+      std::string shape;
+      for (const runtime::PlanDim &dim : tensor.dims)
+        shape += (shape.empty() ? "" : ", ") + dim.display;
+      const char *roles[] = {"input", "param", "output"};
+      std::string notes = boundText(declaration);
+      if (declaration.defaultNode)
+        notes += std::string(notes.empty() ? "" : ", ") + "default " +
+                 (declaration.defaultValue ? number(*declaration.defaultValue, 6) : "by sizes");
+      table.row({roles[static_cast<int>(tensor.role)], tensor.name, runtime::typeName(tensor.type), "[" + shape + "]",
+                 notes});
+    }
+    std::fputs(table.text("  ").c_str(), stdout);
+    if (signature)
+      std::printf("  signature %s\n", runtime::planSignature(interface).c_str());
+  }
+};
+} // namespace
+
+void addList(CLI::App &app, int &status) {
+  auto command = std::make_shared<ListCommand>();
+  CLI::App *sub = app.add_subcommand("list", "List the attentions of files: inputs, outputs and axes");
+  sub->add_option("specs", command->specs, "S.attn, or S.attn:name")->required();
+  command->common.add(*sub, /*withSchedule=*/false);
+  sub->add_flag("--signature", command->signature,
+                "the hash of order, names, types and shapes: equal ones can replace one another");
+  sub->footer("Example:\n  fovea list examples/grouped.attn --set D=64,V=64,G=4 --signature");
+  sub->callback([command, &status] { status = command->run(); });
+}
+
+} // namespace fovea::tool

@@ -1,0 +1,473 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// fovea run: a specification or a plan on the best device, with arrays from files or drawn from a seed.
+#include "frontend/driver/Check.h"
+#include "frontend/tools/fovea/Tool.h"
+
+#include "runtime/cuda/CudaDevice.h"
+#include "runtime/emulator_device/EmulatorDevice.h"
+#include "runtime/host/Compare.h"
+#include "runtime/host/Npy.h"
+#include "runtime/host/Random.h"
+#include "runtime/host/Safetensors.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+namespace fovea::tool {
+
+namespace {
+
+using runtime::Array;
+using runtime::Plan;
+using runtime::PlanTensor;
+using runtime::TensorRole;
+
+/// NAME=FILE, or for .safetensors NAME=FILE:TENSOR.
+struct Binding {
+  std::string name, path, tensor;
+};
+
+Result<std::vector<Binding>> parseBindings(const std::vector<std::string> &texts, const char *option) {
+  std::vector<Binding> bindings;
+  for (const std::string &text : texts) {
+    size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+      return Error{ErrorCode::InvalidArgument, std::string(option) + ": '" + text +
+                                                   "' binds nothing; expected NAME=FILE, as in " + option + " q=q.npy"};
+    Binding binding{text.substr(0, equals), text.substr(equals + 1), {}};
+    size_t mark = binding.path.rfind(".safetensors:");
+    if (mark != std::string::npos) {
+      binding.tensor = binding.path.substr(mark + 13);
+      binding.path.resize(mark + 12);
+    }
+    for (const Binding &other : bindings)
+      if (other.name == binding.name)
+        return Error{ErrorCode::InvalidArgument, std::string(option) + ": '" + binding.name + "' is bound twice"};
+    bindings.push_back(std::move(binding));
+  }
+  return bindings;
+}
+
+std::string shapeText(const PlanTensor &tensor) {
+  std::string text;
+  for (const runtime::PlanDim &dim : tensor.dims)
+    text += (text.empty() ? "" : ", ") + dim.display;
+  return "[" + text + "]";
+}
+
+struct RunCommand {
+  std::string spec, device = "auto";
+  std::vector<std::string> ins, outs;
+  CommonOptions common;
+  uint64_t seed = 0;
+  int repeats = 1;
+  bool check = false, noCheck = false;
+
+  // Of the run.
+  std::unique_ptr<runtime::Device> opened;
+  driver::Arrays inputs;
+  runtime::AxisSizes sizes;
+  std::vector<std::string> drawn;
+
+  int run() {
+    Result<driver::CompileOptions> options = common.read();
+    if (!options)
+      return fail(options.error());
+    Result<std::vector<Binding>> from = parseBindings(ins, "--in"), to = parseBindings(outs, "--out");
+    if (!from)
+      return fail(from.error());
+    if (!to)
+      return fail(to.error());
+    if (repeats < 1 || repeats > 100000)
+      return fail("--repeats: expected a number from 1 to 100000");
+    if (spec.ends_with(".json"))
+      return runPlanFile(*options, *from, *to);
+    return runSpec(*options, *from, *to);
+  }
+
+  //===--- a specification ---===//
+
+  int runSpec(driver::CompileOptions options, const std::vector<Binding> &from, const std::vector<Binding> &to) {
+    driver::SpecName name = driver::splitSpecName(spec);
+    Result<driver::SourceText> source = driver::readSource(name.path);
+    if (!source)
+      return fail(source.error());
+    options.attention = name.attention;
+    driver::Analysis analysis = driver::analyzeSource(*source, options.sets);
+    const sema::Attention *attention = driver::selectAttention(analysis, options.attention);
+    if (!attention) {
+      report(analysis.diagnostics);
+      return 1;
+    }
+    Plan interface = driver::interfaceOf(*attention, *runtime::parseStorageType(options.type));
+    runtime::AxisSizes given;
+    for (const sema::Axis &axis : attention->axes)
+      if (axis.size && axis.relation != sema::AxisRelation::Factor && axis.relation != sema::AxisRelation::Walk)
+        given[axis.name] = *axis.size;
+    if (Status status = readInputs(interface, from, given); !status)
+      return fail(status.error());
+    if (Status status = checkOutputs(interface, to); !status)
+      return fail(status.error());
+
+    for (const auto &[axis, value] : driver::neededSizes(*attention, sizes))
+      options.sets[axis] = value;
+    Progress progress;
+    progress.show("compiling");
+    driver::Compiler compiler;
+    std::unique_ptr<driver::Compilation> result = compiler.compile(*source, options);
+    progress.clear();
+    if (report(result->diagnostics()))
+      return 1;
+    if (Status status =
+            drawMissing(result->interface,
+                        [&](const PlanTensor &tensor) -> Result<Array> {
+                          if (std::optional<double> value = driver::defaultOf(*result->attention, tensor.name)) {
+                            Result<std::vector<int64_t>> shape = runtime::tensorShape(result->interface, tensor, sizes);
+                            if (!shape)
+                              return shape.takeError();
+                            Result<Array> array = Array::create(tensor.type, *shape);
+                            for (int64_t i = 0; array && i < array->elements(); ++i)
+                              array->setValue(i, *value);
+                            defaults.push_back(tensor.name);
+                            return array;
+                          }
+                          drawn.push_back(tensor.name);
+                          return driver::drawInput(*result->attention, result->interface, tensor.name, sizes,
+                                                   driver::Pattern::Normal, seed);
+                        });
+        !status)
+      return fail(status.error());
+    std::vector<double> milliseconds;
+    Result<driver::Arrays> outputs = execute(*result->plan, milliseconds);
+    if (!outputs)
+      return fail(outputs.error());
+    if (Status status = writeOutputs(*outputs, to); !status)
+      return fail(status.error());
+    return printSpec(*result, *outputs, milliseconds);
+  }
+
+  /// A check costs one reference, which does about 10^9 multiply-adds a second.
+  static constexpr double kCheckLimit = 1e10;
+
+  int printSpec(driver::Compilation &compilation, const driver::Arrays &outputs,
+                const std::vector<double> &milliseconds) {
+    printHead(*compilation.plan, milliseconds);
+    std::printf("compiled in %s ms for %s\n", number(compilation.milliseconds()).c_str(),
+                std::string(compilation.target->name).c_str());
+    double pairs = 1, width = 0;
+    for (sema::AxisId id = 0; id < compilation.attention->axes.size(); ++id) {
+      const sema::Axis &axis = compilation.attention->axes[id];
+      auto found = sizes.find(axis.name);
+      if (found == sizes.end())
+        continue;
+      if (driver::useOf(*compilation.attention, id) == driver::AxisUse::Feature)
+        width += static_cast<double>(found->second);
+      else
+        pairs *= static_cast<double>(found->second);
+      bool self = false;
+      for (const sema::Axis &walk : compilation.attention->axes)
+        self |= walk.relation == sema::AxisRelation::Walk && walk.query == id && walk.raw == id;
+      if (self)
+        pairs *= static_cast<double>(found->second);
+    }
+    bool compare = check || (!noCheck && pairs * width <= kCheckLimit);
+    Table table;
+    bool passed = true;
+    if (!compare) {
+      table.row({"output", "type", "shape"});
+      for (const auto &[name, array] : outputs)
+        table.row({name, runtime::typeName(array.type()), runtime::shapeText(array.shape())});
+      std::fputs(table.text().c_str(), stdout);
+      std::printf("not compared with the reference%s\n", noCheck ? "" : ": too large to do unasked; --check does it");
+      return 0;
+    }
+    Progress progress;
+    progress.show("computing the float64 reference");
+    reference::Tensors values = driver::toTensors(inputs);
+    reference::AxisSizes axes;
+    for (const auto &[axis, size] : sizes)
+      axes[axis] = size;
+    reference::Shapes shapes;
+    for (const auto &[name, tensor] : values)
+      shapes[name] = tensor.shape;
+    auto all = reference::inferSizes(compilation.attn(), shapes, axes);
+    if (!all)
+      return fail("reference: " + llvm::toString(all.takeError()));
+    auto expected = reference::evaluate(compilation.attn(), *all, values);
+    progress.clear();
+    if (!expected)
+      return fail("reference: " + llvm::toString(expected.takeError()));
+    driver::Tolerance tolerance = driver::toleranceFor(compilation.attn(), compilation.storage, *all);
+    table.row({"output", "type", "shape", "error against float64", "tolerance", ""});
+    std::string terms;
+    for (const PlanTensor &tensor : compilation.interface.tensors) {
+      if (tensor.role != TensorRole::Output)
+        continue;
+      const Array &array = outputs.find(tensor.name)->second;
+      const driver::OutputTolerance &allowed = tolerance.outputs[tensor.name];
+      runtime::CompareOptions how;
+      if (allowed.isStatistic) {
+        how.absolute = allowed.absolute;
+        how.relative = allowed.relative;
+      } else {
+        how.relative2 = allowed.limit;
+      }
+      auto comparison = runtime::compare(array.toDoubles(), (*expected)[tensor.name].data, how);
+      if (!comparison)
+        return fail(comparison.error());
+      passed &= comparison->passed;
+      std::string error =
+          allowed.isStatistic ? "max " + number(comparison->maxAbsolute) : "2-norm " + number(comparison->relative2);
+      if (comparison->nanCount)
+        error += ", " + std::to_string(comparison->nanCount) + " NaN";
+      if (comparison->infinityMismatches)
+        error += ", " + std::to_string(comparison->infinityMismatches) + " wrong infinities";
+      table.row({tensor.name, runtime::typeName(array.type()), runtime::shapeText(array.shape()), error,
+                 allowed.isStatistic ? number(allowed.absolute) + " + " + number(allowed.relative) + " |r|"
+                                     : number(allowed.limit),
+                 comparison->passed ? "ok" : "FAILED"});
+      terms += "  " + tensor.name + ": expected on inputs of unit variance " + allowed.format() + "\n";
+    }
+    std::fputs(table.text().c_str(), stdout);
+    std::fputs(terms.c_str(), stdout);
+    return passed ? 0
+                  : fail("an output is off its reference by more than the tolerance; `fovea check` finds the level");
+  }
+
+  //===--- a plan ---===//
+
+  int runPlanFile(const driver::CompileOptions &options, const std::vector<Binding> &from,
+                  const std::vector<Binding> &to) {
+    if (check)
+      return fail("--check: a plan has no reference; run the specification to compare");
+    Result<Plan> plan = runtime::readPlan(spec);
+    if (!plan)
+      return fail(plan.error());
+    runtime::AxisSizes given;
+    for (const auto &[name, value] : options.sets) {
+      int64_t size = 0;
+      if (!plan->findAxis(name) || llvm::StringRef(value).getAsInteger(10, size) || size < 1)
+        return fail("--set: '" + name + "=" + value + "' is no size of an axis of the plan");
+      given[name] = size;
+    }
+    if (Status status = readInputs(*plan, from, given); !status)
+      return fail(status.error());
+    if (Status status = checkOutputs(*plan, to); !status)
+      return fail(status.error());
+    if (Status status = drawMissing(*plan,
+                                    [&](const PlanTensor &tensor) -> Result<Array> {
+                                      Result<std::vector<int64_t>> shape = runtime::tensorShape(*plan, tensor, sizes);
+                                      if (!shape)
+                                        return shape.takeError();
+                                      Result<Array> array = Array::create(tensor.type, *shape);
+                                      if (array)
+                                        runtime::fillPattern(*array, runtime::InputPattern::Normal,
+                                                             runtime::RandomStream(seed, tensor.name));
+                                      drawn.push_back(tensor.name);
+                                      return array;
+                                    });
+        !status)
+      return fail(status.error());
+    std::vector<double> milliseconds;
+    Result<driver::Arrays> outputs = execute(*plan, milliseconds);
+    if (!outputs)
+      return fail(outputs.error());
+    if (Status status = writeOutputs(*outputs, to); !status)
+      return fail(status.error());
+    printHead(*plan, milliseconds);
+    Table table;
+    table.row({"output", "type", "shape"});
+    for (const auto &[name, array] : *outputs)
+      table.row({name, runtime::typeName(array.type()), runtime::shapeText(array.shape())});
+    std::fputs(table.text().c_str(), stdout);
+    std::printf("not compared: a plan has no reference\n");
+    return 0;
+  }
+
+  //===--- arrays ---===//
+
+  static std::string namesOf(const Plan &plan, bool outputs) {
+    std::string list;
+    for (const PlanTensor &tensor : plan.tensors)
+      if ((tensor.role == TensorRole::Output) == outputs)
+        list += (list.empty() ? "" : ", ") + tensor.name;
+    return list;
+  }
+
+  static Result<const PlanTensor *> find(const Plan &plan, const std::string &name, bool output, const char *option) {
+    std::vector<std::string> names;
+    for (const PlanTensor &tensor : plan.tensors) {
+      if ((tensor.role == TensorRole::Output) != output)
+        continue;
+      if (tensor.name == name)
+        return &tensor;
+      names.push_back(tensor.name);
+    }
+    std::string close = syntax::closest(name, names);
+    return Error{ErrorCode::NotFound, std::string(option) + ": there is no " + (output ? "output" : "input") + " '" +
+                                          name + "'; there are: " + namesOf(plan, output) +
+                                          (close.empty() ? "" : "; did you mean '" + close + "'?")};
+  }
+
+  Status readInputs(const Plan &plan, const std::vector<Binding> &from, const runtime::AxisSizes &given) {
+    std::map<std::string, std::vector<int64_t>, std::less<>> shapes;
+    for (const Binding &binding : from) {
+      Result<const PlanTensor *> tensor = find(plan, binding.name, /*output=*/false, "--in");
+      if (!tensor)
+        return tensor.error();
+      Result<Array> array = read(binding, (*tensor)->type);
+      if (!array)
+        return Error{array.error().code, "--in " + binding.name + ": " + array.error().message};
+      if (array->shape().size() != (*tensor)->dims.size())
+        return Error{ErrorCode::InvalidArgument, "--in " + binding.name + ": the array has the shape " +
+                                                     runtime::shapeText(array->shape()) + ", but '" + binding.name +
+                                                     "' is " + shapeText(**tensor) + ": " +
+                                                     std::to_string((*tensor)->dims.size()) + " dimensions"};
+      shapes[binding.name] = array->shape();
+      inputs.emplace(binding.name, std::move(*array));
+    }
+    Result<runtime::AxisSizes> inferred = runtime::inferAxes(plan, shapes, given);
+    if (!inferred)
+      return inferred.error();
+    sizes = std::move(*inferred);
+    return Status::success();
+  }
+
+  static Result<Array> read(const Binding &binding, runtime::StorageType type) {
+    if (!binding.path.ends_with(".safetensors"))
+      return runtime::readNpy(binding.path, type);
+    Result<runtime::Safetensors> file = runtime::Safetensors::open(binding.path);
+    if (!file)
+      return file.takeError();
+    return file->get(binding.tensor.empty() ? binding.name : binding.tensor, type);
+  }
+
+  Status checkOutputs(const Plan &plan, const std::vector<Binding> &to) {
+    for (const Binding &binding : to) {
+      Result<const PlanTensor *> tensor = find(plan, binding.name, /*output=*/true, "--out");
+      if (!tensor)
+        return tensor.error();
+    }
+    return Status::success();
+  }
+
+  template <typename Make> Status drawMissing(const Plan &plan, Make make) {
+    for (const PlanTensor &tensor : plan.tensors) {
+      if (tensor.role == TensorRole::Output || inputs.count(tensor.name))
+        continue;
+      Result<Array> array = make(tensor);
+      if (!array)
+        return Error{array.error().code, "'" + tensor.name + "' " + shapeText(tensor) +
+                                             " is not given and cannot be drawn: " + array.error().message +
+                                             "; give it by --in, or its axes by --set"};
+      inputs.emplace(tensor.name, std::move(*array));
+    }
+    return Status::success();
+  }
+
+  Status writeOutputs(const driver::Arrays &outputs, const std::vector<Binding> &to) {
+    std::map<std::string, std::vector<std::pair<std::string, const Array *>>> together;
+    for (const Binding &binding : to) {
+      const Array &array = outputs.find(binding.name)->second;
+      if (binding.path.ends_with(".safetensors")) {
+        together[binding.path].push_back({binding.tensor.empty() ? binding.name : binding.tensor, &array});
+        continue;
+      }
+      if (Status status = runtime::writeNpy(binding.path, array); !status)
+        return status;
+    }
+    for (const auto &[path, tensors] : together)
+      if (Status status = runtime::writeSafetensors(path, tensors); !status)
+        return status;
+    return Status::success();
+  }
+
+  //===--- device ---===//
+
+  Status open() {
+    if (device != "emulator") {
+      Result<std::unique_ptr<runtime::Device>> gpu = runtime::openCudaDevice();
+      if (gpu) {
+        opened = std::move(*gpu);
+        return Status::success();
+      }
+      if (device == "gpu")
+        return Error{gpu.error().code, "no GPU: " + gpu.error().message};
+      if (gpu.error().code != ErrorCode::NoDevice)
+        std::fprintf(stderr, "warning: the GPU cannot be used: %s\n", gpu.error().message.c_str());
+      note = "no GPU found: " + gpu.error().message;
+    }
+    Result<std::unique_ptr<runtime::EmulatorDevice>> emulator = runtime::EmulatorDevice::create();
+    if (!emulator)
+      return emulator.error();
+    opened = std::move(*emulator);
+    return Status::success();
+  }
+
+  Result<driver::Arrays> execute(const Plan &plan, std::vector<double> &milliseconds) {
+    if (Status status = open(); !status)
+      return status.error();
+    Progress progress;
+    progress.show("running on " + opened->facts().name);
+    return driver::runPlan(plan, *opened, inputs, sizes, repeats, &milliseconds);
+  }
+
+  void printHead(const Plan &plan, std::vector<double> milliseconds) const {
+    std::string axes;
+    for (const auto &[axis, size] : sizes)
+      axes += (axes.empty() ? "" : " ") + axis + "=" + std::to_string(size);
+    std::printf("%s  %s\n", plan.spec.c_str(), axes.c_str());
+    const runtime::DeviceFacts &facts = opened->facts();
+    std::printf("device: %s%s\n", facts.name.c_str(), note.empty() ? "" : (" (" + note + ")").c_str());
+    auto list = [](const std::vector<std::string> &names) {
+      std::string text;
+      for (const std::string &name : names)
+        text += (text.empty() ? "" : ", ") + name;
+      return text;
+    };
+    if (!drawn.empty())
+      std::printf("drawn from seed %llu, unit variance: %s\n", static_cast<unsigned long long>(seed),
+                  list(drawn).c_str());
+    if (!defaults.empty())
+      std::printf("by default: %s\n", list(defaults).c_str());
+    if (!milliseconds.empty()) {
+      std::sort(milliseconds.begin(), milliseconds.end());
+      std::printf("time: %s ms%s%s\n", number(milliseconds[milliseconds.size() / 2]).c_str(),
+                  milliseconds.size() > 1 ? " (median)" : "",
+                  facts.emulated ? ", of the emulator: says nothing of a GPU" : "");
+    }
+  }
+
+  std::string note;
+  std::vector<std::string> defaults;
+};
+
+} // namespace
+
+void addRun(CLI::App &app, int &status) {
+  auto command = std::make_shared<RunCommand>();
+  CLI::App *sub = app.add_subcommand("run", "Run a specification, or a plan, on a GPU or on the emulator");
+  sub->add_option("spec", command->spec, "S.attn, S.attn:name, or a plan P.json")->required();
+  sub->add_option("--in", command->ins, "NAME=FILE: .npy, or .safetensors (FILE:TENSOR); f32 is rounded to the type")
+      ->allow_extra_args(false);
+  sub->add_option("--out", command->outs, "NAME=FILE: where to write an output (.npy or .safetensors)")
+      ->allow_extra_args(false);
+  sub->add_option("--device", command->device, "auto (a GPU where there is one), gpu or emulator")
+      ->check(CLI::IsMember({"auto", "gpu", "emulator"}))
+      ->capture_default_str();
+  sub->add_option("--seed", command->seed, "seed of inputs that are not given")->capture_default_str();
+  sub->add_option("--repeats", command->repeats, "timed runs")->capture_default_str();
+  sub->add_flag("--check", command->check, "compare with the float64 reference (default where that is quick)");
+  sub->add_flag("--no-check", command->noCheck, "do not")->excludes("--check");
+  command->common.add(*sub);
+  sub->footer("Sizes come from the inputs; --set gives those that none shows.\n"
+              "Example:\n  fovea run examples/full.attn --in q=q.npy --in k=k.npy --in v=v.npy --out o=o.npy\n"
+              "  fovea run examples/causal.attn --set B=1,T=128,S=128,H=2,D=64,V=64 --seed 7");
+  sub->callback([command, &status] { status = command->run(); });
+}
+
+} // namespace fovea::tool

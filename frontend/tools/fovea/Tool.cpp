@@ -1,0 +1,115 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Messages, tables and options of all subcommands.
+#include "frontend/tools/fovea/Tool.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <unistd.h>
+
+namespace fovea::tool {
+
+int fail(const std::string &message) {
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  return 1;
+}
+
+int fail(const Error &error) { return fail(error.message); }
+
+bool isTerminal(bool standardError) {
+  const char *term = std::getenv("TERM");
+  return ::isatty(standardError ? 2 : 1) && term && std::string_view(term) != "dumb";
+}
+
+bool report(const syntax::DiagnosticEngine &diagnostics) {
+  bool colour = isTerminal() && !std::getenv("NO_COLOR");
+  std::fputs(diagnostics.render(colour).c_str(), stderr);
+  return diagnostics.hasErrors();
+}
+
+void CommonOptions::add(CLI::App &app, bool withSchedule) {
+  app.add_option("--target", target, "architecture: " + Target::names())->capture_default_str();
+  app.add_option("--type", type, "element type of arrays that state none: bf16 or f16")->capture_default_str();
+  app.add_option("--set", sets, "sizes of axes, consts and options: NAME=VALUE,..")
+      ->allow_extra_args(false)
+      ->trigger_on_parse(false);
+  if (withSchedule)
+    app.add_option("--schedule", schedule,
+                   "schedule instead of the best one: query_tile=64,key_tile=64,warps=4,stages=2,query=registers");
+}
+
+Result<driver::CompileOptions> CommonOptions::read() const {
+  driver::CompileOptions options;
+  options.target = target;
+  options.type = type;
+  for (const std::string &part : sets)
+    if (Status status = driver::parseSets(part, options.sets); !status)
+      return status.error();
+  if (!Target::find(target))
+    return Error{ErrorCode::InvalidArgument, "unknown target '" + target + "'; known: " + Target::names()};
+  if (type != "bf16" && type != "f16")
+    return Error{ErrorCode::InvalidArgument, "unknown type '" + type + "'; known: bf16, f16"};
+  if (!schedule.empty()) {
+    Result<driver::ScheduleOverride> parsed = driver::parseSchedule(schedule);
+    if (!parsed)
+      return parsed.takeError();
+    options.schedule = *parsed;
+  }
+  return options;
+}
+
+void Progress::show(const std::string &text) {
+  if (!isTerminal())
+    return;
+  clear();
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+  length_ = text.size();
+}
+
+void Progress::clear() {
+  if (length_)
+    std::fprintf(stderr, "\r%*s\r", static_cast<int>(length_), "");
+  length_ = 0;
+}
+
+std::string Table::text(const std::string &indent) const {
+  std::vector<size_t> widths;
+  for (const auto &row : rows_)
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (i >= widths.size())
+        widths.push_back(0);
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  std::string out;
+  for (const auto &row : rows_) {
+    std::string line = indent;
+    for (size_t i = 0; i < row.size(); ++i)
+      line += row[i] + std::string(i + 1 < row.size() ? widths[i] - row[i].size() + 2 : 0, ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
+std::string number(double value, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
+  return buffer;
+}
+
+std::string bytesText(double bytes) {
+  const char *units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  while (bytes >= 1024 && unit < 4) {
+    bytes /= 1024;
+    ++unit;
+  }
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+  return buffer;
+}
+
+} // namespace fovea::tool
