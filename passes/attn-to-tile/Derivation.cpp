@@ -1,0 +1,448 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What belongs to a whole program: axes, tensors, workspaces, and which launch writes which outputs.
+#include "passes/attn-to-tile/Derivation.h"
+
+#include "dialect/attn/Pointwise.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::attn;
+using namespace fovea::derivation;
+
+FailureOr<tile::ProgramOp> fovea::deriveTileProgram(AttentionOp attention, const TileChoices &choices) {
+  return Derivation(attention, choices).run();
+}
+
+//===--- sizes ---===//
+
+std::optional<int64_t> Derivation::staticSize(StringAttr axis) const {
+  if (std::optional<int64_t> size = table.getStaticSize(axis))
+    return size;
+  auto chosen = choices.sizes.find(rawOf(axis).str());
+  if (chosen != choices.sizes.end())
+    return chosen->second;
+  AxisAttr entry = table.lookup(axis);
+  if (!entry || !entry.isFactor())
+    return std::nullopt;
+  int64_t product = 1;
+  for (StringAttr part : entry.getOf()) {
+    std::optional<int64_t> size = staticSize(part);
+    if (!size || *size > std::numeric_limits<int32_t>::max() || product > std::numeric_limits<int32_t>::max())
+      return std::nullopt;
+    product *= *size;
+  }
+  return product;
+}
+
+StringAttr Derivation::rawOf(StringAttr axis) const {
+  AxisAttr entry = table.lookup(axis);
+  return entry && entry.isWalk() ? entry.getRaw() : axis;
+}
+
+unsigned Derivation::orderOf(StringAttr axis) const {
+  for (auto [n, entry] : llvm::enumerate(table.getAxes()))
+    if (entry.getName() == axis)
+      return n;
+  return table.getAxes().size();
+}
+
+OpBuilder Derivation::head() {
+  for (Operation &op : program.getBody().front())
+    if (isa<tile::LaunchOp>(op))
+      return OpBuilder(&op);
+  return OpBuilder::atBlockEnd(&program.getBody().front());
+}
+
+Value Derivation::sizeOf(StringAttr axis) {
+  axis = rawOf(axis);
+  Value &size = sizes[axis];
+  if (size)
+    return size;
+  OpBuilder builder = head();
+  if (std::optional<int64_t> known = staticSize(axis))
+    return size = arith::ConstantIndexOp::create(builder, attention.getLoc(), *known);
+  return size = tile::AxisOp::create(builder, attention.getLoc(), builder.getIndexType(), axis);
+}
+
+Value Derivation::indexConstant(int64_t value) {
+  Value &constant = sizes[StringAttr::get(context, "#" + Twine(value))];
+  if (!constant) {
+    OpBuilder builder = head();
+    constant = arith::ConstantIndexOp::create(builder, attention.getLoc(), value);
+  }
+  return constant;
+}
+
+Value Derivation::shiftOf(StringAttr keys, StringAttr query) {
+  keys = rawOf(keys);
+  query = rawOf(query);
+  if (keys == query)
+    return indexConstant(0);
+  Value &shift = sizes[StringAttr::get(context, "#" + keys.getValue() + "-" + query.getValue())];
+  if (!shift) {
+    Value a = sizeOf(keys), b = sizeOf(query);
+    OpBuilder builder = head();
+    shift = arith::SubIOp::create(builder, attention.getLoc(), a, b);
+  }
+  return shift;
+}
+
+FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
+  std::optional<int64_t> size = staticSize(axis);
+  if (!size)
+    return op->emitError("the size of the axis '")
+           << axis.getValue() << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
+           << axis.getValue() << "=64";
+  if (*size % 16 == 0 && *size <= 256)
+    return *size;
+  int64_t nearest = std::clamp<int64_t>((*size + 8) / 16 * 16, 16, 256);
+  return op->emitError("the axis '") << axis.getValue() << "' has " << *size
+                                     << " elements; supported are multiples of 16 up to 256, the nearest is " << nearest;
+}
+
+//===--- fields ---===//
+
+std::optional<double> Derivation::constantOf(Value field) {
+  auto [it, isNew] = constants.try_emplace(field, std::nullopt);
+  if (!isNew)
+    return it->second;
+  std::optional<double> result;
+  Operation *op = field.getDefiningOp();
+  if (auto constant = dyn_cast<ConstantOp>(op)) {
+    if (auto real = dyn_cast<FloatAttr>(constant.getValue()))
+      result = real.getValueAsDouble();
+    else
+      result = double(cast<IntegerAttr>(constant.getValue()).getValue().isZero()
+                          ? 0
+                          : cast<FieldType>(field.getType()).isBool() ? 1 : cast<IntegerAttr>(constant.getValue()).getInt());
+  } else if (auto size = dyn_cast<SizeOp>(op)) {
+    if (std::optional<int64_t> known = staticSize(size.getAxisAttr()))
+      result = double(*known);
+  } else if (auto pointwise = dyn_cast<PointwiseOpInterface>(op)) {
+    SmallVector<double> operands;
+    for (Value operand : op->getOperands()) {
+      std::optional<double> value = constantOf(operand);
+      if (!value)
+        return std::nullopt;
+      operands.push_back(*value);
+    }
+    result = pointwise.evaluateAt(operands);
+  }
+  return constants[field] = result;
+}
+
+bool Derivation::containsReduction(Value field) {
+  auto [it, isNew] = reductions.try_emplace(field, false);
+  if (!isNew)
+    return it->second;
+  Operation *op = field.getDefiningOp();
+  bool result = isa<ReduceOp, DotOp, ExpectOp, StatOp>(op) ||
+                llvm::any_of(op->getOperands(), [&](Value operand) { return containsReduction(operand); });
+  return reductions[field] = result;
+}
+
+//===--- tensors ---===//
+
+Type Derivation::storageType(std::optional<Storage> storage) const {
+  Builder builder(context);
+  if (!storage)
+    return elementType;
+  switch (*storage) {
+  case Storage::BF16:
+    return builder.getBF16Type();
+  case Storage::F16:
+    return builder.getF16Type();
+  case Storage::F32:
+    return builder.getF32Type();
+  case Storage::I32:
+    return builder.getI32Type();
+  }
+  return elementType;
+}
+
+tile::ViewType Derivation::viewType(ArrayRef<StringAttr> declared, Type element, SmallVectorImpl<std::string> &dims) {
+  SmallVector<int64_t> shape;
+  for (StringAttr axis : declared) {
+    SmallVector<StringAttr> parts = table.expand(axis);
+    dims.push_back(llvm::join(llvm::map_range(parts, [&](StringAttr part) { return rawOf(part).str(); }), "*"));
+    shape.push_back(staticSize(axis).value_or(ShapedType::kDynamic));
+  }
+  return tile::ViewType::get(context, shape, element);
+}
+
+static ArrayAttr strings(MLIRContext *context, ArrayRef<std::string> texts) {
+  SmallVector<Attribute> attrs;
+  for (const std::string &text : texts)
+    attrs.push_back(StringAttr::get(context, text));
+  return ArrayAttr::get(context, attrs);
+}
+
+Value Derivation::tensor(StringRef name, StringRef role, ArrayRef<StringAttr> declared, Type element) {
+  SmallVector<std::string> dims;
+  Type type = viewType(declared, element, dims);
+  OpBuilder builder = head();
+  return tile::TensorOp::create(builder, attention.getLoc(), type, builder.getStringAttr(name), builder.getStringAttr(role),
+                                strings(context, dims));
+}
+
+Value Derivation::viewOf(InputOp input) {
+  Value &view = inputs[input];
+  if (!view)
+    view = tensor(input.getName(), input.getRole() == Role::Param ? "param" : "input", toAxes(input.getDeclared()),
+                  storageType(input.getStorage()));
+  return view;
+}
+
+const Coordinate *Derivation::feature(StringAttr axis, int64_t extent) {
+  const Coordinate *&coordinate = featureCoordinates[axis];
+  if (!coordinate)
+    coordinate = newCoordinate({Coordinate::Kind::Feature, axis, {}, extent});
+  return coordinate;
+}
+
+std::string Derivation::uniqueName(std::string name) {
+  std::string candidate = name;
+  for (int n = 2; !names.insert(candidate).second; ++n)
+    candidate = name + "_" + std::to_string(n);
+  return candidate;
+}
+
+//===--- launches ---===//
+
+LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch, int64_t tileSize,
+                                     ArrayRef<Store> stores, Operation *before) {
+  Location loc = attention.getLoc();
+  SmallVector<Value> extents;
+  SmallVector<Attribute> axes;
+  for (StringAttr axis : batch) {
+    extents.push_back(sizeOf(axis));
+    axes.push_back(axis);
+  }
+  Value rows = sizeOf(rowAxis), step = indexConstant(tileSize);
+  OpBuilder headBuilder = head();
+  extents.push_back(arith::CeilDivUIOp::create(headBuilder, loc, rows, step));
+  axes.push_back(rawOf(rowAxis));
+
+  OpBuilder builder(context);
+  if (before)
+    builder.setInsertionPoint(before);
+  else
+    builder.setInsertionPointToEnd(&program.getBody().front());
+  auto launch = tile::LaunchOp::create(builder, loc, builder.getStringAttr(name), builder.getArrayAttr(axes), extents,
+                                       DictionaryAttr());
+  Block *block = new Block;
+  launch.getBody().push_back(block);
+  for (size_t n = 0; n < extents.size(); ++n)
+    block->addArgument(builder.getIndexType(), loc);
+
+  Environment env;
+  for (auto [n, axis] : llvm::enumerate(batch))
+    env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
+  builder.setInsertionPointToEnd(block);
+  Value first = arith::MulIOp::create(builder, loc, block->getArguments().back(), step);
+  const Coordinate *row = newCoordinate({Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize});
+  env.set(rowAxis, row);
+
+  open.push_back(launch);
+  LogicalResult result = LaunchEmitter(*this, launch, env, row).emit(stores);
+  open.pop_back();
+  return result;
+}
+
+FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type element, Operation *at) {
+  auto key = std::make_tuple(field.getAsOpaquePointer(), token.getAsOpaquePointer(), element.getAsOpaquePointer());
+  if (auto found = prepared.find(key); found != prepared.end())
+    return found->second;
+  if (open.size() > 16)
+    return at->emitError("maps of keys are nested too deeply; at most 16 launches may wait for one another");
+
+  Prepared result;
+  result.elementType = element;
+  SmallVector<StringAttr> batch;
+  StringAttr feature;
+  for (StringAttr axis : cast<FieldType>(field.getType()).getAxes()) {
+    if (axis != token && isToken(axis))
+      return at->emitError("a field of the key also varies along '")
+             << axis.getValue() << "'; a map of keys may depend on one token axis only";
+    if (axis != token && isFeature(axis)) {
+      if (feature)
+        return at->emitError("a field of the key has two feature axes, '")
+               << feature.getValue() << "' and '" << axis.getValue() << "'; a tile holds one";
+      feature = axis;
+    } else if (axis != token) {
+      batch.push_back(axis);
+    }
+  }
+  result.axes = batch;
+  result.axes.push_back(token);
+  if (feature)
+    result.axes.push_back(feature);
+
+  // Named after the first input on the way, which is what a reader looks for.
+  std::string name = "field";
+  for (Value walk = field; walk && walk.getDefiningOp();) {
+    Operation *op = walk.getDefiningOp();
+    if (auto input = dyn_cast<InputOp>(op)) {
+      name = input.getName().str();
+      break;
+    }
+    walk = op->getNumOperands() ? op->getOperand(0) : Value();
+  }
+  name = uniqueName(name + "_prepared");
+  SmallVector<std::string> dims;
+  Type type = viewType(result.axes, element, dims);
+  OpBuilder builder = head();
+  result.view = tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
+
+  Store store{field, result.view, result.axes, element, at};
+  if (failed(emitLaunch(uniqueName("prepare_" + name), token, batch, 64, store, open.back())))
+    return failure();
+  prepared[key] = result;
+  return result;
+}
+
+//===--- the program ---===//
+
+LogicalResult Derivation::checkChoices() {
+  for (auto [what, size] : {std::pair("queries", choices.queryTile), std::pair("keys", choices.keyTile)})
+    if (size < 16 || size > 256 || size % 16)
+      return attention.emitError("a tile of ") << size << " " << what << " is not possible; take a multiple of 16 from 16 to 256";
+  Builder builder(context);
+  if (choices.elementType == "bf16")
+    elementType = builder.getBF16Type();
+  else if (choices.elementType == "f16")
+    elementType = builder.getF16Type();
+  else
+    return attention.emitError("the element type '") << choices.elementType << "' is not supported; take bf16 or f16";
+  for (auto &[name, size] : choices.sizes) {
+    AxisAttr axis = table.lookup(StringRef(name));
+    if (!axis)
+      return attention.emitError("a size is given for '") << name << "', which is no axis of this attention";
+    std::optional<int64_t> known = table.getStaticSize(axis.getName());
+    if (known && *known != size)
+      return attention.emitError("the size ") << size << " is given for the axis '" << name << "', whose size is " << *known;
+    if (axis.isFactor() || axis.isWalk())
+      return attention.emitError("the size of the axis '") << name << "' follows from other axes; give those";
+  }
+  return success();
+}
+
+LogicalResult Derivation::classifyAxes() {
+  for (AxisAttr axis : table.getAxes()) {
+    if (axis.isWalk()) {
+      tokens.insert(axis.getName());
+      tokens.insert(axis.getRaw());
+      tokens.insert(axis.getQuery());
+    } else if (axis.isKeys()) {
+      tokens.insert(axis.getName());
+      tokens.insert(axis.getQuery());
+    }
+  }
+  auto inside = [&](Operation *op, StringAttr axis) -> LogicalResult {
+    if (isToken(axis))
+      return op->emitError("reduces over the token axis '")
+             << axis.getValue() << "'; in this version only weights reduce over tokens";
+    features.insert(axis);
+    return success();
+  };
+  for (Operation &op : attention.getBody().front()) {
+    ArrayAttr reduced;
+    if (auto dot = dyn_cast<DotOp>(op))
+      reduced = dot.getAxes();
+    else if (auto reduce = dyn_cast<ReduceOp>(op))
+      reduced = reduce.getAxes();
+    if (reduced) {
+      if (reduced.size() != 1)
+        return op.emitError("contracts ") << reduced.size() << " axes at once; in this version one, that of the features";
+      if (failed(inside(&op, toAxes(reduced).front())))
+        return failure();
+    }
+    if (auto expect = dyn_cast<ExpectOp>(op)) {
+      auto weights = cast<WeightsType>(expect.getWeights().getType());
+      auto value = cast<FieldType>(expect.getValue().getType());
+      // The last of the axes that only the value has lies inside the tile; others are batch axes.
+      for (StringAttr axis : llvm::reverse(value.getAxes()))
+        if (axis != weights.getWalk() && !llvm::is_contained(weights.getRows(), axis)) {
+          if (failed(inside(&op, axis)))
+            return failure();
+          break;
+        }
+    }
+  }
+  for (auto weights : attention.getBody().front().getOps<WeightsOp>())
+    for (StringAttr axis : weights.getWeightsType().getRows())
+      if (isFeature(axis))
+        return weights.emitError("the axis '")
+               << axis.getValue() << "' is an axis of these weights and is also summed over or a feature axis of a value";
+  return success();
+}
+
+LogicalResult Derivation::emitOutputs() {
+  struct Group {
+    StringAttr row;
+    SmallVector<StringAttr> batch;
+    SmallVector<Store> stores;
+  };
+  SmallVector<Group> groups;
+  for (OutputOp output : attention.getOutputs()) {
+    Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output};
+    Kind kind = cast<FieldType>(output.getValue().getType()).getKind();
+    if (kind == Kind::Bool)
+      return output.emitError("the output '") << output.getName() << "' is a bool; in this version outputs are real or int";
+    if (kind == Kind::Int)
+      store.elementType = IntegerType::get(context, 32);
+    store.view = tensor(output.getName(), "output", store.declared, store.elementType);
+    StringAttr row;
+    SmallVector<StringAttr> batch;
+    for (StringAttr axis : table.expand(store.declared)) {
+      if (isToken(axis)) {
+        if (row)
+          return output.emitError("the output '") << output.getName() << "' has two token axes, '" << row.getValue() << "' and '"
+                                                  << axis.getValue() << "'; pair fields cannot be outputs in this version";
+        row = axis;
+      } else if (!isFeature(axis)) {
+        batch.push_back(axis);
+      }
+    }
+    if (!row)
+      return output.emitError("the output '")
+             << output.getName() << "' has no token axis; in this version each output has one, as in [B, T, H]";
+    auto group = llvm::find_if(groups, [&](const Group &g) { return g.row == row && g.batch == batch; });
+    if (group == groups.end()) {
+      groups.push_back({row, batch, {}});
+      group = std::prev(groups.end());
+    }
+    group->stores.push_back(store);
+  }
+  for (Group &group : groups)
+    if (failed(emitLaunch(uniqueName(attention.getSymName().str()), group.row, group.batch, choices.queryTile, group.stores,
+                          nullptr)))
+      return failure();
+  return success();
+}
+
+FailureOr<tile::ProgramOp> Derivation::run() {
+  if (failed(checkChoices()) || failed(classifyAxes()))
+    return failure();
+  OpBuilder builder(context);
+  builder.setInsertionPointAfter(attention);
+  DictionaryAttr chosen = builder.getDictionaryAttr(
+      {builder.getNamedAttr("query_tile", builder.getI64IntegerAttr(choices.queryTile)),
+       builder.getNamedAttr("key_tile", builder.getI64IntegerAttr(choices.keyTile))});
+  program = tile::ProgramOp::create(builder, attention.getLoc(), attention.getSymNameAttr(), chosen);
+  program.getBody().push_back(new Block);
+
+  // Sizes and inputs first, in the order of the text, so that the interface reads like the specification.
+  for (AxisAttr axis : table.getAxes())
+    if (!axis.isWalk() && !axis.isFactor() && !staticSize(axis.getName()))
+      (void)sizeOf(axis.getName());
+  for (InputOp input : attention.getInputs())
+    (void)viewOf(input);
+  if (failed(emitOutputs())) {
+    program.erase();
+    return failure();
+  }
+  return program;
+}

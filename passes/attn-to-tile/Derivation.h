@@ -1,0 +1,256 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// How a tile program is derived. `Derivation` holds what belongs to the program: sizes, tensors, workspaces, the list of
+// launches. `LaunchEmitter` computes fields inside one launch: it walks from the outputs to the inputs and turns each field
+// into a tile over those of its axes that the tile spans. Of this folder only.
+#pragma once
+
+#include "passes/analysis/KeyRange.h"
+#include "passes/attn-to-tile/Passes.h"
+
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <deque>
+
+namespace fovea::derivation {
+
+/// Where an axis of a field runs inside a launch.
+struct Coordinate {
+  enum class Kind {
+    Batch,  // one index per work item
+    Row,    // the rows of the work item: dimension 0 of its tiles
+    Key,    // the keys of one step of a fold
+    Feature // the whole axis inside the tile
+  };
+  Kind kind;
+  mlir::StringAttr axis;   // Batch, Row, Key: the raw axis; Feature: its identity
+  mlir::Value base;        // Batch: the index; Row, Key: the first index of the tile
+  int64_t extent = 1;      // elements of the tile along it
+};
+
+/// For each axis name its coordinate. Small: a handful of axes.
+class Environment {
+public:
+  const Coordinate *lookup(mlir::StringAttr axis) const {
+    for (auto &[name, coordinate] : entries)
+      if (name == axis)
+        return coordinate;
+    return nullptr;
+  }
+  Environment with(mlir::StringAttr axis, const Coordinate *coordinate) const {
+    Environment copy = *this;
+    copy.set(axis, coordinate);
+    return copy;
+  }
+  void set(mlir::StringAttr axis, const Coordinate *coordinate) {
+    for (auto &[name, old] : entries)
+      if (name == axis) {
+        old = coordinate;
+        return;
+      }
+    entries.emplace_back(axis, coordinate);
+  }
+
+private:
+  llvm::SmallVector<std::pair<mlir::StringAttr, const Coordinate *>, 6> entries;
+};
+
+/// A dimension of a tile. Rows come before keys, keys before features, features in the order of the axis table.
+struct Dimension {
+  Coordinate::Kind kind;
+  mlir::StringAttr feature;
+  int64_t extent;
+  unsigned order; // of features
+  bool operator==(const Dimension &other) const { return kind == other.kind && feature == other.feature; }
+  bool operator<(const Dimension &other) const { return std::pair(kind, order) < std::pair(other.kind, other.order); }
+};
+using Dimensions = llvm::SmallVector<Dimension, 2>;
+
+/// A field inside a launch: a scalar if it has no dimensions, else a tile with these.
+struct TileValue {
+  mlir::Value value;
+  Dimensions dims;
+};
+
+/// A field as a product: `constant` times the factors times `core`, where no factor has the feature axis.
+struct Product {
+  struct Factor {
+    mlir::Value field;
+    Environment env;
+    bool inverse;
+  };
+  double constant = 1;
+  llvm::SmallVector<Factor> factors;
+  mlir::Value core;
+  Environment coreEnv;
+};
+
+/// What a launch writes: a field to a view whose dimensions are declared axes.
+struct Store {
+  mlir::Value field;
+  mlir::Value view;
+  llvm::SmallVector<mlir::StringAttr> declared;
+  mlir::Type elementType;
+  mlir::Operation *at; // for messages
+};
+
+/// A workspace that holds a field of a key for each key.
+struct Prepared {
+  mlir::Value view;
+  llvm::SmallVector<mlir::StringAttr> axes;
+  mlir::Type elementType;
+};
+
+class Derivation {
+public:
+  Derivation(attn::AttentionOp attention, const TileChoices &choices)
+      : attention(attention), choices(choices), table(attention.getAxes()), context(attention.getContext()) {}
+
+  llvm::FailureOr<tile::ProgramOp> run();
+
+  std::optional<int64_t> staticSize(mlir::StringAttr axis) const;
+  /// The size of an axis as an index, made at the head of the program.
+  mlir::Value sizeOf(mlir::StringAttr axis);
+  /// |keys| - |query|.
+  mlir::Value shiftOf(mlir::StringAttr keys, mlir::StringAttr query);
+  mlir::Value indexConstant(int64_t value);
+  /// The size of an axis that lies whole inside tiles; complains at `op` if it is unknown or no head dim.
+  llvm::FailureOr<int64_t> featureSize(mlir::StringAttr axis, mlir::Operation *op);
+  bool isFeature(mlir::StringAttr axis) const { return features.contains(axis); }
+  bool isToken(mlir::StringAttr axis) const { return tokens.contains(axis); }
+  unsigned orderOf(mlir::StringAttr axis) const;
+  /// A walk's key axis; any other axis itself.
+  mlir::StringAttr rawOf(mlir::StringAttr axis) const;
+
+  mlir::Type storageType(std::optional<attn::Storage> storage) const;
+  mlir::Value viewOf(attn::InputOp input);
+  const Coordinate *feature(mlir::StringAttr axis, int64_t extent);
+  Coordinate *newCoordinate(Coordinate coordinate) { return &coordinates.emplace_back(coordinate); }
+
+  /// The number that a field is everywhere, where that is known now.
+  std::optional<double> constantOf(mlir::Value field);
+  /// True where a field reduces over an axis on the way from the inputs.
+  bool containsReduction(mlir::Value field);
+
+  /// The workspace of a field on `token` (a walk or a raw axis), and the launch that fills it.
+  llvm::FailureOr<Prepared> prepare(mlir::Value field, mlir::StringAttr token, mlir::Type elementType, mlir::Operation *at);
+
+  attn::AttentionOp attention;
+  const TileChoices &choices;
+  attn::AxisTableAttr table;
+  mlir::MLIRContext *context;
+  mlir::Type elementType; // of operands of products
+
+private:
+  mlir::LogicalResult classifyAxes();
+  mlir::LogicalResult checkChoices();
+  mlir::LogicalResult emitOutputs();
+  /// A launch before `before`, or the last one.
+  mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
+                                 int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before);
+  mlir::Value tensor(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element);
+  tile::ViewType viewType(llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element, llvm::SmallVectorImpl<std::string> &dims);
+  mlir::OpBuilder head();
+  std::string uniqueName(std::string name);
+
+  tile::ProgramOp program;
+  llvm::SetVector<mlir::StringAttr> features, tokens;
+  llvm::DenseMap<mlir::StringAttr, mlir::Value> sizes;
+  llvm::DenseMap<mlir::Operation *, mlir::Value> inputs;
+  llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
+  std::deque<Coordinate> coordinates;
+  llvm::DenseMap<mlir::Value, std::optional<double>> constants;
+  llvm::DenseMap<mlir::Value, bool> reductions;
+  std::map<std::tuple<void *, const void *, const void *>, Prepared> prepared;
+  llvm::SmallVector<mlir::Operation *> open; // launches whose body is being made
+  std::set<std::string> names;
+};
+
+class LaunchEmitter {
+public:
+  LaunchEmitter(Derivation &derivation, tile::LaunchOp launch, Environment env, const Coordinate *row)
+      : derivation(derivation), launch(launch), env(env), row(row) {}
+
+  mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
+
+private:
+  using Key = std::pair<void *, llvm::SmallVector<const Coordinate *, 6>>;
+  struct Fold;
+
+  // Fields.
+  llvm::FailureOr<TileValue> evaluate(mlir::Value field, const Environment &env);
+  llvm::FailureOr<TileValue> compute(mlir::Value field, const Environment &env);
+  llvm::FailureOr<TileValue> pointwise(mlir::Operation *op, const Environment &env);
+  llvm::FailureOr<TileValue> position(mlir::Operation *op, mlir::StringAttr axis, mlir::Value shift, const Environment &env);
+  llvm::FailureOr<TileValue> rowAt(attn::RowAtOp op, const Environment &env);
+  llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
+  llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);
+  /// A dot without its constant factor.
+  llvm::FailureOr<std::pair<TileValue, double>> dotWithoutConstant(attn::DotOp op, const Environment &env);
+  llvm::FailureOr<TileValue> product(attn::DotOp op, const Product &rowSide, const Product &keySide, mlir::StringAttr axis);
+  llvm::FailureOr<TileValue> contract(mlir::Operation *op, const TileValue &a, const TileValue &b, mlir::StringAttr axis);
+  llvm::FailureOr<TileValue> projection(attn::DotOp op, const Environment &env, mlir::StringAttr axis);
+  llvm::FailureOr<TileValue> expect(attn::ExpectOp op, const Environment &env);
+  llvm::FailureOr<TileValue> stat(attn::StatOp op, const Environment &env);
+
+  // Weights.
+  llvm::FailureOr<Fold *> fold(attn::WeightsOp op, const Environment &env);
+  llvm::FailureOr<mlir::Value> domain(attn::WeightsOp op, const Environment &env);
+  llvm::FailureOr<mlir::Value> boundValue(const analysis::Bound &bound, const Environment &env);
+
+  // Memory.
+  llvm::FailureOr<TileValue> load(mlir::Location loc, mlir::Operation *at, mlir::Value view,
+                                  llvm::ArrayRef<mlir::StringAttr> declared, const Environment &env);
+  llvm::FailureOr<TileValue> loadInput(attn::InputOp op, const Environment &env);
+  llvm::FailureOr<TileValue> loadPrepared(mlir::Value field, const Environment &env, mlir::Type elementType, mlir::Operation *at);
+  /// A field as an operand of a product: as it is stored, or rounded, or prepared.
+  llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType, mlir::Operation *at);
+  mlir::LogicalResult store(const Store &store);
+  llvm::FailureOr<llvm::SmallVector<mlir::Value>> indicesOf(mlir::Operation *at, llvm::ArrayRef<mlir::StringAttr> declared,
+                                                      const Environment &env, llvm::SmallVectorImpl<int64_t> &dims,
+                                                      Dimensions &spanned);
+
+  // Parts.
+  void strip(mlir::Value &field, Environment &env);
+  Product decompose(mlir::Value field, Environment env, mlir::StringAttr axis);
+  std::optional<mlir::Type> plainType(mlir::Value field, Environment env);
+  /// The product of factors as a tile over what they vary with; none if there is no factor.
+  llvm::FailureOr<std::optional<TileValue>> multiply(llvm::ArrayRef<Product::Factor> factors, mlir::Operation *at);
+  llvm::FailureOr<TileValue> binary(llvm::StringRef name, TileValue a, TileValue b, mlir::Operation *at);
+  TileValue times(TileValue a, double constant, mlir::Location loc);
+
+  /// Where values over these dimensions are computed: as far out as they can.
+  mlir::OpBuilder builderFor(const Dimensions &dims);
+  mlir::Block *keyBlock = nullptr; // the region of the fold that is being made
+  mlir::RankedTensorType typeOf(const Dimensions &dims, mlir::Type elementType);
+  mlir::Value spread(mlir::OpBuilder &builder, mlir::Location loc, const TileValue &value, const Dimensions &dims);
+  llvm::FailureOr<Dimensions> unite(llvm::ArrayRef<TileValue> values, mlir::Operation *at);
+  Dimension dimensionOf(const Coordinate *coordinate) const;
+  mlir::Value zeroIndex() { return derivation.indexConstant(0); }
+  Key keyOf(mlir::Value field, const Environment &env);
+  bool runsAlong(mlir::Value field, const Environment &env, Coordinate::Kind kind);
+  mlir::Value queryBound(const Environment &env, mlir::StringAttr keys, mlir::StringAttr query, bool last);
+  void collectLive(mlir::Value field);
+
+  Derivation &derivation;
+  tile::LaunchOp launch;
+  Environment env;
+  const Coordinate *row;
+  std::map<Key, TileValue> values, raw;
+  std::map<Key, std::pair<TileValue, double>> dots;
+  std::map<mlir::Operation *, std::shared_ptr<Fold>> folds; // shared: Fold is complete in one file only
+  std::map<std::tuple<const Coordinate *, const void *, const void *>, Coordinate *> shifted;
+  std::map<const analysis::BoundExpr *, mlir::Value> bounds;
+  llvm::DenseSet<mlir::Operation *> live;
+  llvm::SmallVector<mlir::Operation *> folding; // weights whose fold is being made
+};
+
+/// The function of a pointwise operation on scalars or on tiles of one shape; reals are f32, ints i32, bools i1.
+mlir::Value emitPointwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation *op, llvm::ArrayRef<mlir::Value> x);
+
+/// A constant of a scalar or tile type.
+mlir::Value emitConstant(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, double value);
+
+} // namespace fovea::derivation

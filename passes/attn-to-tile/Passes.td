@@ -1,0 +1,28 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The pass from the attn dialect to a tile program.
+#ifndef FOVEA_PASSES_ATTN_TO_TILE_PASSES_TD
+#define FOVEA_PASSES_ATTN_TO_TILE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def AttnToTilePass : Pass<"attn-to-tile", "::mlir::ModuleOp"> {
+  let summary = "Derives a tile program from each attention";
+  let description = [{
+    Each attention becomes a `tile.program` of its name: launches over its batch axes and tiles of one token axis. All outputs
+    on the same batch axes share a launch, and all expectations under the same weights share a `tile.fold`. A field that
+    varies only with the key and is not an input as it stands (a map of the key, a norm) is computed by a launch before, once
+    per key, and kept in a workspace: in the storage type where it is an operand of a product, in f32 otherwise.
+    The keys to visit are read off the predicate by interval arithmetic. Sinks must have become gates before
+    (`attn-sink-to-gate`).
+  }];
+  let options = [
+    Option<"queryTile", "query-tile", "int64_t", "64", "queries per tile, a multiple of 16">,
+    Option<"keyTile", "key-tile", "int64_t", "64", "keys per tile, a multiple of 16">,
+    Option<"type", "type", "std::string", "\"bf16\"", "element type of arrays that state none: bf16 or f16">,
+    Option<"sizes", "sizes", "std::string", "", "sizes of axes, as in D=64,G=4">];
+  let dependentDialects = ["::fovea::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+#endif
