@@ -280,7 +280,7 @@ def Attn_MulOp : Attn_BinaryOp<"mul", "Number", "a * b", [Commutative]> { let ha
 def Attn_DivOp : Attn_BinaryOp<"div", "Real", "a / b"> { let hasCanonicalizer = 1; }
 def Attn_FloorDivOp : Attn_BinaryOp<"floordiv", "Int", "The greatest integer not above a / b">;
 def Attn_ModOp : Attn_BinaryOp<"mod", "Int", "a - b * floordiv(a, b)">;
-def Attn_PowOp : Attn_BinaryOp<"pow", "Real", "a^b">;
+def Attn_PowOp : Attn_BinaryOp<"pow", "Real", "a^b"> { let hasCanonicalizer = 1; }
 def Attn_MinOp : Attn_BinaryOp<"min", "Number", "The smaller of a and b, NaN if either is", [Commutative]>;
 def Attn_MaxOp : Attn_BinaryOp<"max", "Number", "The greater of a and b, NaN if either is", [Commutative]>;
 def Attn_LogAddExpOp : Attn_BinaryOp<"logaddexp", "Real", "log(e^a + e^b)", [Commutative]>;

@@ -152,6 +152,20 @@ struct NegateScaled : OpRewritePattern<NegOp> {
   }
 };
 
+/// 2^x has a function of its own, and x^2 is a product.
+struct SimplifyPower : OpRewritePattern<PowOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(PowOp op, PatternRewriter &rewriter) const override {
+    if (getReal(op.getLhs()) == 2.0)
+      rewriter.replaceOpWithNewOp<Exp2Op>(op, op.getRhs());
+    else if (getReal(op.getRhs()) == 2.0)
+      rewriter.replaceOpWithNewOp<MulOp>(op, op.getLhs(), op.getLhs());
+    else
+      return rewriter.notifyMatchFailure(op, "neither base nor exponent is 2");
+    return success();
+  }
+};
+
 /// A predicate that is always true is none.
 struct DropTruePredicate : OpRewritePattern<WeightsOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -209,6 +223,9 @@ void SubOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext
 }
 void NegOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<NegateScaled>(context);
+}
+void PowOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<SimplifyPower>(context);
 }
 void WeightsOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<DropTruePredicate>(context);

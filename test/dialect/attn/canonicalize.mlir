@@ -167,3 +167,20 @@ attn.attention @subtracted_constant none axes [T] {
   %y = attn.sub %x, %three : real [T], real []
   attn.output "o" %y [T] : real [T]
 }
+
+// CHECK-LABEL: @powers
+attn.attention @powers none axes [T] {
+  // CHECK: %[[X:.*]] = attn.input "x"
+  %x = attn.input "x" [T] : real [T]
+  %two = attn.constant real 2.0
+  %three = attn.constant real 3.0
+  // CHECK: attn.exp2 %[[X]] : real [T]
+  %a = attn.pow %two, %x : real [], real [T]
+  // CHECK: attn.mul %[[X]], %[[X]] : real [T], real [T]
+  %b = attn.pow %x, %two : real [T], real []
+  // CHECK: attn.pow %[[X]], %{{.*}} : real [T], real []
+  %c = attn.pow %x, %three : real [T], real []
+  attn.output "a" %a [T] : real [T]
+  attn.output "b" %b [T] : real [T]
+  attn.output "c" %c [T] : real [T]
+}
