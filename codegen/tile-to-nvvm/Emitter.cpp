@@ -316,6 +316,8 @@ FailureOr<Kernel> Emitter::emit() {
   function = LLVM::LLVMFuncOp::create(b, loc, kernel.name, LLVM::LLVMFunctionType::get(voidType, {}));
   function->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
   function->setAttr(NVVM::NVVMDialect::getReqntidAttrName(), b.getDenseI32ArrayAttr({int32_t(kernel.threads), 1, 1}));
+  // Without this ptxas may spill a little to fit one more block on a multiprocessor.
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(1));
   Block *entry = function.addEntryBlock(b);
   Block *body = b.createBlock(&function.getBody());
   b.setInsertionPointToEnd(entry);
