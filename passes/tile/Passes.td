@@ -17,4 +17,49 @@ def StripSchedulePass : Pass<"tile-strip-schedule", "fovea::tile::ProgramOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
 }
 
+def OrderByUsePass : Pass<"tile-order-by-use", "fovea::tile::ProgramOp"> {
+  let summary = "put each operation without effects right before its first use";
+  let description = [{
+    Two programs that differ only in the order of pure operations, and of loads from views that their launch does not write, become
+    the same text. Operations with effects and loops keep their order. Unused pure operations go.
+  }];
+}
+
+def TileExpandFoldPass : Pass<"tile-expand-fold", "::fovea::tile::ProgramOp"> {
+  let summary = "Turns each fold into a loop of online softmax in base 2";
+  let description = [{
+    The row state of Milakov and Gimelshein (arXiv 1805.02867) as loop-carried tiles. With c = scale * log2(e), each tile of
+    scores s, at masked places -inf, gives
+
+        m' = max(m, rowmax s)        b = m' where that is finite, else 0
+        p  = exp2(fma(s, c, -b c))   a = exp2((m - b) c)
+        l' = l a + rowsum p          u' = u a + round(p * coefficient) value
+
+    Weights are rounded to the type of the value, their sum is not. The mask is a branch on the tile's `full` flag, so that
+    full tiles compute none of it. Coefficients are masked with the scores, since they may be NaN where no key is.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def TileExpandMathPass : Pass<"tile-expand-math"> {
+  let summary = "Takes functions apart into those that a GPU has";
+  let description = [{
+    On scalars and tiles of f32, in terms of exp2, log2, fma, division and selection. Errors of the expansion in exact exp2 and
+    log2, relative unless said; u is 2^-24:
+
+    | function | error | range |
+    |---|---|---|
+    | exp | (2 + abs(x)) u | all |
+    | expm1 | 8 u | all |
+    | log | 4 u (1 + 1 / abs(log x)) | positive |
+    | log1p | 8 u | from -1 |
+    | tanh | 4 u absolute | all |
+    | erf | 8 u absolute (Abramowitz and Stegun 7.1.26: 1.5e-7) | all |
+    | powf | (4 + abs(b log2 a)) u | real results |
+
+    `minimumf` becomes `maximumf` of the negatives; `floordivsi` a division that rounds to zero, corrected.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
 #endif
