@@ -22,9 +22,6 @@
 // RUN: not fovea-tile-run %t/scale.mlir 2>&1 | FileCheck %s --check-prefix=SCALE
 // SCALE: tile.fold has a scale that is not positive
 
-// RUN: not fovea-tile-run %t/tile.mlir 2>&1 | FileCheck %s --check-prefix=TILE
-// TILE: tile.domain_tile asks for tile 2 of a domain of 2
-
 // RUN: not fovea-tile-run %t/step.mlir 2>&1 | FileCheck %s --check-prefix=STEP
 // STEP: scf.for has a step of 0; expected at least 1
 
@@ -110,17 +107,6 @@ tile.program @p {
       %k = arith.constant dense<true> : tensor<16x8xi1>
       tile.mask_yield %k : tensor<16x8xi1>
     } : tensor<16xf32>, tensor<16xf32>
-  }
-}
-
-//--- tile.mlir
-tile.program @p {
-  tile.launch "a" [] () {
-    %c0 = arith.constant 0 : index
-    %c2 = arith.constant 2 : index
-    %c9 = arith.constant 9 : index
-    %d = tile.domain ranges (%c0 to %c9) full (%c0 to %c0) limit %c9 step 8
-    %s, %f = tile.domain_tile %d[%c2]
   }
 }
 

@@ -270,8 +270,8 @@ TEST(Rounding, TruncationFollowsThePrecision) {
 
 TEST(Rounding, StorageTypes) {
   mlir::MLIRContext context;
-  auto f16 = mlir::Float16Type::get(&context), bf16 = mlir::BFloat16Type::get(&context);
-  auto f32 = mlir::Float32Type::get(&context), i32 = mlir::IntegerType::get(&context, 32);
+  mlir::Type f16 = mlir::Float16Type::get(&context), bf16 = mlir::BFloat16Type::get(&context);
+  mlir::Type f32 = mlir::Float32Type::get(&context), i32 = mlir::IntegerType::get(&context, 32);
   EXPECT_EQ(roundToStorage(65519.9, f16), 65504);
   EXPECT_EQ(roundToStorage(65520, f16), infinity);
   EXPECT_EQ(roundToStorage(-65520, f16), -infinity);
