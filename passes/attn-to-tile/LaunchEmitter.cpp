@@ -29,9 +29,10 @@ static bool hasKind(const Dimensions &dims, Where kind) {
 }
 
 OpBuilder LaunchEmitter::builderFor(const Dimensions &dims) {
-  if (hasKind(dims, Where::Key))
-    return OpBuilder::atBlockEnd(keyBlock);
-  return OpBuilder::atBlockEnd(&launch.getBody().front());
+  // Not OpBuilder::atBlockEnd: the regions of a fold have no parent yet.
+  OpBuilder builder(derivation.context);
+  builder.setInsertionPointToEnd(hasKind(dims, Where::Key) ? keyBlock : &launch.getBody().front());
+  return builder;
 }
 
 RankedTensorType LaunchEmitter::typeOf(const Dimensions &dims, Type elementType) {
