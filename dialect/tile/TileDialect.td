@@ -103,6 +103,8 @@ def Tile_LayoutAttr : AttrDef<Tile_Dialect, "Layout"> {
   }];
   let parameters = (ins Tile_LayoutParameter:$layout);
   let hasCustomAssemblyFormat = 1;
+  // Printed once per module, as #layout, #layout1, ...
+  let genMnemonicAlias = 1;
 }
 
 // Every operand, attribute and result of the dialect has a sentence.

@@ -186,6 +186,7 @@ def Tile_DomainCountOp : Tile_Op<"domain_count", [Pure]> {
 
 def Tile_DomainTileOp : Tile_Op<"domain_tile", [Pure]> {
   let summary = "the n-th tile of a domain";
+  let description = [{ Beyond the last tile, as a copy that begins ahead may ask, the start lies beyond every key and nothing is full. }];
   let description = [{ For n outside [0, count) the results are unspecified: a copy that begins ahead of its use may ask, and is not made. }];
   let arguments = (ins Tile_Arg<Tile_DomainType, "the domain">:$domain, Tile_Arg<Index, "which tile, from 0">:$n);
   let results = (outs Tile_Res<Index, "its first key">:$start, Tile_Res<I1, "true where the tile needs no mask">:$full);

@@ -15,6 +15,7 @@
 // RUN: fovea-tile-run %s --axes B=1,T=300,S=300,H=2 --precision rounded --compare %S/causal-program.mlir --tolerance 5e-3
 // RUN: not fovea-tile-run %s --axes B=1,T=300,S=300,H=2 --precision rounded --compare %S/causal-program.mlir --tolerance 1e-6
 
+// CHECK: #layout = #tile.layout<reg =
 // CHECK: tile.roles {
 // CHECK: tile.role "producer" warps 4 registers 24 {
 // CHECK: tile.put

@@ -458,6 +458,31 @@ tile.program @p {
   EXPECT_EQ(visited(50, 3), (std::vector<double>{0}));
 }
 
+TEST(Domain, BeyondTheLastTileLieNoKeys) {
+  const char *text = R"(
+tile.program @p {
+  %r = tile.tensor "r" "output" ["2"] : !tile.view<2xi32>
+  tile.launch "p" [] () {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c2 = arith.constant 2 : index
+    %c9 = arith.constant 9 : index
+    %d = tile.domain ranges (%c0 to %c9) full (%c0 to %c9) limit %c9 step 8
+    %s, %f = tile.domain_tile %d[%c2]
+    %v = arith.index_cast %s : index to i32
+    %e = arith.extui %f : i1 to i32
+    %t = tile.splat %v : i32 -> tensor<1xi32>
+    %u = tile.splat %e : i32 -> tensor<1xi32>
+    tile.store %t, %r[%c0] dims [0] : tensor<1xi32>, !tile.view<2xi32>
+    tile.store %u, %r[%c1] dims [0] : tensor<1xi32>, !tile.view<2xi32>
+  }
+})";
+  Program program(text);
+  std::map<std::string, Tensor> tensors;
+  ASSERT_EQ(program.run({}, tensors), "");
+  EXPECT_EQ(tensors["r"].data, (std::vector<double>{2147483647, 0}));
+}
+
 TEST(Workspace, CarriesValuesBetweenLaunches) {
   const char *text = R"(
 tile.program @p {
