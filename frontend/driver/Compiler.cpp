@@ -91,6 +91,7 @@ public:
     registerAllDialects(registry);
     // One compilation is one thread's work.
     auto context = std::make_unique<mlir::MLIRContext>(registry, mlir::MLIRContext::Threading::DISABLED);
+    context->loadAllAvailableDialects();
     return context;
   }
   void give(std::unique_ptr<mlir::MLIRContext> context) {
