@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t maxSharedBytes = 227 * 1024;
 constexpr uint64_t maxLocalBytes = 512 * 1024;
 constexpr uint64_t maxGlobalBytes = 256u << 20;
+constexpr size_t maxPool = 1u << 24;
+constexpr size_t maxInstructions = 1u << 18;  // of one kernel
 constexpr uint64_t maxImageBytes = 64u << 20; // register file of one warp
 
 const std::unordered_map<std::string_view, DecodeFunction> &opcodeTable() {
@@ -186,6 +188,10 @@ int32_t Decoder::carryPredicate(bool read, bool write) {
 }
 
 uint32_t Decoder::pool(int32_t value) {
+  if (kernel_.pool.size() >= maxPool) {
+    fail("the kernel's vectors and branch tables are too large", ErrorCode::Unsupported);
+    return 0;
+  }
   kernel_.pool.push_back(value);
   return kernel_.pool.size() - 1;
 }
@@ -553,6 +559,10 @@ bool Decoder::decodeStatement(const Statement &s) {
 
 Status Decoder::run() {
   kernel_.info = source_.info;
+  if (source_.body.size() > maxInstructions) {
+    fail("a kernel of more than " + std::to_string(maxInstructions) + " instructions", ErrorCode::Unsupported);
+    return error_;
+  }
   kernel_.code.reserve(source_.body.size() + 1);
   kernel_.pool.push_back(0);
   for (const Statement &s : source_.body)
@@ -612,7 +622,8 @@ Status decodeModule(const AstModule &ast, ModuleImpl &module) {
                                                std::to_string(maxGlobalBytes) + " bytes"};
     module.globals.push_back({v.name, moduleWindow + at, v.bytes});
     module.globalImage.resize(at + v.bytes);
-    std::memcpy(module.globalImage.data() + at, v.init.data(), v.init.size());
+    if (!v.init.empty())
+      std::memcpy(module.globalImage.data() + at, v.init.data(), v.init.size());
     at += v.bytes + 256;
   }
   for (const AstKernel &source : ast.kernels) {

@@ -37,7 +37,7 @@ bool decodeBrx(Decoder &d) {
   d.inst.strict = 1;
   const auto &list = d.ast().branchTargets[o.index];
   d.inst.target = uint32_t(list.size());
-  for (size_t n = 0; n < list.size(); ++n) {
+  for (size_t n = 0; n < list.size() && !d.failed(); ++n) {
     const uint32_t at = d.pool(int32_t(list[n]));
     if (n == 0)
       d.inst.pool = at;

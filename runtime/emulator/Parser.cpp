@@ -92,6 +92,7 @@ private:
     return ", found '" + std::string(token_.kind == Tok::Dot ? "." : "") + std::string(token_.text.substr(0, 60)) + "'";
   }
   bool integer(uint64_t &value, bool allowNegative = false) {
+    value = 0;
     bool negative = false;
     if (allowNegative && token_.is('-')) {
       negative = true;
@@ -877,7 +878,13 @@ bool Parser::statement(AstKernel &kernel) {
       return skipToSemicolon();
     }
     if (word == "loc") {
-      // .loc file line column [, function_name label, inlined_at file line column]: ends with its line.
+      // .loc file line column [, function_name label, inlined_at file line column]: what follows ends with its line.
+      advance();
+      for (int n = 0; n < 3; ++n) {
+        uint64_t value;
+        if (!integer(value))
+          return false;
+      }
       while (!failed_ && token_.line == line && token_.kind != Tok::End)
         advance();
       return !failed_;

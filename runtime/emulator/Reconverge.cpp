@@ -36,12 +36,7 @@ void computeReconvergence(Kernel &kernel) {
   }
   const uint32_t blocks = start.size(), exitBlock = blocks;
   std::vector<std::vector<uint32_t>> successors(blocks + 1), predecessors(blocks + 1);
-  auto edge = [&](uint32_t from, uint32_t to) {
-    if (std::find(successors[from].begin(), successors[from].end(), to) != successors[from].end())
-      return;
-    successors[from].push_back(to);
-    predecessors[to].push_back(from);
-  };
+  auto edge = [&](uint32_t from, uint32_t to) { successors[from].push_back(to); };
   for (uint32_t b = 0; b < blocks; ++b) {
     const uint32_t end = b + 1 < blocks ? start[b + 1] : n;
     const Inst &last = kernel.code[end - 1];
@@ -52,6 +47,13 @@ void computeReconvergence(Kernel &kernel) {
       edge(b, exitBlock);
     if (!always)
       edge(b, b + 1 < blocks ? b + 1 : exitBlock);
+  }
+  for (uint32_t b = 0; b < blocks; ++b) {
+    std::vector<uint32_t> &list = successors[b];
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+    for (uint32_t to : list)
+      predecessors[to].push_back(b);
   }
   // Post order of the reversed graph from the exit; explicit stack.
   std::vector<uint32_t> order, number(blocks + 1, UINT32_MAX);

@@ -211,7 +211,7 @@ void arriveAtBarrier(Launch &launch, Warp &w, const Inst &i, uint32_t pc) {
 // --- definedness ---
 
 void checkStrict(Launch &launch, Warp &w, const Inst &i, uint32_t mask) {
-  const uint32_t *deps = &launch.kernel->deps[i.deps];
+  const uint32_t *deps = launch.kernel->deps.data() + i.deps;
   for (uint32_t n = 0; n < i.strict; ++n) {
     const uint32_t bad = mask & ~w.validity(deps[n]);
     if (!bad)
@@ -539,7 +539,8 @@ void prepareWarp(Launch &launch, Warp &w, uint32_t id, bool trackRegisters) {
   w.id = id;
   w.launch = &launch;
   w.cta = &cta;
-  std::memcpy(w.regs, k.image.data(), k.image.size());
+  if (!k.image.empty())
+    std::memcpy(w.regs, k.image.data(), k.image.size());
   std::copy(k.predicates.begin(), k.predicates.end(), w.predicates);
   const uint32_t lanes = std::min<uint32_t>(32, cta.threads - id * 32);
   w.live = lanes == 32 ? fullMask : (1u << lanes) - 1;

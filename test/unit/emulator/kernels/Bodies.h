@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Functions compiled twice: by the host's compiler, and by nvcc into Differential.ptx. Only operations that round in one
-// way, so that both give the same bits.
+// Functions compiled twice: by the host's compiler, and by nvcc into Differential.ptx. Only operations that round in
+// one way, so that both give the same bits.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ FOVEA_BODY uint32_t collatz(uint32_t n) {
 FOVEA_BODY uint32_t division(uint32_t a, uint32_t b) {
   const uint64_t wide = (uint64_t)a << 32 | b, by = (uint64_t)(b | 1) * 77;
   const int64_t s = (int64_t)wide, t = (int64_t)by * ((a & 1) ? -1 : 1);
-  return (uint32_t)(wide / by) ^ (uint32_t)(wide % by) ^ (uint32_t)(s / t) ^ (uint32_t)(s % t) ^ (uint32_t)((int32_t)a / ((int32_t)b | 1)) ^
-         (a % (b | 1));
+  return (uint32_t)(wide / by) ^ (uint32_t)(wide % by) ^ (uint32_t)(s / t) ^ (uint32_t)(s % t) ^
+         (uint32_t)((int32_t)a / ((int32_t)b | 1)) ^ (a % (b | 1));
 }
 
 // A local array with an index that is not known at compile time.
@@ -112,7 +112,8 @@ FOVEA_BODY uint32_t narrow(uint32_t a, uint32_t b) {
   const int8_t c = (int8_t)a;
   const uint16_t d = (uint16_t)(b >> 3);
   const int16_t e = (int16_t)(a >> 7);
-  return (uint32_t)(c * d) + (uint32_t)(int32_t)(e >> 2) + (uint32_t)(uint8_t)(c + d) * 65537u + (uint32_t)(int16_t)(d * e);
+  return (uint32_t)(c * d) + (uint32_t)(int32_t)(e >> 2) + (uint32_t)(uint8_t)(c + d) * 65537u +
+         (uint32_t)(int16_t)(d * e);
 }
 
 FOVEA_BODY uint32_t body(int which, uint32_t a, uint32_t b) {

@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The bodies as kernels, and small kernels of their own kind: a block reduction and a histogram. Differential.ptx is this
-// file after `nvcc -ptx -arch=sm_80 -fmad=false`.
+// The bodies as kernels, and small kernels of their own kind: a block reduction and a histogram. Differential.ptx is
+// this file after `nvcc -ptx -arch=sm_80 -fmad=false`.
 #include "Bodies.h"
 
 template <int which> __device__ void run(const uint32_t *a, const uint32_t *b, uint32_t *out, int n) {
@@ -12,8 +12,8 @@ template <int which> __device__ void run(const uint32_t *a, const uint32_t *b, u
 }
 
 #define KERNEL(which)                                                                                                  \
-  extern "C" __global__ void body##which(const uint32_t *a, const uint32_t *b, uint32_t *out, int n) {                \
-    run<which>(a, b, out, n);                                                                                         \
+  extern "C" __global__ void body##which(const uint32_t *a, const uint32_t *b, uint32_t *out, int n) {                 \
+    run<which>(a, b, out, n);                                                                                          \
   }
 KERNEL(0)
 KERNEL(1)

@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A tensor-core attention forward kernel in the manner of FlashAttention-2 (arXiv 2307.08691): cp.async with two stages,
-// ldmatrix, mma.sync on bf16, online softmax. FlashAttention.ptx is this file after `nvcc -ptx -arch=sm_80`.
+// A tensor-core attention forward kernel in the manner of FlashAttention-2 (arXiv 2307.08691): cp.async with two
+// stages, ldmatrix, mma.sync on bf16, online softmax. FlashAttention.ptx is this file after `nvcc -ptx -arch=sm_80`.
 #include <cstdint>
 
 constexpr int D = 64, M = 64, N = 64, warps = 4;
@@ -45,7 +45,9 @@ __device__ inline float exp2Fast(float x) {
 }
 
 // Rows of 64 bf16 are 128 bytes; 16-byte chunk c of row r lies at chunk c ^ (r & 7): no bank conflicts.
-__device__ inline uint32_t swizzled(uint32_t base, int row, int chunk) { return base + row * 128 + ((chunk ^ (row & 7)) << 4); }
+__device__ inline uint32_t swizzled(uint32_t base, int row, int chunk) {
+  return base + row * 128 + ((chunk ^ (row & 7)) << 4);
+}
 
 __device__ inline void loadTile(uint32_t to, const uint16_t *from, int firstRow, int rows) {
   for (int n = threadIdx.x; n < N * 8; n += warps * 32) {
