@@ -28,7 +28,8 @@ static llvm::Expected<rt::StorageType> storageOf(Type type) {
 static llvm::Expected<rt::Expr> expression(const std::string &text) {
   auto parsed = rt::Expr::parse(text);
   if (!parsed)
-    return llvm::createStringError("the expression '%s' cannot be part of a plan: %s", text.c_str(), parsed.error().message.c_str());
+    return llvm::createStringError("the expression '%s' cannot be part of a plan: %s", text.c_str(),
+                                   parsed.error().message.c_str());
   return *parsed;
 }
 
@@ -41,8 +42,8 @@ static std::vector<std::string> factorsOf(StringRef product) {
   return result;
 }
 
-llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx, std::string cubin,
-                                           const Target &target, const PlanInfo &info) {
+llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx,
+                                           std::string cubin, const Target &target, const PlanInfo &info) {
   rt::Plan plan;
   plan.producer = info.producer;
   plan.spec = info.spec;
@@ -62,7 +63,9 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
   for (auto tensor : program.getBody().getOps<tile::TensorOp>()) {
     rt::PlanTensor entry;
     entry.name = tensor.getName().str();
-    entry.role = tensor.getRole() == "input" ? rt::TensorRole::Input : tensor.getRole() == "param" ? rt::TensorRole::Param : rt::TensorRole::Output;
+    entry.role = tensor.getRole() == "input"   ? rt::TensorRole::Input
+                 : tensor.getRole() == "param" ? rt::TensorRole::Param
+                                               : rt::TensorRole::Output;
     auto type = storageOf(tensor.getView().getType().getElementType());
     if (!type)
       return type.takeError();
@@ -75,7 +78,8 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
   rt::PlanEntry entry;
   for (auto workspace : program.getBody().getOps<tile::WorkspaceOp>()) {
     std::string bytes = std::to_string(workspace.getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
-    for (auto [dim, size] : llvm::zip(workspace.getDims().getAsRange<StringAttr>(), workspace.getView().getType().getShape()))
+    for (auto [dim, size] :
+         llvm::zip(workspace.getDims().getAsRange<StringAttr>(), workspace.getView().getType().getShape()))
       bytes += ShapedType::isDynamic(size) ? " * " + llvm::join(factorsOf(dim), " * ") : " * " + std::to_string(size);
     auto expr = expression(bytes);
     if (!expr)
@@ -133,7 +137,8 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
       return expr.takeError();
     entry.guard = *expr;
   }
-  entry.reason = guard.empty() ? "any strides and alignment" : "vector access: addresses and outer strides aligned as the guard says";
+  entry.reason = guard.empty() ? "any strides and alignment"
+                               : "vector access: addresses and outer strides aligned as the guard says";
   plan.entries.push_back(std::move(entry));
   if (auto status = rt::validatePlan(plan); !status)
     return llvm::createStringError("the plan would not be valid: %s", status.error().message.c_str());

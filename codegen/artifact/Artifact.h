@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// What a compiled program is for whoever runs it: the plan (runtime/abi/Plan.h), made from the program's tensors and workspaces and
-// from the kernels' parameters.
+// What a compiled program is for whoever runs it: the plan (runtime/abi/Plan.h), made from the program's tensors and
+// workspaces and from the kernels' parameters.
 #pragma once
 
 #include "codegen/tile-to-nvvm/TileToNvvm.h"
@@ -24,7 +24,7 @@ struct PlanInfo {
 };
 
 /// The plan with one entry: its guard states the alignment that the kernels' accesses need. `cubin` may be empty.
-llvm::Expected<runtime::Plan> makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx, std::string cubin,
-                                       const Target &target, const PlanInfo &info);
+llvm::Expected<runtime::Plan> makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx,
+                                       std::string cubin, const Target &target, const PlanInfo &info);
 
 } // namespace fovea::codegen

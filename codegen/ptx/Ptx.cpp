@@ -36,11 +36,13 @@ extern "C" void LLVMInitializeNVPTXAsmPrinter();
 
 namespace {
 
-/// Straight-line strength reduction turns base-plus-constant addresses into chains of additions: it takes nineteen twentieths of the
-/// time for wide heads and its long live ranges spill.
+/// Straight-line strength reduction turns base-plus-constant addresses into chains of additions: it takes nineteen
+/// twentieths of the time for wide heads and its long live ranges spill.
 class SkipStrengthReduction : public llvm::OptPassGate {
 public:
-  bool shouldRunPass(StringRef pass, StringRef) const override { return !pass.contains_insensitive("straight line strength reduction"); }
+  bool shouldRunPass(StringRef pass, StringRef) const override {
+    return !pass.contains_insensitive("straight line strength reduction");
+  }
   bool isEnabled() const override { return true; }
 };
 
@@ -85,8 +87,8 @@ llvm::Expected<std::unique_ptr<Translated>> translate(ModuleOp module, const Tar
     return llvm::createStringError("this LLVM has no NVPTX back end: %s", error.c_str());
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  result->machine.reset(llvmTarget->createTargetMachine(triple, target.name, target.ptxFeature, options, std::nullopt, std::nullopt,
-                                                        llvm::CodeGenOptLevel::Aggressive));
+  result->machine.reset(llvmTarget->createTargetMachine(triple, target.name, target.ptxFeature, options, std::nullopt,
+                                                        std::nullopt, llvm::CodeGenOptLevel::Aggressive));
   result->module->setTargetTriple(triple);
   result->module->setDataLayout(result->machine->createDataLayout());
   return result;
@@ -151,12 +153,14 @@ llvm::Expected<Assembled> codegen::assemble(StringRef ptx, const Target &target)
       return llvm::createStringError("cannot write %s: %s", input.c_str(), message.c_str());
     }
   }
-  if (llvm::sys::fs::createTemporaryFile("fovea", "cubin", output) || llvm::sys::fs::createTemporaryFile("fovea", "log", log))
+  if (llvm::sys::fs::createTemporaryFile("fovea", "cubin", output) ||
+      llvm::sys::fs::createTemporaryFile("fovea", "log", log))
     return llvm::createStringError("no temporary file");
   std::string arch = "-arch=" + std::string(target.name);
   std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log), StringRef(log)};
   std::string problem;
-  int status = llvm::sys::ExecuteAndWait(*ptxas, {*ptxas, arch, "-v", "-o", output, input}, std::nullopt, redirects, 0, 0, &problem);
+  int status = llvm::sys::ExecuteAndWait(*ptxas, {*ptxas, arch, "-v", "-o", output, input}, std::nullopt, redirects, 0,
+                                         0, &problem);
   Assembled result;
   if (auto text = llvm::MemoryBuffer::getFile(log))
     result.log = (*text)->getBuffer().str();

@@ -1,7 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// From a module of LLVM and NVVM operations to PTX text, in process; and from PTX to a cubin by ptxas where there is one.
+// From a module of LLVM and NVVM operations to PTX text, in process; and from PTX to a cubin by ptxas where there is
+// one.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"

@@ -15,11 +15,14 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
     return op.emitError("multiplies ") << element << ", which tensor cores of this version do not";
   bool rightRows = op.getContract()[1] == 1; // b is [n, k]
   if (op.getContract()[0] != 1)
-    return op.emitError("contracts the first dimension of its left operand, which no schedule of this version asks for");
+    return op.emitError(
+        "contracts the first dimension of its left operand, which no schedule of this version asks for");
   int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
   auto left = Layout::mmaLeft(rows, depth, warps), accumulator = Layout::mmaAccumulator(rows, columns, warps);
   auto right = Layout::mmaRight(columns, depth, warps);
-  auto is = [&](Value value, const std::optional<Layout> &expected) { return layout(value) && expected && *layout(value) == *expected; };
+  auto is = [&](Value value, const std::optional<Layout> &expected) {
+    return layout(value) && expected && *layout(value) == *expected;
+  };
   if (right && !rightRows)
     right = right->transposed();
   if (!is(op.getA(), left) || !is(op.getB(), right) || !is(op.getTile(), accumulator))
@@ -49,14 +52,16 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
         for (auto [r, q] : {std::pair<int64_t, int64_t>{0, 0}, {8, 0}, {0, 8}, {8, 8}})
           av.push_back(bitcast(aPairs[aAt[{m + r, k + q}] / 2], fragment));
         for (int64_t q : {0, 8})
-          bv.push_back(bitcast(bPairs[bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}] / 2], fragment));
+          bv.push_back(
+              bitcast(bPairs[bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}] / 2], fragment));
         SmallVector<int64_t> places;
         for (int64_t r : {0, 8})
           for (int64_t q : {0, 1})
             places.push_back(cAt[{m + r, n + q}]);
         for (int64_t place : places)
           cv.push_back(sums[place]);
-        Value d = NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt, types, layouts);
+        Value d = NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt,
+                                      std::nullopt, types, layouts);
         for (auto [i, place] : llvm::enumerate(places))
           sums[place] = LLVM::ExtractValueOp::create(b, loc, d, i);
       }

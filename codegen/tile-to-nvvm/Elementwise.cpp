@@ -27,7 +27,8 @@ Value Emitter::exp2(Value x) {
 LogicalResult Emitter::emitConstant(arith::ConstantOp op) {
   auto make = [&](Attribute value, Type type) -> Value {
     if (auto integer = dyn_cast<IntegerAttr>(value))
-      return LLVM::ConstantOp::create(b, loc, llvmType(type), b.getIntegerAttr(llvmType(type), integer.getValue().getSExtValue()));
+      return LLVM::ConstantOp::create(b, loc, llvmType(type),
+                                      b.getIntegerAttr(llvmType(type), integer.getValue().getSExtValue()));
     return LLVM::ConstantOp::create(b, loc, type, value);
   };
   auto tensor = dyn_cast<RankedTensorType>(op.getType());
@@ -74,11 +75,13 @@ LogicalResult Emitter::emitElementwise(Operation *op) {
   }
   // Two f32 become one pair of 16-bit values in a single conversion.
   Type element = tensor.getElementType();
-  if (isa<arith::TruncFOp>(op) && count % 2 == 0 && (element.isBF16() || element.isF16()) && tensorType(op->getOperand(0)).getElementType().isF32()) {
+  if (isa<arith::TruncFOp>(op) && count % 2 == 0 && (element.isBF16() || element.isF16()) &&
+      tensorType(op->getOperand(0)).getElementType().isF32()) {
     TileValue value{{}, true};
     StringRef name = element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn";
     for (int64_t r = 0; r < count; r += 2)
-      value.registers.push_back(bitcast(callIntrinsic(name, VectorType::get(2, element), {operands[0][r + 1], operands[0][r]}), b.getI32Type()));
+      value.registers.push_back(bitcast(
+          callIntrinsic(name, VectorType::get(2, element), {operands[0][r + 1], operands[0][r]}), b.getI32Type()));
     tiles[result] = value;
     return success();
   }
@@ -192,7 +195,9 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
         return select(LLVM::AndOp::create(b, loc, inexact, same), add(quotient, one), quotient);
       })
       .Case<arith::CmpIOp>([&](auto o) -> R { return icmp(predicateOf(o.getPredicate()), x[0], x[1]); })
-      .Case<arith::CmpFOp>([&](auto o) -> R { return LLVM::FCmpOp::create(b, loc, predicateOf(o.getPredicate()), x[0], x[1]).getResult(); })
+      .Case<arith::CmpFOp>([&](auto o) -> R {
+        return LLVM::FCmpOp::create(b, loc, predicateOf(o.getPredicate()), x[0], x[1]).getResult();
+      })
       .Case<arith::SelectOp>([&](auto) -> R { return select(x[0], x[1], x[2]); })
       .Case<arith::ExtFOp>([&](auto) -> R { return LLVM::FPExtOp::create(b, loc, type, x[0]).getResult(); })
       .Case<arith::TruncFOp>([&](auto) -> R { return LLVM::FPTruncOp::create(b, loc, type, x[0]).getResult(); })
@@ -200,16 +205,17 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
       .Case<arith::UIToFPOp>([&](auto) -> R { return LLVM::UIToFPOp::create(b, loc, type, x[0]).getResult(); })
       .Case<arith::FPToSIOp>([&](auto) -> R { return LLVM::FPToSIOp::create(b, loc, type, x[0]).getResult(); })
       .Case<arith::BitcastOp>([&](auto) -> R { return bitcast(x[0], type); })
-      .Case<arith::IndexCastOp, arith::IndexCastUIOp, arith::ExtSIOp, arith::ExtUIOp, arith::TruncIOp>([&](Operation *o) -> R {
-        unsigned from = x[0].getType().getIntOrFloatBitWidth(), to = type.getIntOrFloatBitWidth();
-        if (from == to)
-          return x[0];
-        if (from > to)
-          return LLVM::TruncOp::create(b, loc, type, x[0]).getResult();
-        if (isa<arith::ExtUIOp, arith::IndexCastUIOp>(o))
-          return LLVM::ZExtOp::create(b, loc, type, x[0]).getResult();
-        return LLVM::SExtOp::create(b, loc, type, x[0]).getResult();
-      })
+      .Case<arith::IndexCastOp, arith::IndexCastUIOp, arith::ExtSIOp, arith::ExtUIOp, arith::TruncIOp>(
+          [&](Operation *o) -> R {
+            unsigned from = x[0].getType().getIntOrFloatBitWidth(), to = type.getIntOrFloatBitWidth();
+            if (from == to)
+              return x[0];
+            if (from > to)
+              return LLVM::TruncOp::create(b, loc, type, x[0]).getResult();
+            if (isa<arith::ExtUIOp, arith::IndexCastUIOp>(o))
+              return LLVM::ZExtOp::create(b, loc, type, x[0]).getResult();
+            return LLVM::SExtOp::create(b, loc, type, x[0]).getResult();
+          })
       .Case<math::FmaOp>([&](auto) -> R { return LLVM::FMAOp::create(b, loc, x[0], x[1], x[2]).getResult(); })
       .Case<math::Exp2Op>([&](auto) -> R {
         if (type != f32)
@@ -225,11 +231,16 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
       .Case<math::RoundEvenOp>([&](auto) -> R { return LLVM::RoundEvenOp::create(b, loc, x[0]).getResult(); })
       .Case<math::SinOp, math::CosOp>([&](Operation *o) -> R {
         // The hardware functions are good on [-pi, pi] only: take off whole turns in two steps (Cody and Waite) first.
-        auto constant = [&](double v) { return LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(v)).getResult(); };
-        Value turns = LLVM::RoundEvenOp::create(b, loc, LLVM::FMulOp::create(b, loc, x[0], constant(0.15915494309189535)));
+        auto constant = [&](double v) {
+          return LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(v)).getResult();
+        };
+        Value turns =
+            LLVM::RoundEvenOp::create(b, loc, LLVM::FMulOp::create(b, loc, x[0], constant(0.15915494309189535)));
         Value reduced = LLVM::FMAOp::create(b, loc, turns, constant(-6.28125), x[0]);
         reduced = LLVM::FMAOp::create(b, loc, turns, constant(-0.0019353071795864769), reduced);
         return callIntrinsic(isa<math::SinOp>(o) ? "llvm.nvvm.sin.approx.f" : "llvm.nvvm.cos.approx.f", f32, {reduced});
       })
-      .Default([&](Operation *o) -> R { return o->emitError("has no PTX lowering: expand it with tile-expand-math first"), failure(); });
+      .Default([&](Operation *o) -> R {
+        return o->emitError("has no PTX lowering: expand it with tile-expand-math first"), failure();
+      });
 }

@@ -13,8 +13,12 @@ Emitter::Emitter(tile::LaunchOp launch, ModuleOp module, const Target &target)
 
 //===--- helpers ---===//
 
-Value Emitter::i32(int64_t value) { return LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(value)); }
-Value Emitter::i64(int64_t value) { return LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(value)); }
+Value Emitter::i32(int64_t value) {
+  return LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(value));
+}
+Value Emitter::i64(int64_t value) {
+  return LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(value));
+}
 Value Emitter::add(Value x, Value y) { return LLVM::AddOp::create(b, loc, x, y); }
 Value Emitter::sub(Value x, Value y) { return LLVM::SubOp::create(b, loc, x, y); }
 Value Emitter::mul(Value x, Value y) { return LLVM::MulOp::create(b, loc, x, y); }
@@ -31,12 +35,17 @@ Value Emitter::mulConstant(Value x, int64_t y) {
   return mul(x, x.getType().isInteger(64) ? i64(y) : i32(y));
 }
 
-Value Emitter::toI64(Value x) { return x.getType().isInteger(64) ? x : LLVM::SExtOp::create(b, loc, b.getI64Type(), x).getResult(); }
-Value Emitter::icmp(LLVM::ICmpPredicate predicate, Value x, Value y) { return LLVM::ICmpOp::create(b, loc, predicate, x, y); }
+Value Emitter::toI64(Value x) {
+  return x.getType().isInteger(64) ? x : LLVM::SExtOp::create(b, loc, b.getI64Type(), x).getResult();
+}
+Value Emitter::icmp(LLVM::ICmpPredicate predicate, Value x, Value y) {
+  return LLVM::ICmpOp::create(b, loc, predicate, x, y);
+}
 Value Emitter::select(Value condition, Value x, Value y) { return LLVM::SelectOp::create(b, loc, condition, x, y); }
 
 Value Emitter::shflXor(Value value, int64_t mask) {
-  return NVVM::ShflOp::create(b, loc, value.getType(), i32(-1), value, i32(mask), i32(31), NVVM::ShflKind::bfly, UnitAttr());
+  return NVVM::ShflOp::create(b, loc, value.getType(), i32(-1), value, i32(mask), i32(31), NVVM::ShflKind::bfly,
+                              UnitAttr());
 }
 
 Value Emitter::gep(Value pointer, Type element, Value index) {
@@ -50,8 +59,11 @@ Value Emitter::bitcast(Value value, Type type) {
 }
 
 // The thread's share of a coordinate: runs of bits whose steps double become one shift, mask and multiplication.
-static Value bitsTimesSteps(OpBuilder &b, Location loc, Value number, unsigned bits, function_ref<int64_t(unsigned)> step) {
-  auto constant = [&](int64_t v) { return LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(v)).getResult(); };
+static Value bitsTimesSteps(OpBuilder &b, Location loc, Value number, unsigned bits,
+                            function_ref<int64_t(unsigned)> step) {
+  auto constant = [&](int64_t v) {
+    return LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(v)).getResult();
+  };
   Value sum;
   for (unsigned low = 0; low < bits;) {
     if (step(low) == 0) {
@@ -321,7 +333,8 @@ FailureOr<Kernel> Emitter::emit() {
   Block *entry = function.addEntryBlock(b);
   Block *body = b.createBlock(&function.getBody());
   b.setInsertionPointToEnd(entry);
-  threadId = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type(), LLVM::ConstantRangeAttr::get(b.getContext(), 32, 0, kernel.threads));
+  threadId = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type(),
+                                       LLVM::ConstantRangeAttr::get(b.getContext(), 32, 0, kernel.threads));
   entryEnd = LLVM::BrOp::create(b, loc, ValueRange{}, body);
   b.setInsertionPoint(entryEnd);
   lane = LLVM::AndOp::create(b, loc, threadId, i32(31));
@@ -498,7 +511,8 @@ FailureOr<LoweredProgram> codegen::lowerToNvvm(tile::ProgramOp program, const Ta
   OpBuilder b = OpBuilder::atBlockEnd(result.module->getBody());
   // All shared memory is dynamic: the launch says how much.
   auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
-  LLVM::GlobalOp::create(b, program.getLoc(), bytes, /*isConstant=*/false, LLVM::Linkage::External, "fovea_shared", Attribute(),
+  LLVM::GlobalOp::create(b, program.getLoc(), bytes, /*isConstant=*/false, LLVM::Linkage::External, "fovea_shared",
+                         Attribute(),
                          /*alignment=*/1024, /*addrSpace=*/3);
   for (auto launch : program.getBody().getOps<tile::LaunchOp>()) {
     FailureOr<Kernel> kernel = Emitter(launch, *result.module, target).emit();

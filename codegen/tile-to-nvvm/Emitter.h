@@ -15,14 +15,15 @@
 
 namespace fovea::codegen {
 
-/// A tile as the registers of one thread, in the order of its layout. 16-bit tiles may be held as pairs (register 2n low,
-/// 2n+1 high) in i32: what tensor-core instructions and vector accesses take.
+/// A tile as the registers of one thread, in the order of its layout. 16-bit tiles may be held as pairs (register 2n
+/// low, 2n+1 high) in i32: what tensor-core instructions and vector accesses take.
 struct TileValue {
   llvm::SmallVector<mlir::Value> registers;
   bool packed = false;
 };
 
-/// A view: base address (global), stride of each dimension in elements (i64; null for the innermost, 1), size of each (i32).
+/// A view: base address (global), stride of each dimension in elements (i64; null for the innermost, 1), size of each
+/// (i32).
 struct ViewValue {
   mlir::Value base;
   llvm::SmallVector<mlir::Value> strides, sizes;
@@ -52,7 +53,8 @@ private:
   mlir::LogicalResult emitOp(mlir::Operation *op);
   mlir::LogicalResult emitFor(mlir::scf::ForOp op);
   mlir::LogicalResult emitIf(mlir::scf::IfOp op);
-  /// Makes what the launch uses from outside available: kernel parameters, or host arithmetic repeated in the entry block.
+  /// Makes what the launch uses from outside available: kernel parameters, or host arithmetic repeated in the entry
+  /// block.
   mlir::LogicalResult capture(mlir::Value value);
   mlir::FailureOr<std::string> hostExpression(mlir::Value value);
   void decodeWorkItem();
@@ -94,9 +96,10 @@ private:
   mlir::LogicalResult emitSmemWrite(tile::SmemWriteOp op);
   /// First byte of a stage, as an i32 shared-memory address.
   Value stageBase(mlir::Value ring, mlir::Value stage);
-  /// Byte offset within a stage of (row, 16-byte chunk): what is known at compile time apart from what is not. `row` and
-  /// `chunk` are thread offsets; the constants are multiples of 8 rows where swizzled.
-  Value swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant, int64_t &byteConstant);
+  /// Byte offset within a stage of (row, 16-byte chunk): what is known at compile time apart from what is not. `row`
+  /// and `chunk` are thread offsets; the constants are multiples of 8 rows where swizzled.
+  Value swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant,
+                 int64_t &byteConstant);
   Value sharedPointer(Value address);
 
   //===--- products (Dot.cpp) ---===//

@@ -18,7 +18,8 @@ static bool alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t
   return constant.getSExtValue() >= 0 && constant.getSExtValue() + size <= view.staticSizes[d];
 }
 
-/// How many consecutive registers lie next to each other along the last dimension of the tile: 1, 2, 4 or 8, at most 16 bytes.
+/// How many consecutive registers lie next to each other along the last dimension of the tile: 1, 2, 4 or 8, at most 16
+/// bytes.
 static int64_t vectorWidth(const Layout &layout, const ViewValue &view, ArrayRef<int64_t> dims, unsigned bits) {
   if (dims.empty() || dims.back() != int64_t(view.strides.size()) - 1)
     return 1;

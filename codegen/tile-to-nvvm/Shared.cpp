@@ -35,9 +35,11 @@ Value Emitter::sharedPointer(Value address) {
   return LLVM::IntToPtrOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
 }
 
-// A stage is [columns / span] blocks of [rows, span bytes]; within a block the 16-byte chunk number is exclusive-ored with the bits of the
-// row that select its place in 128 bytes of banks. Constants that the exclusive or cannot touch go into byteConstant.
-Value Emitter::swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant, int64_t &byteConstant) {
+// A stage is [columns / span] blocks of [rows, span bytes]; within a block the 16-byte chunk number is exclusive-ored
+// with the bits of the row that select its place in 128 bytes of banks. Constants that the exclusive or cannot touch go
+// into byteConstant.
+Value Emitter::swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant,
+                        int64_t &byteConstant) {
   int64_t rowBytes = type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8;
   int64_t span = type.getSwizzle() ? type.getSwizzle() : rowBytes;
   int64_t chunksPerSpan = span / 16;
@@ -80,12 +82,18 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
 
   Region &region = function.getBody();
   Block *after = nullptr;
+  // A tile smaller than a chunk for each thread is dealt to some threads twice; one of them copies.
+  Value predicate = writesOnce(*threads);
   if (op.getPredicate()) {
+    Value asked = scalar(op.getPredicate());
+    predicate = predicate ? LLVM::AndOp::create(b, loc, predicate, asked).getResult() : asked;
+  }
+  if (predicate) {
     Block *before = b.getInsertionBlock();
     Block *copy = b.createBlock(&region, region.end());
     after = b.createBlock(&region, region.end());
     b.setInsertionPointToEnd(before);
-    LLVM::CondBrOp::create(b, loc, scalar(op.getPredicate()), copy, ValueRange{}, after, ValueRange{});
+    LLVM::CondBrOp::create(b, loc, predicate, copy, ValueRange{}, after, ValueRange{});
     b.setInsertionPointToEnd(copy);
   }
   SmallVector<Value> fixed(op.getIndices().size());
@@ -95,7 +103,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   Value base = gep(view.base, type.getElementType(), elementOffset(view, fixed));
   Value stage = stageBase(op.getSmem(), op.getStage());
   Value threadRow = threadOffset(*threads, 0), threadColumn = threadOffset(*threads, 1);
-  Value threadChunk = inEntry([&] { return LLVM::LShrOp::create(b, loc, threadColumn, i32(llvm::Log2_64(perChunk))).getResult(); });
+  Value threadChunk =
+      inEntry([&] { return LLVM::LShrOp::create(b, loc, threadColumn, i32(llvm::Log2_64(perChunk))).getResult(); });
   Value rowStride = view.strides[dims[0]];
   std::map<int64_t, std::pair<Value, Value>> rows; // pointer to the row's first chunk of this thread, bytes to copy
   std::map<std::pair<int64_t, int64_t>, Value> places;
@@ -107,7 +116,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
       Value row = addConstant(add(scalar(op.getIndices()[dims[0]]), threadRow), constants[0]);
       Value valid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
       row = select(valid, row, i32(0));
-      pointer = gep(gep(base, type.getElementType(), mul(toI64(row), rowStride)), type.getElementType(), toI64(threadColumn));
+      pointer =
+          gep(gep(base, type.getElementType(), mul(toI64(row), rowStride)), type.getElementType(), toI64(threadColumn));
       size = select(valid, i32(16), i32(0)); // a row outside the view is filled with zeros and not read
     }
     int64_t byteConstant = 0;
@@ -125,7 +135,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
     Value destination = sharedPointer(addConstant(add(stage, place), byteConstant));
     Value source = gep(pointer, type.getElementType(), i64(constants[1]));
     NVVM::CpAsyncOp::create(b, loc, destination, source, b.getI32IntegerAttr(16),
-                            NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG), size);
+                            NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG),
+                            size);
   }
   if (after) {
     LLVM::BrOp::create(b, loc, ValueRange{}, after);
@@ -149,7 +160,8 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     return row * span + (type.getSwizzle() ? chunk / chunksPerSpan * type.getRows() * span : chunk * 16);
   };
 
-  // Fragments of 16-bit products: ldmatrix. The three cases differ in which rows and chunks a lane names and in transposition.
+  // Fragments of 16-bit products: ldmatrix. The three cases differ in which rows and chunks a lane names and in
+  // transposition.
   enum class Fragment { None, Left, Right, RightTransposed } fragment = Fragment::None;
   if (bytes == 2) {
     if (auto l = Layout::mmaLeft(rows, columns, warps); l && *l == *to)
@@ -161,12 +173,12 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   }
   if (fragment != Fragment::None) {
     bool transposed = fragment == Fragment::RightTransposed;
-    // Matrices of one x4 load, in register order: for the left operand (row, k) = (0,0) (8,0) (0,8) (8,8); for the right operand
-    // (n, k) = (0,0) (0,8) (8,0) (8,8), read from rows n, or from rows k with transposition.
+    // Matrices of one x4 load, in register order: for the left operand (row, k) = (0,0) (8,0) (0,8) (8,8); for the
+    // right operand (n, k) = (0,0) (0,8) (8,0) (8,8), read from rows n, or from rows k with transposition.
     bool rowsFirst = fragment != Fragment::Right;
     auto emitLane = [&](int64_t chunk) {
-      std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" + std::to_string(span) + "/" +
-                        std::to_string(type.getRows()) + "/" + std::to_string(columns);
+      std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" +
+                        std::to_string(span) + "/" + std::to_string(type.getRows()) + "/" + std::to_string(columns);
       Value &cached = laneOffsets[key];
       if (!cached)
         cached = inEntry([&] {
@@ -183,13 +195,15 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
       return cached;
     };
     auto load = [&](int64_t row, int64_t chunk) {
-      Value pointer = sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
+      Value pointer =
+          sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
       auto i32Type = b.getI32Type();
       auto struct4 = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32Type, i32Type, i32Type, i32Type});
       Value loaded = NVVM::LdMatrixOp::create(
           b, loc, struct4, pointer, b.getI32IntegerAttr(4),
           NVVM::MMALayoutAttr::get(b.getContext(), transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row),
-          NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8), NVVM::LdStMatrixEltTypeAttr::get(b.getContext(), NVVM::LdStMatrixEltType::B16));
+          NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
+          NVVM::LdStMatrixEltTypeAttr::get(b.getContext(), NVVM::LdStMatrixEltType::B16));
       SmallVector<Value> registers;
       for (int64_t k = 0; k < 4; ++k)
         registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, k));
@@ -225,13 +239,15 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   if (!rowMajor || *rowMajor != *to)
     return op.emitError("asks for a layout that shared memory cannot give in this version");
   Value threadRow = threadOffset(*to, 0);
-  Value threadChunk = inEntry([&] { return LLVM::LShrOp::create(b, loc, threadOffset(*to, 1), i32(llvm::Log2_64(perChunk))).getResult(); });
+  Value threadChunk = inEntry(
+      [&] { return LLVM::LShrOp::create(b, loc, threadOffset(*to, 1), i32(llvm::Log2_64(perChunk))).getResult(); });
   TileValue result;
   result.packed = bytes == 2;
   for (int64_t r = 0; r < to->registers(); r += perChunk) {
     Layout::Vector constants = to->registerOffset(r);
     int64_t rest = constants[0] % 8, byteConstant;
-    Value place = swizzled(type, addConstant(threadRow, rest), threadChunk, constants[0] - rest, constants[1] / perChunk, byteConstant);
+    Value place = swizzled(type, addConstant(threadRow, rest), threadChunk, constants[0] - rest,
+                           constants[1] / perChunk, byteConstant);
     Value pointer = sharedPointer(addConstant(add(stage, place), byteConstant));
     Type part = bytes == 2 ? Type(b.getI32Type()) : type.getElementType();
     Value vector = LLVM::LoadOp::create(b, loc, VectorType::get(4, part), pointer, 16);
@@ -253,7 +269,8 @@ LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
     return op.emitError("stages a layout other than a 16-bit accumulator, which no schedule of this version asks for");
   Value stage = stageBase(op.getSmem(), op.getStage());
   Value row = threadOffset(*from, 0);
-  // A pair of columns is 4 bytes within a 16-byte chunk: the chunk number is a constant per register, the lane gives the place in it.
+  // A pair of columns is 4 bytes within a 16-byte chunk: the chunk number is a constant per register, the lane gives
+  // the place in it.
   Value inChunk = inEntry([&] { return mulConstant(threadOffset(*from, 1), 2); });
   SmallVector<Value> registers = pairs(op.getTile());
   std::map<int64_t, Value> places;

@@ -36,11 +36,12 @@ struct KernelArgument {
 
 struct Kernel {
   std::string name;
-  int64_t threads = 0;      ///< per work item
-  int64_t sharedBytes = 0;  ///< dynamic shared memory
-  std::string grid;         ///< number of work items, an expression over axis names (+ * ceildiv(a, b))
+  int64_t threads = 0;     ///< per work item
+  int64_t sharedBytes = 0; ///< dynamic shared memory
+  std::string grid;        ///< number of work items, an expression over axis names (+ * ceildiv(a, b))
   std::vector<KernelArgument> arguments;
-  std::map<std::string, int64_t> alignment; ///< bytes to which addresses and outer strides of each tensor must be aligned
+  std::map<std::string, int64_t>
+      alignment; ///< bytes to which addresses and outer strides of each tensor must be aligned
 };
 
 struct LoweredProgram {
@@ -48,7 +49,8 @@ struct LoweredProgram {
   std::vector<Kernel> kernels;              ///< in launch order
 };
 
-/// Lowers every launch of a scheduled program. Reads the IR and nothing else; diagnoses what it cannot lower at the operation.
+/// Lowers every launch of a scheduled program. Reads the IR and nothing else; diagnoses what it cannot lower at the
+/// operation.
 mlir::FailureOr<LoweredProgram> lowerToNvvm(tile::ProgramOp program, const Target &target);
 
 } // namespace fovea::codegen

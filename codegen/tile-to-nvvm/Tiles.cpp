@@ -131,7 +131,9 @@ LogicalResult Emitter::emitConvertLayout(tile::ConvertLayoutOp op) {
 LogicalResult Emitter::emitDomain(tile::DomainOp op) {
   int64_t step = op.getStep();
   Value limit = scalar(op.getLimit()), zero = i32(0), stepValue = i32(step);
-  auto clip = [&](Value x) { return LLVM::SMinOp::create(b, loc, LLVM::SMaxOp::create(b, loc, x, zero), limit).getResult(); };
+  auto clip = [&](Value x) {
+    return LLVM::SMinOp::create(b, loc, LLVM::SMaxOp::create(b, loc, x, zero), limit).getResult();
+  };
   struct Range {
     Value begin, end; // in tiles
   };
@@ -144,7 +146,8 @@ LogicalResult Emitter::emitDomain(tile::DomainOp op) {
     // An empty range sits at 0 so that sorting and merging need no case for it.
     ranges.push_back({select(empty, zero, begin), select(empty, zero, end)});
   }
-  // Sort by beginning (at most four ranges: exchange neighbours), then let each range begin where the ones before it end.
+  // Sort by beginning (at most four ranges: exchange neighbours), then let each range begin where the ones before it
+  // end.
   for (size_t pass = 0; pass + 1 < ranges.size(); ++pass)
     for (size_t k = 0; k + 1 < ranges.size() - pass; ++k) {
       Value swap = icmp(LLVM::ICmpPredicate::sgt, ranges[k].begin, ranges[k + 1].begin);
@@ -185,7 +188,8 @@ LogicalResult Emitter::emitDomainTile(tile::DomainTileOp op) {
   Value start = mulConstant(tile, domain.step), end = addConstant(start, domain.step);
   Value full;
   for (auto [lo, hi] : llvm::zip(domain.fullLo, domain.fullHi)) {
-    Value inside = LLVM::AndOp::create(b, loc, icmp(LLVM::ICmpPredicate::sge, start, lo), icmp(LLVM::ICmpPredicate::sle, end, hi));
+    Value inside =
+        LLVM::AndOp::create(b, loc, icmp(LLVM::ICmpPredicate::sge, start, lo), icmp(LLVM::ICmpPredicate::sle, end, hi));
     full = full ? LLVM::OrOp::create(b, loc, full, inside).getResult() : inside;
   }
   scalars[op.getStart()] = start;

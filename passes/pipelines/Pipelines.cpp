@@ -49,6 +49,8 @@ void fovea::buildSchedulePipeline(OpPassManager &pm) {
 
 void fovea::registerPipelines() {
   PassPipelineRegistration<>("fovea-attn", "exact rewrites and canonical form of attn.attention", buildAttnPipeline);
-  PassPipelineRegistration<>("fovea-program", "derived tile programs: folds to loops, functions to hardware's", buildProgramPipeline);
-  PassPipelineRegistration<>("fovea-schedule", "tile programs with schedule records to scheduled level", buildSchedulePipeline);
+  PassPipelineRegistration<>("fovea-program", "derived tile programs: folds to loops, functions to hardware's",
+                             buildProgramPipeline);
+  PassPipelineRegistration<>("fovea-schedule", "tile programs with schedule records to scheduled level",
+                             buildSchedulePipeline);
 }

@@ -49,8 +49,10 @@ private:
     auto type = cast<RankedTensorType>(value.getType());
     if (!layout)
       return emitError(value.getLoc()) << "a tile of type " << type << " does not fit " << warps
-                                       << " warps of tensor-core fragments: rows must be a multiple of " << 16 * warps << " and columns of 8";
-    value.setType(RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout)));
+                                       << " warps of tensor-core fragments: rows must be a multiple of " << 16 * warps
+                                       << " and columns of 8";
+    value.setType(
+        RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout)));
     return success();
   }
 
@@ -108,8 +110,8 @@ private:
     for (Value value : values) {
       auto load = value.getDefiningOp<LoadOp>();
       bool operandOnly = load && !value.use_empty() && llvm::all_of(value.getUses(), [](OpOperand &use) {
-        return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2;
-      });
+                           return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2;
+                         });
       if (operandOnly) {
         OpOperand &use = *value.getUses().begin();
         if (failed(set(value, operandLayout(cast<DotOp>(use.getOwner()), use.getOperandNumber()))))
@@ -180,7 +182,8 @@ private:
       } else if (auto branch = dyn_cast<scf::IfOp>(op)) {
         for (Region *region : {&branch.getThenRegion(), &branch.getElseRegion()})
           if (!region->empty())
-            for (auto [yielded, result] : llvm::zip(region->front().getTerminator()->getOperands(), branch.getResults()))
+            for (auto [yielded, result] :
+                 llvm::zip(region->front().getTerminator()->getOperands(), branch.getResults()))
               same(yielded, result);
       } else if (isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && op->getNumResults() == 1) {
         for (Value operand : op->getOperands())
@@ -204,8 +207,9 @@ private:
       Side side = sides.lookup(classes.getLeaderValue(n));
       int64_t size = cast<RankedTensorType>(vectors[n].getType()).getDimSize(0);
       if (side == Side::Both)
-        return reason[classes.getLeaderValue(n)]->emitError("uses one vector along both queries and keys, which needs an exchange between threads "
-                                                            "that no schedule of this version makes");
+        return reason[classes.getLeaderValue(n)]->emitError(
+            "uses one vector along both queries and keys, which needs an exchange between threads "
+            "that no schedule of this version makes");
       std::optional<Layout> layout = side == Side::Column ? Layout::mmaAccumulator(16 * warps, size, warps)
                                                           : Layout::mmaAccumulator(size, 8, warps);
       if (layout)

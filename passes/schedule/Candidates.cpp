@@ -13,18 +13,22 @@ using namespace fovea;
 using namespace fovea::tile;
 
 std::string Candidate::str() const {
-  return std::to_string(queryTile) + "x" + std::to_string(keyTile) + ", " + std::to_string(warps) + " warps, " + std::to_string(stages) +
-         (stages == 1 ? " stage" : " stages") + ", query in " + (query == "shared" ? "shared memory" : "registers");
+  return std::to_string(queryTile) + "x" + std::to_string(keyTile) + ", " + std::to_string(warps) + " warps, " +
+         std::to_string(stages) + (stages == 1 ? " stage" : " stages") + ", query in " +
+         (query == "shared" ? "shared memory" : "registers");
 }
 
-static int64_t sum(const std::vector<int64_t> &values) { return std::accumulate(values.begin(), values.end(), int64_t(0)); }
+static int64_t sum(const std::vector<int64_t> &values) {
+  return std::accumulate(values.begin(), values.end(), int64_t(0));
+}
 static int64_t roundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 static void evaluate(Candidate &c, const Problem &problem, const Target &target) {
   int64_t threads = 32 * c.warps;
   int64_t scoreDepth = sum(problem.scoreDims), valueWidth = sum(problem.accumulatorDims);
 
-  // Shared memory: query operands and staged results share bytes with nothing that lives in the loop, but with each other.
+  // Shared memory: query operands and staged results share bytes with nothing that lives in the loop, but with each
+  // other.
   int64_t query = 0, ring = 0, staged = 0;
   for (int64_t d : problem.scoreDims) {
     query += roundUp(c.queryTile * d * problem.elementBytes, 1024);
@@ -36,19 +40,22 @@ static void evaluate(Candidate &c, const Problem &problem, const Target &target)
   }
   c.sharedBytes = std::max(query + ring * c.stages, staged);
   if (c.sharedBytes > target.sharedPerBlock) {
-    c.rejected = "needs " + std::to_string(c.sharedBytes) + " bytes of shared memory; " + std::string(target.name) + " gives a block " +
-                 std::to_string(target.sharedPerBlock);
+    c.rejected = "needs " + std::to_string(c.sharedBytes) + " bytes of shared memory; " + std::string(target.name) +
+                 " gives a block " + std::to_string(target.sharedPerBlock);
     return;
   }
 
-  // Registers: scores, weights as operands, accumulators, query operands, fragments under way, addresses and statistics.
+  // Registers: scores, weights as operands, accumulators, query operands, fragments under way, addresses and
+  // statistics.
   int64_t pairs = c.queryTile * c.keyTile / threads;
-  int64_t registers = pairs + pairs / 2 + problem.coefficients * pairs + c.queryTile * valueWidth / threads + 8 * c.queryTile / (16 * c.warps) + 52;
+  int64_t registers = pairs + pairs / 2 + problem.coefficients * pairs + c.queryTile * valueWidth / threads +
+                      8 * c.queryTile / (16 * c.warps) + 52;
   if (c.query == "registers")
     registers += c.queryTile * scoreDepth / 2 / threads;
   c.registers = registers;
   if (registers > target.maxRegistersPerThread - 8) {
-    c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " + std::to_string(target.maxRegistersPerThread);
+    c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " +
+                 std::to_string(target.maxRegistersPerThread);
     return;
   }
 

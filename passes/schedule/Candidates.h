@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The schedules of a fold over keys: enumerated from the target's facts, rejected with a reason where they do not fit, ranked by a cost
-// model. Pure C++: no IR.
+// The schedules of a fold over keys: enumerated from the target's facts, rejected with a reason where they do not fit,
+// ranked by a cost model. Pure C++: no IR.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,12 @@ struct Problem {
 struct Candidate {
   int64_t queryTile = 64, keyTile = 64;
   int64_t warps = 4, stages = 2;
-  std::string query = "registers";      ///< "registers" or "shared": where query operands stay during the loop
-  int64_t sharedBytes = 0;              ///< per work item
-  int64_t registers = 0;                ///< estimate per thread
-  int64_t workItemsPerSm = 0;           ///< that fit at once
-  double cost = 0;                      ///< cycles of one SM per 64 x 64 pairs, estimated
-  std::string rejected;                 ///< why it cannot be used; empty if it can
+  std::string query = "registers"; ///< "registers" or "shared": where query operands stay during the loop
+  int64_t sharedBytes = 0;         ///< per work item
+  int64_t registers = 0;           ///< estimate per thread
+  int64_t workItemsPerSm = 0;      ///< that fit at once
+  double cost = 0;                 ///< cycles of one SM per 64 x 64 pairs, estimated
+  std::string rejected;            ///< why it cannot be used; empty if it can
 
   /// "64x64, 4 warps, 2 stages, query in registers".
   std::string str() const;

@@ -11,7 +11,8 @@ def SetSchedulePass : Pass<"tile-set-schedule", "fovea::tile::ProgramOp"> {
   let summary = "write the schedule record onto launches that have none";
   let description = [{
     The record is a dictionary on each launch: `warps`, `stages` (copies under way, plus one, per ring in a loop) and `query`,
-    "registers" (operands loaded before a loop stay in registers) or "shared" (they are read again in each iteration).
+    "registers" (operands loaded before a loop stay in registers) or "shared" (they are read again in each iteration). A launch whose
+    tiles have too few rows for that many warps gets as many as fit.
   }];
   let options = [Option<"warps", "warps", "int64_t", "4", "warps per work item, a power of two">,
                  Option<"stages", "stages", "int64_t", "2", "stages of each ring that a loop fills">,

@@ -51,9 +51,11 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
       wait = w;
   }
   if (!before || !commit || !wait || !after)
-    return loop.emitError("copies in a form that tile-pipeline-copies does not know: barrier, copies, commit, wait, barrier expected");
+    return loop.emitError(
+        "copies in a form that tile-pipeline-copies does not know: barrier, copies, commit, wait, barrier expected");
   APInt lower, step;
-  if (!matchPattern(loop.getLowerBound(), m_ConstantInt(&lower)) || !matchPattern(loop.getStep(), m_ConstantInt(&step)) || lower != 0 || step != 1)
+  if (!matchPattern(loop.getLowerBound(), m_ConstantInt(&lower)) ||
+      !matchPattern(loop.getStep(), m_ConstantInt(&step)) || lower != 0 || step != 1)
     return loop.emitError("copies in a loop that does not count from 0 by 1");
 
   Location loc = loop.getLoc();
@@ -61,7 +63,8 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
   for (CopyStartOp copy : copies) {
     auto ring = copy.getSmem().getDefiningOp<SmemAllocOp>();
     auto type = ring.getSmem().getType();
-    ring.getSmem().setType(SmemType::get(loop.getContext(), {stages, type.getRows(), type.getColumns()}, type.getElementType(), type.getSwizzle()));
+    ring.getSmem().setType(SmemType::get(loop.getContext(), {stages, type.getRows(), type.getColumns()},
+                                         type.getElementType(), type.getSwizzle()));
     rings.push_back(ring);
   }
   auto start = [&](OpBuilder &b, Value iteration, Value stage, Value predicate) {
@@ -76,7 +79,8 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
     CopyCommitOp::create(b, loc);
   };
 
-  // Groups begun before the loop go in front of a wait for earlier operands, so that all of them are under way together.
+  // Groups begun before the loop go in front of a wait for earlier operands, so that all of them are under way
+  // together.
   Operation *prologue = loop;
   CopyWaitOp earlier;
   for (Operation *op = loop->getPrevNode(); op; op = op->getPrevNode()) {
@@ -119,7 +123,8 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
   Value count = arith::ConstantIndexOp::create(b, loc, stages);
   Value stage = arith::RemUIOp::create(b, loc, n, count);
   CopyWaitOp::create(b, loc, stages - 2);
-  BarrierOp::create(b, loc); // this iteration's tiles are there for all; the stage that is filled next has been read by all
+  BarrierOp::create(
+      b, loc); // this iteration's tiles are there for all; the stage that is filled next has been read by all
   Value next = arith::AddIOp::create(b, loc, n, arith::ConstantIndexOp::create(b, loc, stages - 1));
   Value nextStage = arith::RemUIOp::create(b, loc, next, count);
   Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, next, loop.getUpperBound());

@@ -8,8 +8,8 @@
 
 namespace fovea::tile {
 
-/// Moves what `values` are computed from, as far as it stands in the block of `before` and after it, in front of `before`. The slice is
-/// index arithmetic: pure.
+/// Moves what `values` are computed from, as far as it stands in the block of `before` and after it, in front of
+/// `before`. The slice is index arithmetic: pure.
 void hoistSlice(mlir::ValueRange values, mlir::Operation *before);
 
 /// The widest swizzle span in bytes (128, 64, 32) that divides a row; 0 if none does.

@@ -39,6 +39,26 @@ int64_t tile::swizzleSpan(int64_t rowBytes) {
 
 namespace {
 
+bool feedsProductsOnly(LoadOp load) {
+  auto type = load.getTile().getType();
+  return cast<RankedTensorType>(type).getRank() == 2 && !load.getTile().use_empty() &&
+         llvm::all_of(load.getTile().getUses(),
+                      [](OpOperand &use) { return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2; });
+}
+
+/// The most warps that the launch's tiles can be dealt to: each takes 16 rows at a time.
+int64_t warpsFor(LaunchOp launch, int64_t wanted) {
+  launch.walk([&](Operation *op) {
+    if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
+      return;
+    for (Value result : op->getResults())
+      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == 2)
+        while (wanted > 1 && type.getDimSize(0) % (16 * wanted))
+          wanted /= 2;
+  });
+  return wanted;
+}
+
 struct SetSchedule : tile::impl::SetSchedulePassBase<SetSchedule> {
   using SetSchedulePassBase<SetSchedule>::SetSchedulePassBase;
   void runOnOperation() override {
@@ -49,9 +69,9 @@ struct SetSchedule : tile::impl::SetSchedulePassBase<SetSchedule> {
     }
     for (auto launch : getOperation().getBody().getOps<LaunchOp>())
       if (!launch.getScheduleAttr())
-        launch.setScheduleAttr(b.getDictionaryAttr({b.getNamedAttr("query", b.getStringAttr(query)),
-                                                    b.getNamedAttr("stages", b.getI64IntegerAttr(stages)),
-                                                    b.getNamedAttr("warps", b.getI64IntegerAttr(warps))}));
+        launch.setScheduleAttr(b.getDictionaryAttr(
+            {b.getNamedAttr("query", b.getStringAttr(query)), b.getNamedAttr("stages", b.getI64IntegerAttr(stages)),
+             b.getNamedAttr("warps", b.getI64IntegerAttr(warpsFor(launch, warps)))}));
   }
 };
 
@@ -59,14 +79,9 @@ struct SetSchedule : tile::impl::SetSchedulePassBase<SetSchedule> {
 SmemAllocOp makeRing(LaunchOp launch, Location loc, RankedTensorType tile) {
   OpBuilder b = OpBuilder::atBlockBegin(&launch.getBody().front());
   int64_t rowBytes = tile.getDimSize(1) * tile.getElementTypeBitWidth() / 8;
-  auto type = SmemType::get(b.getContext(), {1, tile.getDimSize(0), tile.getDimSize(1)}, tile.getElementType(), swizzleSpan(rowBytes));
+  auto type = SmemType::get(b.getContext(), {1, tile.getDimSize(0), tile.getDimSize(1)}, tile.getElementType(),
+                            swizzleSpan(rowBytes));
   return SmemAllocOp::create(b, loc, type, IntegerAttr());
-}
-
-bool feedsProductsOnly(LoadOp load) {
-  auto type = load.getTile().getType();
-  return cast<RankedTensorType>(type).getRank() == 2 && !load.getTile().use_empty() &&
-         llvm::all_of(load.getTile().getUses(), [](OpOperand &use) { return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2; });
 }
 
 struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
@@ -98,7 +113,8 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         if (load.getLimit())
           return load.emitError("has a limit, which asynchronous copies do not know");
         if (type.getElementTypeBitWidth() != 16)
-          return load.emitError("feeds a product with ") << type.getElementType() << "; asynchronous staging is for 16-bit types";
+          return load.emitError("feeds a product with ")
+                 << type.getElementType() << "; asynchronous staging is for 16-bit types";
         hoistSlice(load.getIndices(), zero.getDefiningOp());
         SmemAllocOp ring = makeRing(launch, load.getLoc(), type);
         CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());
@@ -108,13 +124,14 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       CopyWaitOp::create(b, loc, 0);
       BarrierOp::create(b, loc);
       for (auto [load, ring] : staged) {
-        // Fragments are read next to the product that takes them: between the two they would only fill registers. Operands
-        // loaded before a loop are read before it and stay, unless the schedule says that they are read again each time.
+        // Fragments are read next to the product that takes them: between the two they would only fill registers.
+        // Operands loaded before a loop are read before it and stay, unless the schedule says that they are read again
+        // each time.
         auto read = [&](Operation *before) {
           OpBuilder at(before);
           Value stage = arith::ConstantIndexOp::create(at, load.getLoc(), 0);
-          return SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, stage, load.getView(), load.getIndices(), Value(),
-                                    load.getDimsAttr());
+          return SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, stage, load.getView(),
+                                    load.getIndices(), Value(), load.getDimsAttr());
         };
         SmallVector<OpOperand *> uses;
         for (OpOperand &use : load.getTile().getUses())
@@ -156,8 +173,10 @@ struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
         BarrierOp::create(b, loc); // whatever else uses these bytes has been read
         SmemWriteOp::create(b, loc, store.getTile(), ring, zero);
         BarrierOp::create(b, loc);
-        auto rows = RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout));
-        Value read = SmemReadOp::create(b, loc, rows, ring, zero, Value(), ValueRange(), store.getTile(), DenseI64ArrayAttr());
+        auto rows =
+            RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout));
+        Value read =
+            SmemReadOp::create(b, loc, rows, ring, zero, Value(), ValueRange(), store.getTile(), DenseI64ArrayAttr());
         store.getTileMutable().assign(read);
       }
     }
@@ -196,7 +215,8 @@ struct AllocateSmem : tile::impl::AllocateSmemPassBase<AllocateSmem> {
           moved = false;
           for (Ring &other : MutableArrayRef(rings).take_front(n)) {
             int64_t end = other.offset + other.op.getSmem().getType().getBytes();
-            if (meets(other) && ring.offset < end && other.offset < ring.offset + ring.op.getSmem().getType().getBytes()) {
+            if (meets(other) && ring.offset < end &&
+                other.offset < ring.offset + ring.op.getSmem().getType().getBytes()) {
               ring.offset = llvm::alignTo(end, 1024);
               moved = true;
             }
