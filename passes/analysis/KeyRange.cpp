@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Key ranges of a predicate: comparisons become `sign * j + factor * i + rest <= 0` with rest an interval, and a disjunction of
-// conjunctions of these is read off as ranges.
+// Key ranges of a predicate: comparisons become `sign * j + factor * i + rest <= 0` with rest an interval, and a
+// disjunction of conjunctions of these is read off as ranges.
 #include "passes/analysis/KeyRange.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -231,8 +231,8 @@ std::optional<Term> point(const Bound &value) {
 }
 
 std::optional<int64_t> constantOf(const std::optional<Term> &term) {
-  if (!term || term->keyFactor || term->queryFactor || term->lo->kind != Form::Constant || term->hi->kind != Form::Constant ||
-      term->lo->constant != term->hi->constant)
+  if (!term || term->keyFactor || term->queryFactor || term->lo->kind != Form::Constant ||
+      term->hi->kind != Form::Constant || term->lo->constant != term->hi->constant)
     return std::nullopt;
   return term->lo->constant;
 }
@@ -292,7 +292,8 @@ std::optional<Term> Reader::structuralTerm(Value value, const AxisMap &map, unsi
       .Case<IndexOp>([&](IndexOp i) { return position(i.getAxisAttr()); })
       .Case<PositionOp>([&](PositionOp i) { return position(i.getAxisAttr()); })
       .Case<QueryPositionOp>([&](QueryPositionOp i) -> std::optional<Term> {
-        if (resolve(i.getQueryAttr(), map) != walk.query || i.getQueryAttr() != walk.query || i.getKeysAttr() != walk.keys)
+        if (resolve(i.getQueryAttr(), map) != walk.query || i.getQueryAttr() != walk.query ||
+            i.getKeysAttr() != walk.keys)
           return std::nullopt;
         return Term{0, 1, constant(0), constant(0)};
       })
@@ -380,10 +381,12 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
                           .Case<GtOp>([](auto) { return Relation::Gt; })
                           .Case<EqOp>([](auto) { return Relation::Eq; })
                           .Default([](auto) { return Relation::Ne; });
-  static constexpr Relation opposite[] = {Relation::Gt, Relation::Ge, Relation::Lt, Relation::Le, Relation::Ne, Relation::Eq};
+  static constexpr Relation opposite[] = {Relation::Gt, Relation::Ge, Relation::Lt,
+                                          Relation::Le, Relation::Ne, Relation::Eq};
   if (negated)
     relation = opposite[int(relation)];
-  static constexpr Relation mirrored[] = {Relation::Ge, Relation::Gt, Relation::Le, Relation::Lt, Relation::Eq, Relation::Ne};
+  static constexpr Relation mirrored[] = {Relation::Ge, Relation::Gt, Relation::Le,
+                                          Relation::Lt, Relation::Eq, Relation::Ne};
 
   // |x| against y, and a quotient that holds j against y: the function to the left.
   auto isSpecial = [](Value v) { return v.getDefiningOp<AbsOp>() || v.getDefiningOp<FloorDivOp>(); };
@@ -397,12 +400,18 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
     auto below = [&](int64_t offset) { return conjoin(lessEqual(x, y, offset), lessEqual(negative, y, offset)); };
     auto above = [&](int64_t offset) { return disjoin(lessEqual(y, x, offset), lessEqual(y, negative, offset)); };
     switch (relation) {
-    case Relation::Le: return below(0);
-    case Relation::Lt: return below(1);
-    case Relation::Ge: return above(0);
-    case Relation::Gt: return above(1);
-    case Relation::Eq: return conjoin(below(0), above(0));
-    case Relation::Ne: return disjoin(below(1), above(1));
+    case Relation::Le:
+      return below(0);
+    case Relation::Lt:
+      return below(1);
+    case Relation::Ge:
+      return above(0);
+    case Relation::Gt:
+      return above(1);
+    case Relation::Eq:
+      return conjoin(below(0), above(0));
+    case Relation::Ne:
+      return disjoin(below(1), above(1));
     }
   }
   std::optional<Term> x = term(a, map, depth + 1);
@@ -435,21 +444,33 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
     auto atMost = [&](int64_t offset) { return lessEqual(n, ct, offset * c - (c - 1)); };
     auto atLeast = [&](int64_t offset) { return lessEqual(ct, n, offset * c); };
     switch (relation) {
-    case Relation::Le: return atMost(0);
-    case Relation::Lt: return atMost(1);
-    case Relation::Ge: return atLeast(0);
-    case Relation::Gt: return atLeast(1);
-    case Relation::Eq: return conjoin(atMost(0), atLeast(0));
-    case Relation::Ne: return disjoin(atMost(1), atLeast(1));
+    case Relation::Le:
+      return atMost(0);
+    case Relation::Lt:
+      return atMost(1);
+    case Relation::Ge:
+      return atLeast(0);
+    case Relation::Gt:
+      return atLeast(1);
+    case Relation::Eq:
+      return conjoin(atMost(0), atLeast(0));
+    case Relation::Ne:
+      return disjoin(atMost(1), atLeast(1));
     }
   }
   switch (relation) {
-  case Relation::Le: return lessEqual(x, y, 0);
-  case Relation::Lt: return lessEqual(x, y, 1);
-  case Relation::Ge: return lessEqual(y, x, 0);
-  case Relation::Gt: return lessEqual(y, x, 1);
-  case Relation::Eq: return conjoin(lessEqual(x, y, 0), lessEqual(y, x, 0));
-  case Relation::Ne: return disjoin(lessEqual(x, y, 1), lessEqual(y, x, 1));
+  case Relation::Le:
+    return lessEqual(x, y, 0);
+  case Relation::Lt:
+    return lessEqual(x, y, 1);
+  case Relation::Ge:
+    return lessEqual(y, x, 0);
+  case Relation::Gt:
+    return lessEqual(y, x, 1);
+  case Relation::Eq:
+    return conjoin(lessEqual(x, y, 0), lessEqual(y, x, 0));
+  case Relation::Ne:
+    return disjoin(lessEqual(x, y, 1), lessEqual(y, x, 1));
   }
   return unknown();
 }
@@ -475,7 +496,8 @@ Disjunction Reader::read(Value predicate, const AxisMap &map, bool negated, unsi
         return conjunctive ? conjoin(a, b) : disjoin(std::move(a), b);
       })
       .Case<SelectOp>([&](SelectOp s) {
-        return disjoin(both(s.getCondition(), false, s.getLhs(), negated), both(s.getCondition(), true, s.getRhs(), negated));
+        return disjoin(both(s.getCondition(), false, s.getLhs(), negated),
+                       both(s.getCondition(), true, s.getRhs(), negated));
       })
       .Case<RenameOp>([&](RenameOp r) {
         AxisMap inner = map;
@@ -574,9 +596,8 @@ bool analysis::isAtMostKeys(const Bound &bound, const KeyWalk &walk) {
   case Form::LastQuery:
     return true;
   case Form::Add: // positions are below the number of keys
-    return bound->rhs->kind == Form::Constant &&
-           ((isPosition(bound->lhs) && bound->rhs->constant <= 1) ||
-            (bound->rhs->constant <= 0 && isAtMostKeys(bound->lhs, walk)));
+    return bound->rhs->kind == Form::Constant && ((isPosition(bound->lhs) && bound->rhs->constant <= 1) ||
+                                                  (bound->rhs->constant <= 0 && isAtMostKeys(bound->lhs, walk)));
   case Form::Min:
     return isAtMostKeys(bound->lhs, walk) || isAtMostKeys(bound->rhs, walk);
   case Form::Max:

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Which keys can a tile of queries see, and which do all its queries see? Interval arithmetic on the predicate of a
-// `weights`. The answer is a union of ranges whose bounds are integer expressions over sizes, scalars and the first and last
-// query position of the tile: nothing here makes code.
+// `weights`. The answer is a union of ranges whose bounds are integer expressions over sizes, scalars and the first and
+// last query position of the tile: nothing here makes code.
 #pragma once
 
 #include "dialect/attn/Attn.h"

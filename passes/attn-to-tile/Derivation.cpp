@@ -93,13 +93,15 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
   std::optional<int64_t> size = staticSize(axis);
   if (!size)
     return op->emitError("the size of the axis '")
-           << axis.getValue() << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
+           << axis.getValue()
+           << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
            << axis.getValue() << "=64";
   if (*size % 16 == 0 && *size <= 256)
     return *size;
   int64_t nearest = std::clamp<int64_t>((*size + 8) / 16 * 16, 16, 256);
   return op->emitError("the axis '") << axis.getValue() << "' has " << *size
-                                     << " elements; supported are multiples of 16 up to 256, the nearest is " << nearest;
+                                     << " elements; supported are multiples of 16 up to 256, the nearest is "
+                                     << nearest;
 }
 
 //===--- fields ---===//
@@ -114,9 +116,9 @@ std::optional<double> Derivation::constantOf(Value field) {
     if (auto real = dyn_cast<FloatAttr>(constant.getValue()))
       result = real.getValueAsDouble();
     else
-      result = double(cast<IntegerAttr>(constant.getValue()).getValue().isZero()
-                          ? 0
-                          : cast<FieldType>(field.getType()).isBool() ? 1 : cast<IntegerAttr>(constant.getValue()).getInt());
+      result = double(cast<IntegerAttr>(constant.getValue()).getValue().isZero() ? 0
+                      : cast<FieldType>(field.getType()).isBool()                ? 1
+                                                                  : cast<IntegerAttr>(constant.getValue()).getInt());
   } else if (auto size = dyn_cast<SizeOp>(op)) {
     if (std::optional<int64_t> known = staticSize(size.getAxisAttr()))
       result = double(*known);
@@ -183,8 +185,8 @@ Value Derivation::tensor(StringRef name, StringRef role, ArrayRef<StringAttr> de
   SmallVector<std::string> dims;
   Type type = viewType(declared, element, dims);
   OpBuilder builder = head();
-  return tile::TensorOp::create(builder, attention.getLoc(), type, builder.getStringAttr(name), builder.getStringAttr(role),
-                                strings(context, dims));
+  return tile::TensorOp::create(builder, attention.getLoc(), type, builder.getStringAttr(name),
+                                builder.getStringAttr(role), strings(context, dims));
 }
 
 Value Derivation::viewOf(InputOp input) {
@@ -294,7 +296,8 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
   SmallVector<std::string> dims;
   Type type = viewType(result.axes, element, dims);
   OpBuilder builder = head();
-  result.view = tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
+  result.view =
+      tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
 
   Store store{field, result.view, result.axes, element, at};
   if (failed(emitLaunch(uniqueName("prepare_" + name), token, batch, 64, store, open.back())))
@@ -308,7 +311,8 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
 LogicalResult Derivation::checkChoices() {
   for (auto [what, size] : {std::pair("queries", choices.queryTile), std::pair("keys", choices.keyTile)})
     if (size < 16 || size > 256 || size % 16)
-      return attention.emitError("a tile of ") << size << " " << what << " is not possible; take a multiple of 16 from 16 to 256";
+      return attention.emitError("a tile of ")
+             << size << " " << what << " is not possible; take a multiple of 16 from 16 to 256";
   Builder builder(context);
   if (choices.elementType == "bf16")
     elementType = builder.getBF16Type();
@@ -322,7 +326,8 @@ LogicalResult Derivation::checkChoices() {
       return attention.emitError("a size is given for '") << name << "', which is no axis of this attention";
     std::optional<int64_t> known = table.getStaticSize(axis.getName());
     if (known && *known != size)
-      return attention.emitError("the size ") << size << " is given for the axis '" << name << "', whose size is " << *known;
+      return attention.emitError("the size ")
+             << size << " is given for the axis '" << name << "', whose size is " << *known;
     if (axis.isFactor() || axis.isWalk())
       return attention.emitError("the size of the axis '") << name << "' follows from other axes; give those";
   }
@@ -355,7 +360,8 @@ LogicalResult Derivation::classifyAxes() {
       reduced = reduce.getAxes();
     if (reduced) {
       if (reduced.size() != 1)
-        return op.emitError("contracts ") << reduced.size() << " axes at once; in this version one, that of the features";
+        return op.emitError("contracts ")
+               << reduced.size() << " axes at once; in this version one, that of the features";
       if (failed(inside(&op, toAxes(reduced).front())))
         return failure();
     }
@@ -375,7 +381,8 @@ LogicalResult Derivation::classifyAxes() {
     for (StringAttr axis : weights.getWeightsType().getRows())
       if (isFeature(axis))
         return weights.emitError("the axis '")
-               << axis.getValue() << "' is an axis of these weights and is also summed over or a feature axis of a value";
+               << axis.getValue()
+               << "' is an axis of these weights and is also summed over or a feature axis of a value";
   return success();
 }
 
@@ -390,7 +397,8 @@ LogicalResult Derivation::emitOutputs() {
     Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output};
     Kind kind = cast<FieldType>(output.getValue().getType()).getKind();
     if (kind == Kind::Bool)
-      return output.emitError("the output '") << output.getName() << "' is a bool; in this version outputs are real or int";
+      return output.emitError("the output '")
+             << output.getName() << "' is a bool; in this version outputs are real or int";
     if (kind == Kind::Int)
       store.elementType = IntegerType::get(context, 32);
     store.view = tensor(output.getName(), "output", store.declared, store.elementType);
@@ -399,8 +407,9 @@ LogicalResult Derivation::emitOutputs() {
     for (StringAttr axis : table.expand(store.declared)) {
       if (isToken(axis)) {
         if (row)
-          return output.emitError("the output '") << output.getName() << "' has two token axes, '" << row.getValue() << "' and '"
-                                                  << axis.getValue() << "'; pair fields cannot be outputs in this version";
+          return output.emitError("the output '")
+                 << output.getName() << "' has two token axes, '" << row.getValue() << "' and '" << axis.getValue()
+                 << "'; pair fields cannot be outputs in this version";
         row = axis;
       } else if (!isFeature(axis)) {
         batch.push_back(axis);
@@ -417,8 +426,8 @@ LogicalResult Derivation::emitOutputs() {
     group->stores.push_back(store);
   }
   for (Group &group : groups)
-    if (failed(emitLaunch(uniqueName(attention.getSymName().str()), group.row, group.batch, choices.queryTile, group.stores,
-                          nullptr)))
+    if (failed(emitLaunch(uniqueName(attention.getSymName().str()), group.row, group.batch, choices.queryTile,
+                          group.stores, nullptr)))
       return failure();
   return success();
 }
@@ -428,9 +437,9 @@ FailureOr<tile::ProgramOp> Derivation::run() {
     return failure();
   OpBuilder builder(context);
   builder.setInsertionPointAfter(attention);
-  DictionaryAttr chosen = builder.getDictionaryAttr(
-      {builder.getNamedAttr("query_tile", builder.getI64IntegerAttr(choices.queryTile)),
-       builder.getNamedAttr("key_tile", builder.getI64IntegerAttr(choices.keyTile))});
+  DictionaryAttr chosen =
+      builder.getDictionaryAttr({builder.getNamedAttr("query_tile", builder.getI64IntegerAttr(choices.queryTile)),
+                                 builder.getNamedAttr("key_tile", builder.getI64IntegerAttr(choices.keyTile))});
   program = tile::ProgramOp::create(builder, attention.getLoc(), attention.getSymNameAttr(), chosen);
   program.getBody().push_back(new Block);
 

@@ -1,9 +1,9 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// How a tile program is derived. `Derivation` holds what belongs to the program: sizes, tensors, workspaces, the list of
-// launches. `LaunchEmitter` computes fields inside one launch: it walks from the outputs to the inputs and turns each field
-// into a tile over those of its axes that the tile spans. Of this folder only.
+// How a tile program is derived. `Derivation` holds what belongs to the program: sizes, tensors, workspaces, the list
+// of launches. `LaunchEmitter` computes fields inside one launch: it walks from the outputs to the inputs and turns
+// each field into a tile over those of its axes that the tile spans. Of this folder only.
 #pragma once
 
 #include "passes/analysis/KeyRange.h"
@@ -25,9 +25,9 @@ struct Coordinate {
     Feature // the whole axis inside the tile
   };
   Kind kind;
-  mlir::StringAttr axis;   // Batch, Row, Key: the raw axis; Feature: its identity
-  mlir::Value base;        // Batch: the index; Row, Key: the first index of the tile
-  int64_t extent = 1;      // elements of the tile along it
+  mlir::StringAttr axis; // Batch, Row, Key: the raw axis; Feature: its identity
+  mlir::Value base;      // Batch: the index; Row, Key: the first index of the tile
+  int64_t extent = 1;    // elements of the tile along it
 };
 
 /// For each axis name its coordinate. Small: a handful of axes.
@@ -135,7 +135,8 @@ public:
   bool containsReduction(mlir::Value field);
 
   /// The workspace of a field on `token` (a walk or a raw axis), and the launch that fills it.
-  llvm::FailureOr<Prepared> prepare(mlir::Value field, mlir::StringAttr token, mlir::Type elementType, mlir::Operation *at);
+  llvm::FailureOr<Prepared> prepare(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
+                                    mlir::Operation *at);
 
   attn::AttentionOp attention;
   const TileChoices &choices;
@@ -150,8 +151,10 @@ private:
   /// A launch before `before`, or the last one.
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
                                  int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before);
-  mlir::Value tensor(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element);
-  tile::ViewType viewType(llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element, llvm::SmallVectorImpl<std::string> &dims);
+  mlir::Value tensor(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<mlir::StringAttr> declared,
+                     mlir::Type element);
+  tile::ViewType viewType(llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element,
+                          llvm::SmallVectorImpl<std::string> &dims);
   mlir::OpBuilder head();
   std::string uniqueName(std::string name);
 
@@ -183,14 +186,17 @@ private:
   llvm::FailureOr<TileValue> evaluate(mlir::Value field, const Environment &env);
   llvm::FailureOr<TileValue> compute(mlir::Value field, const Environment &env);
   llvm::FailureOr<TileValue> pointwise(mlir::Operation *op, const Environment &env);
-  llvm::FailureOr<TileValue> position(mlir::Operation *op, mlir::StringAttr axis, mlir::Value shift, const Environment &env);
+  llvm::FailureOr<TileValue> position(mlir::Operation *op, mlir::StringAttr axis, mlir::Value shift,
+                                      const Environment &env);
   llvm::FailureOr<TileValue> rowAt(attn::RowAtOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);
   /// A dot without its constant factor.
   llvm::FailureOr<std::pair<TileValue, double>> dotWithoutConstant(attn::DotOp op, const Environment &env);
-  llvm::FailureOr<TileValue> product(attn::DotOp op, const Product &rowSide, const Product &keySide, mlir::StringAttr axis);
-  llvm::FailureOr<TileValue> contract(mlir::Operation *op, const TileValue &a, const TileValue &b, mlir::StringAttr axis);
+  llvm::FailureOr<TileValue> product(attn::DotOp op, const Product &rowSide, const Product &keySide,
+                                     mlir::StringAttr axis);
+  llvm::FailureOr<TileValue> contract(mlir::Operation *op, const TileValue &a, const TileValue &b,
+                                      mlir::StringAttr axis);
   llvm::FailureOr<TileValue> projection(attn::DotOp op, const Environment &env, mlir::StringAttr axis);
   llvm::FailureOr<TileValue> expect(attn::ExpectOp op, const Environment &env);
   llvm::FailureOr<TileValue> stat(attn::StatOp op, const Environment &env);
@@ -204,13 +210,16 @@ private:
   llvm::FailureOr<TileValue> load(mlir::Location loc, mlir::Operation *at, mlir::Value view,
                                   llvm::ArrayRef<mlir::StringAttr> declared, const Environment &env);
   llvm::FailureOr<TileValue> loadInput(attn::InputOp op, const Environment &env);
-  llvm::FailureOr<TileValue> loadPrepared(mlir::Value field, const Environment &env, mlir::Type elementType, mlir::Operation *at);
+  llvm::FailureOr<TileValue> loadPrepared(mlir::Value field, const Environment &env, mlir::Type elementType,
+                                          mlir::Operation *at);
   /// A field as an operand of a product: as it is stored, or rounded, or prepared.
-  llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType, mlir::Operation *at);
+  llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType,
+                                     mlir::Operation *at);
   mlir::LogicalResult store(const Store &store);
-  llvm::FailureOr<llvm::SmallVector<mlir::Value>> indicesOf(mlir::Operation *at, llvm::ArrayRef<mlir::StringAttr> declared,
-                                                      const Environment &env, llvm::SmallVectorImpl<int64_t> &dims,
-                                                      Dimensions &spanned);
+  llvm::FailureOr<llvm::SmallVector<mlir::Value>> indicesOf(mlir::Operation *at,
+                                                            llvm::ArrayRef<mlir::StringAttr> declared,
+                                                            const Environment &env,
+                                                            llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned);
 
   // Parts.
   void strip(mlir::Value &field, Environment &env);
@@ -248,7 +257,8 @@ private:
 };
 
 /// The function of a pointwise operation on scalars or on tiles of one shape; reals are f32, ints i32, bools i1.
-mlir::Value emitPointwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation *op, llvm::ArrayRef<mlir::Value> x);
+mlir::Value emitPointwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation *op,
+                          llvm::ArrayRef<mlir::Value> x);
 
 /// A constant of a scalar or tile type.
 mlir::Value emitConstant(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, double value);

@@ -12,7 +12,8 @@ using namespace fovea::derivation;
 using Where = Coordinate::Kind;
 
 struct LaunchEmitter::Fold {
-  /// An expectation: accumulator / l times what does not vary with the key. Accumulator -1: the sum of the weights itself.
+  /// An expectation: accumulator / l times what does not vary with the key. Accumulator -1: the sum of the weights
+  /// itself.
   struct Term {
     int64_t accumulator = -1;
     double constant = 1;
@@ -155,8 +156,8 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
   if (ranges.empty()) // no key is ever seen
     for (auto *list : {&lo, &hi, &fullLo, &fullHi})
       list->push_back(zero);
-  return Value(tile::DomainOp::create(builder, loc, tile::DomainType::get(builder.getContext()), lo, hi, fullLo, fullHi, size,
-                                      builder.getI64IntegerAttr(derivation.choices.keyTile)));
+  return Value(tile::DomainOp::create(builder, loc, tile::DomainType::get(builder.getContext()), lo, hi, fullLo, fullHi,
+                                      size, builder.getI64IntegerAttr(derivation.choices.keyTile)));
 }
 
 //===--- the fold ---===//
@@ -222,7 +223,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   for (;;) {
     Operation *top = score.getDefiningOp();
     auto positive = [&](Value x) -> std::optional<double> {
-      std::optional<double> c = cast<FieldType>(x.getType()).getAxes().empty() ? derivation.constantOf(x) : std::nullopt;
+      std::optional<double> c =
+          cast<FieldType>(x.getType()).getAxes().empty() ? derivation.constantOf(x) : std::nullopt;
       return c && *c > 0 && std::isfinite(*c) ? c : std::nullopt;
     };
     if (auto mul = dyn_cast<MulOp>(top)) {
@@ -290,7 +292,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
       if (!derivation.isFeature(axis)) {
         const Coordinate *coordinate = env.lookup(axis);
         if (!coordinate)
-          return expect.emitError("the value varies along '") << axis.getValue() << "', which no output that needs it has";
+          return expect.emitError("the value varies along '")
+                 << axis.getValue() << "', which no output that needs it has";
         termEnv.set(axis, coordinate);
         continue;
       }
@@ -333,7 +336,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
       Value spreadCoefficient = (**coefficient).value;
       if ((**coefficient).dims != both) {
         for (Value known : coefficients)
-          if (auto broadcast = known.getDefiningOp<tile::BroadcastOp>(); broadcast && broadcast.getSource() == spreadCoefficient)
+          if (auto broadcast = known.getDefiningOp<tile::BroadcastOp>();
+              broadcast && broadcast.getSource() == spreadCoefficient)
             spreadCoefficient = known;
         if (spreadCoefficient == (**coefficient).value)
           spreadCoefficient = spread(inside, expect.getLoc(), **coefficient, both);

@@ -68,7 +68,9 @@ FailureOr<Dimensions> LaunchEmitter::unite(ArrayRef<TileValue> values, Operation
   if (dims.size() <= 2)
     return dims;
   auto name = [](const Dimension &d) {
-    return d.kind == Where::Row ? std::string("the query") : d.kind == Where::Key ? std::string("the key") : "'" + d.feature.str() + "'";
+    return d.kind == Where::Row   ? std::string("the query")
+           : d.kind == Where::Key ? std::string("the key")
+                                  : "'" + d.feature.str() + "'";
   };
   auto error = at->emitError("varies with ") << name(dims[0]);
   for (const Dimension &d : ArrayRef(dims).drop_front())
@@ -120,7 +122,9 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
   OpBuilder outer = OpBuilder::atBlockEnd(&launch.getBody().front());
   if (type.getAxes().empty())
     if (std::optional<double> constant = derivation.constantOf(field)) {
-      Type element = type.isReal() ? Type(outer.getF32Type()) : type.isInt() ? Type(outer.getI32Type()) : outer.getI1Type();
+      Type element = type.isReal()  ? Type(outer.getF32Type())
+                     : type.isInt() ? Type(outer.getI32Type())
+                                    : outer.getI1Type();
       if (type.isInt() && std::abs(*constant) > std::numeric_limits<int32_t>::max())
         return op->emitError("the integer ") << int64_t(*constant) << " does not fit 32 bits, in which tiles compute";
       return TileValue{emitConstant(outer, loc, element, *constant), {}};
@@ -213,12 +217,14 @@ FailureOr<TileValue> LaunchEmitter::position(Operation *op, StringAttr axis, Val
 FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {
   const Coordinate *at = env.lookup(op.getQueryAttr());
   if (at->kind != Where::Row)
-    return op.emitError("reads the row at the position of a query that is itself a key; in this version only queries have one");
+    return op.emitError(
+        "reads the row at the position of a query that is itself a key; in this version only queries have one");
   Location loc = op.getLoc();
   OpBuilder builder = builderFor({});
   Coordinate *&moved = shifted[{at, op.getKeysAttr().getAsOpaquePointer(), op.getQueryAttr().getAsOpaquePointer()}];
   if (!moved) {
-    Value first = arith::AddIOp::create(builder, loc, at->base, derivation.shiftOf(op.getKeysAttr(), op.getQueryAttr()));
+    Value first =
+        arith::AddIOp::create(builder, loc, at->base, derivation.shiftOf(op.getKeysAttr(), op.getQueryAttr()));
     moved = derivation.newCoordinate({Where::Row, derivation.rawOf(op.getKeysAttr()), first, at->extent});
   }
   Environment inner = env.with(op.getKeysAttr(), moved);
@@ -238,7 +244,8 @@ FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {
   Value index = tile::IotaOp::create(builder, loc, indices, moved->base);
   Value size = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), derivation.sizeOf(op.getKeysAttr()));
   Value limit = tile::SplatOp::create(builder, loc, indices, size);
-  Value low = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, index, emitConstant(builder, loc, indices, 0));
+  Value low =
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, index, emitConstant(builder, loc, indices, 0));
   Value high = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, index, limit);
   TileValue inside{arith::AndIOp::create(builder, loc, low, high), rowOnly};
   Value value = spread(builder, loc, *rows, *dims);
@@ -274,14 +281,16 @@ FailureOr<TileValue> LaunchEmitter::reduce(ReduceOp op, const Environment &env) 
   rest.erase(rest.begin() + dim);
   Type type = typeOf(rest, builder.getF32Type());
   auto reduced = [&](StringRef kind, Value from) -> Value {
-    return tile::ReduceOp::create(builder, loc, type, builder.getStringAttr(kind), from, builder.getI64IntegerAttr(dim));
+    return tile::ReduceOp::create(builder, loc, type, builder.getStringAttr(kind), from,
+                                  builder.getI64IntegerAttr(dim));
   };
   switch (op.getKind()) {
   case ReduceKind::Sum:
     return TileValue{reduced("add", x), rest};
   case ReduceKind::Mean: {
     Value sum = reduced("add", x);
-    return TileValue{arith::MulFOp::create(builder, loc, sum, emitConstant(builder, loc, type, 1.0 / double(*size))), rest};
+    return TileValue{arith::MulFOp::create(builder, loc, sum, emitConstant(builder, loc, type, 1.0 / double(*size))),
+                     rest};
   }
   case ReduceKind::Max:
     return TileValue{reduced("max", x), rest};
@@ -416,7 +425,8 @@ FailureOr<TileValue> LaunchEmitter::operand(Value field, const Environment &oute
   if (failed(value))
     return failure();
   OpBuilder builder = builderFor(value->dims);
-  return TileValue{arith::TruncFOp::create(builder, at->getLoc(), typeOf(value->dims, elementType), value->value), value->dims};
+  return TileValue{arith::TruncFOp::create(builder, at->getLoc(), typeOf(value->dims, elementType), value->value),
+                   value->dims};
 }
 
 FailureOr<TileValue> LaunchEmitter::dot(DotOp op, const Environment &env) {
@@ -447,8 +457,8 @@ FailureOr<std::pair<TileValue, double>> LaunchEmitter::dotWithoutConstant(DotOp 
                << axis.getValue() << "' at once; a dot contracts a field of the query with one of the key";
     if (!runsAlong(rowSide, env, Where::Row) || !runsAlong(keySide, env, Where::Key))
       return op.emitError("contracts fields that are not one of the query and one of the key");
-    // An input that stands for itself is an operand as it is stored, and its other factors multiply the result. Anything
-    // else is rounded to 16 bits anyway: then its factors go in with it.
+    // An input that stands for itself is an operand as it is stored, and its other factors multiply the result.
+    // Anything else is rounded to 16 bits anyway: then its factors go in with it.
     auto factored = [&](Value side) {
       Product product = decompose(side, env, axis);
       return plainType(product.core, product.coreEnv) ? product : Product{1, {}, side, env};
@@ -479,8 +489,8 @@ FailureOr<std::pair<TileValue, double>> LaunchEmitter::dotWithoutConstant(DotOp 
     OpBuilder builder = builderFor(dims);
     Value x = spread(builder, op.getLoc(), *both, dims);
     Dimensions rest{dims[0]};
-    Value sum = tile::ReduceOp::create(builder, op.getLoc(), typeOf(rest, builder.getF32Type()), builder.getStringAttr("add"), x,
-                                       builder.getI64IntegerAttr(1));
+    Value sum = tile::ReduceOp::create(builder, op.getLoc(), typeOf(rest, builder.getF32Type()),
+                                       builder.getStringAttr("add"), x, builder.getI64IntegerAttr(1));
     result = {TileValue{sum, rest}, 1};
   }
   dots[key] = result;
@@ -547,8 +557,9 @@ FailureOr<TileValue> LaunchEmitter::projection(DotOp op, const Environment &env,
 
 //===--- memory ---===//
 
-FailureOr<SmallVector<Value>> LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Environment &env,
-                                                       SmallVectorImpl<int64_t> &dims, Dimensions &spanned) {
+FailureOr<SmallVector<Value>> LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared,
+                                                       const Environment &env, SmallVectorImpl<int64_t> &dims,
+                                                       Dimensions &spanned) {
   SmallVector<Value> indices;
   for (auto [n, axis] : llvm::enumerate(declared)) {
     Value index;
@@ -601,7 +612,8 @@ FailureOr<TileValue> LaunchEmitter::load(Location loc, Operation *at, Value view
 FailureOr<TileValue> LaunchEmitter::loadInput(InputOp op, const Environment &env) {
   SmallVector<StringAttr> declared = toAxes(op.getDeclared());
   for (StringAttr axis : derivation.table.expand(declared))
-    if (const Coordinate *c = env.lookup(axis); c && c->kind == Where::Feature && failed(derivation.featureSize(axis, op)))
+    if (const Coordinate *c = env.lookup(axis);
+        c && c->kind == Where::Feature && failed(derivation.featureSize(axis, op)))
       return failure();
   Key key = keyOf(op.getResult(), env);
   if (auto found = raw.find(key); found != raw.end())
@@ -612,15 +624,16 @@ FailureOr<TileValue> LaunchEmitter::loadInput(InputOp op, const Environment &env
   return tile;
 }
 
-FailureOr<TileValue> LaunchEmitter::loadPrepared(Value field, const Environment &outer, Type elementType, Operation *at) {
+FailureOr<TileValue> LaunchEmitter::loadPrepared(Value field, const Environment &outer, Type elementType,
+                                                 Operation *at) {
   Environment env = outer;
   strip(field, env);
   StringAttr token;
   for (StringAttr axis : fieldType(field).getAxes())
     if (const Coordinate *c = env.lookup(axis); c && c->kind == Where::Key) {
       if (token)
-        return at->emitError("a field of the key has the axes '") << token.getValue() << "' and '" << axis.getValue()
-                                                                  << "', both of keys";
+        return at->emitError("a field of the key has the axes '")
+               << token.getValue() << "' and '" << axis.getValue() << "', both of keys";
       token = axis;
     }
   FailureOr<Prepared> workspace = derivation.prepare(field, token, elementType, at);
@@ -664,7 +677,8 @@ LogicalResult LaunchEmitter::store(const Store &store) {
   Value tile = spread(builder, loc, *value, spanned);
   if (getElementTypeOrSelf(tile) != store.elementType) {
     if (!getElementTypeOrSelf(tile).isF32() || !is16Bit(store.elementType))
-      return store.at->emitError("cannot store elements of type ") << getElementTypeOrSelf(tile) << " as " << store.elementType;
+      return store.at->emitError("cannot store elements of type ")
+             << getElementTypeOrSelf(tile) << " as " << store.elementType;
     tile = arith::TruncFOp::create(builder, loc, typeOf(spanned, store.elementType), tile);
   }
   tile::StoreOp::create(builder, loc, tile, store.view, *indices, dims);

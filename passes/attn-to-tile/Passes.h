@@ -16,14 +16,14 @@ namespace fovea {
 
 /// What the derivation is free to choose, or must be told.
 struct TileChoices {
-  int64_t queryTile = 64;                 // rows of a work item; a multiple of 16 from 16 to 256
-  int64_t keyTile = 64;                   // keys of a step; a multiple of 16 from 16 to 256
-  std::string elementType = "bf16";       // bf16 or f16: of arrays that state no type, and of operands of products
-  std::map<std::string, int64_t> sizes;   // sizes of axes that the attention leaves open, at least 1
+  int64_t queryTile = 64;               // rows of a work item; a multiple of 16 from 16 to 256
+  int64_t keyTile = 64;                 // keys of a step; a multiple of 16 from 16 to 256
+  std::string elementType = "bf16";     // bf16 or f16: of arrays that state no type, and of operands of products
+  std::map<std::string, int64_t> sizes; // sizes of axes that the attention leaves open, at least 1
 };
 
-/// Builds the program behind the attention, which stays as it is; the two have one name, so the caller erases or renames
-/// one. What is not supported is reported at its operation, and nothing is left behind.
+/// Builds the program behind the attention, which stays as it is; the two have one name, so the caller erases or
+/// renames one. What is not supported is reported at its operation, and nothing is left behind.
 llvm::FailureOr<tile::ProgramOp> deriveTileProgram(attn::AttentionOp attention, const TileChoices &choices);
 
 /// "D=64,G=4" as sizes; says in `message` what is wrong.

@@ -1,13 +1,13 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Pointwise operations of the attn dialect as arith and math operations in f32 and i32. Functions that math has are left
-// whole (tile-expand-math takes them apart); the others are put together here so that no intermediate overflows.
+// Pointwise operations of the attn dialect as arith and math operations in f32 and i32. Functions that math has are
+// left whole (tile-expand-math takes them apart); the others are put together here so that no intermediate overflows.
 #include "passes/attn-to-tile/Derivation.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
-#include <limits>
+#include <cmath>
 #include <numbers>
 
 using namespace mlir;
@@ -15,9 +15,10 @@ using namespace fovea;
 
 Value derivation::emitConstant(OpBuilder &builder, Location loc, Type type, double value) {
   Type element = getElementTypeOrSelf(type);
-  TypedAttr attr = isa<FloatType>(element) ? TypedAttr(builder.getFloatAttr(element, value))
-                                           : TypedAttr(IntegerAttr::get(element, APInt(element.getIntOrFloatBitWidth(), int64_t(value),
-                                                                                 /*isSigned=*/true, /*implicitTrunc=*/true)));
+  TypedAttr attr = isa<FloatType>(element)
+                       ? TypedAttr(builder.getFloatAttr(element, value))
+                       : TypedAttr(IntegerAttr::get(element, APInt(element.getIntOrFloatBitWidth(), int64_t(value),
+                                                                   /*isSigned=*/true, /*implicitTrunc=*/true)));
   if (auto tile = dyn_cast<RankedTensorType>(type))
     attr = DenseElementsAttr::get(tile, ArrayRef<Attribute>(attr));
   return arith::ConstantOp::create(builder, loc, attr);
@@ -82,14 +83,21 @@ struct Emitter {
     Value zero = constant(y, 0);
     return select(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y, zero), zero, rest);
   }
+  static std::optional<double> constantOf(Value x) {
+    Attribute value;
+    if (!matchPattern(x, m_Constant(&value)))
+      return std::nullopt;
+    if (auto tile = dyn_cast<DenseElementsAttr>(value); tile && tile.isSplat())
+      value = tile.getSplatValue<Attribute>();
+    auto number = dyn_cast<FloatAttr>(value);
+    return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+  }
   Value pow(Value x, Value y) const {
-    FloatAttr splat;
-    std::optional<double> exponent;
-    if (matchPattern(y, m_Constant(&splat)))
-      exponent = splat.getValueAsDouble();
-    DenseFPElementsAttr tile;
-    if (matchPattern(y, m_Constant(&tile)) && tile.isSplat())
-      exponent = tile.getSplatValue<APFloat>().convertToDouble();
+    std::optional<double> base = constantOf(x), exponent = constantOf(y);
+    if (base == 2)
+      return math::Exp2Op::create(b, loc, y);
+    if (base && *base > 0 && std::isfinite(*base))
+      return math::Exp2Op::create(b, loc, mul(y, constant(y, std::log2(*base))));
     if (exponent == 2)
       return mul(x, x);
     if (exponent == 3)
@@ -149,9 +157,8 @@ Value derivation::emitPointwise(OpBuilder &b, Location loc, Operation *op, Array
       })
       .Case<attn::SoftplusOp>([&](auto) { return e.softplus(x[0]); })
       .Case<attn::LogSigmoidOp>([&](auto) { return e.neg(e.softplus(e.neg(x[0]))); })
-      .Case<attn::ReluOp>([&](auto) -> Value {
-        return e.either<arith::MaximumFOp, arith::MaxSIOp>(x[0], e.constant(x[0], 0));
-      })
+      .Case<attn::ReluOp>(
+          [&](auto) -> Value { return e.either<arith::MaximumFOp, arith::MaxSIOp>(x[0], e.constant(x[0], 0)); })
       .Case<attn::EluOp>([&](auto) -> Value {
         return e.select(e.greater(x[0], e.constant(x[0], 0)), x[0], math::ExpM1Op::create(b, loc, x[0]));
       })

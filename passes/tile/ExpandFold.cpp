@@ -39,15 +39,16 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   RankedTensorType scoreType = tensorType(yield.getScore()), rowType = tensorType(fold.getMax());
   SmallVector<int64_t> coefficientOf(yield.getCoefficientOf()), valueOf(yield.getValueOf());
 
-  Value first = arith::ConstantIndexOp::create(rewriter, loc, 0), step = arith::ConstantIndexOp::create(rewriter, loc, 1);
+  Value first = arith::ConstantIndexOp::create(rewriter, loc, 0),
+        step = arith::ConstantIndexOp::create(rewriter, loc, 1);
   Value none = constantTile(rewriter, loc, rowType, -std::numeric_limits<double>::infinity());
   Value zero = constantTile(rewriter, loc, rowType, 0);
   Value log2e = arith::ConstantOp::create(rewriter, loc, rewriter.getF32FloatAttr(float(std::numbers::log2e)));
   Value exponent = fold.getScale();
   FloatAttr scale;
   if (matchPattern(exponent, m_Constant(&scale))) // one rounding
-    exponent = arith::ConstantOp::create(rewriter, loc,
-                                         rewriter.getF32FloatAttr(float(scale.getValueAsDouble() * std::numbers::log2e)));
+    exponent = arith::ConstantOp::create(
+        rewriter, loc, rewriter.getF32FloatAttr(float(scale.getValueAsDouble() * std::numbers::log2e)));
   else
     exponent = arith::MulFOp::create(rewriter, loc, exponent, log2e);
   Value rowExponent = splat(rewriter, loc, rowType, exponent), tileExponent = splat(rewriter, loc, scoreType, exponent);

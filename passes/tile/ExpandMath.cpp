@@ -6,6 +6,7 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <cmath>
 #include <limits>
 #include <numbers>
 
@@ -55,7 +56,25 @@ struct Math {
     return result;
   }
 
-  Value exp(Value x) const { return exp2(mul(x, c(std::numbers::log2e))); }
+  /// x * factor, in one multiplication and one rounding where x is itself a multiple of something.
+  Value scaled(Value x, double factor) const {
+    if (auto product = x.getDefiningOp<arith::MulFOp>(); product && product->hasOneUse())
+      for (auto [value, other] :
+           {std::pair(product.getLhs(), product.getRhs()), std::pair(product.getRhs(), product.getLhs())}) {
+        Attribute constant;
+        if (!matchPattern(value, m_Constant(&constant)))
+          continue;
+        if (auto tile = dyn_cast<DenseElementsAttr>(constant); tile && tile.isSplat())
+          constant = tile.getSplatValue<Attribute>();
+        auto number = dyn_cast<FloatAttr>(constant);
+        double both = number ? number.getValueAsDouble() * factor : 0;
+        if (std::fabs(both) > 0x1p-120 && std::fabs(both) < 0x1p120)
+          return mul(other, c(both));
+      }
+    return mul(x, c(factor));
+  }
+
+  Value exp(Value x) const { return exp2(scaled(x, std::numbers::log2e)); }
   Value log(Value x) const { return mul(log2(x), c(std::numbers::ln2)); }
 
   // Near 0 the series of (e^x - 1) / x, whose first omitted term is below u for |x| < 0.35.
@@ -75,7 +94,7 @@ struct Math {
 
   // 1 - 2 / (1 + e^2x): saturates on both sides without overflow to NaN.
   Value tanh(Value x) const {
-    Value e = exp2(mul(x, c(2 * std::numbers::log2e)));
+    Value e = exp2(scaled(x, 2 * std::numbers::log2e));
     return sub(c(1), div(c(2), add(e, c(1))));
   }
 
@@ -95,14 +114,17 @@ struct Math {
     Value integer = is(F::OEQ, floor(y), y);
     Value half = mul(y, c(0.5));
     Value even = is(F::OEQ, floor(half), half);
-    Value negative = select(integer, select(even, magnitude, neg(magnitude)), c(std::numeric_limits<double>::quiet_NaN()));
+    Value negative =
+        select(integer, select(even, magnitude, neg(magnitude)), c(std::numeric_limits<double>::quiet_NaN()));
     Value result = select(is(F::OLT, x, zero), negative, magnitude);
     result = select(is(F::OEQ, y, zero), one, result); // 0 * log 0
     return select(is(F::OEQ, x, one), one, result);
   }
 
   Value floorDiv(Value x, Value y) const {
-    auto compare = [&](I predicate, Value p, Value q) -> Value { return arith::CmpIOp::create(b, loc, predicate, p, q); };
+    auto compare = [&](I predicate, Value p, Value q) -> Value {
+      return arith::CmpIOp::create(b, loc, predicate, p, q);
+    };
     Value zero = i(0);
     Value quotient = arith::DivSIOp::create(b, loc, x, y), rest = arith::RemSIOp::create(b, loc, x, y);
     Value below = compare(I::slt, rest, zero), wrong;
