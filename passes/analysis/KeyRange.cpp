@@ -257,7 +257,13 @@ std::optional<Term> Reader::term(Value value, const AxisMap &map, unsigned depth
     return std::nullopt;
   if (std::optional<Term> known = structuralTerm(value, map, depth))
     return known;
-  // Whatever it is, it is one number for the whole tile.
+  // Whatever else it is, it is one number for the whole tile. Sums that were not understood are beyond 64 bits.
+  Operation *op = value.getDefiningOp();
+  bool scaled = isa<MulOp>(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
+                  return constantOf(term(operand, map, depth + 1)).has_value();
+                });
+  if (isa<ConstantOp, AddOp, SubOp, NegOp, MinOp, MaxOp>(op) || scaled)
+    return std::nullopt;
   if (map.empty() && llvm::all_of(type.getAxes(), walk.isBatch))
     return point(leaf(Form::Scalar, {}, value));
   return std::nullopt;

@@ -49,8 +49,8 @@ def TileExpandMathPass : Pass<"tile-expand-math"> {
 
     | function | error | range |
     |---|---|---|
-    | exp | (2 + abs(x)) u | all |
-    | expm1 | 8 u | all |
+    | exp | (2 + 1.25 abs(x)) u | all |
+    | expm1 | (8 + 1.25 abs(x)) u | all |
     | log | 4 u (1 + 1 / abs(log x)) | positive |
     | log1p | 8 u | from -1 |
     | tanh | 4 u absolute | all |
