@@ -1,0 +1,131 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// One figure a run, for bench/measures: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T]
+//   compile   ms from spec text to PTX in a process that has compiled before, and each stage
+//   emulate   ms of the launches on the emulator: --checks all|none
+//   counters  instructions, bank conflicts, sectors, tensor-core operations of one run; registers and spills by ptxas
+// Prints one JSON object.
+#include "frontend/driver/Compiler.h"
+#include "frontend/driver/Inputs.h"
+#include "runtime/emulator_device/EmulatorDevice.h"
+#include "runtime/host/Execute.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <string>
+
+using namespace fovea;
+using nlohmann::json;
+
+namespace {
+
+int fail(const std::string &message) {
+  std::fprintf(stderr, "fovea-measure: %s\n", message.c_str());
+  return 1;
+}
+
+struct Run {
+  runtime::ExecuteResult result;
+  std::vector<runtime::EmulatorDevice::Report> reports;
+};
+
+Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, bool checks, bool counters) {
+  runtime::AxisSizes sizes;
+  for (auto &[name, value] : sets)
+    sizes[name] = std::atoll(value.c_str());
+  auto inputs = driver::drawInputs(*compilation.attention, compilation.interface, sizes, driver::Pattern::Normal, 1);
+  if (!inputs)
+    return inputs.takeError();
+  runtime::EmulatorDeviceOptions options;
+  options.emulator.counters = counters;
+  if (!checks)
+    options.emulator.checks = emulator::Checks::none();
+  auto device = runtime::EmulatorDevice::create(options);
+  if (!device)
+    return device.takeError();
+  runtime::ExecuteRequest request;
+  request.axes = sizes;
+  for (auto &[name, array] : *inputs)
+    request.inputs[name] = &array;
+  auto result = runtime::execute(*compilation.plan, **device, request);
+  if (!result)
+    return result.takeError();
+  return Run{std::move(*result), (*device)->reports()};
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  if (argc < 3)
+    return fail("usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--checks all|none]");
+  std::string what = argv[1];
+  driver::CompileOptions options;
+  driver::Sets sets;
+  bool checks = true;
+  for (int k = 3; k < argc; ++k) {
+    std::string argument = argv[k];
+    if (argument == "--target" && k + 1 < argc)
+      options.target = argv[++k];
+    else if (argument == "--checks" && k + 1 < argc)
+      checks = std::string(argv[++k]) == "all";
+    else if (auto status = driver::parseSets(argument, sets); !status)
+      return fail(status.error().message);
+  }
+  options.sets = sets;
+  auto source = driver::readSource(argv[2]);
+  if (!source)
+    return fail(source.error().message);
+  driver::Compiler compiler;
+  options.last = what == "counters" ? driver::Stage::Cubin : driver::Stage::Plan;
+  if (what == "counters" && !codegen::findPtxas())
+    options.last = driver::Stage::Plan;
+  auto compilation = compiler.compile(*source, options);
+  if (!compilation->ok())
+    return fail("the specification does not compile; fovea compile says why");
+  json out;
+  if (what == "compile") {
+    // The first compilation of a process initialises LLVM.
+    options.last = driver::Stage::Ptx;
+    compilation = compiler.compile(*source, options);
+    out["ms"] = compilation->milliseconds();
+    for (const driver::StageTime &time : compilation->times)
+      out["stages"][time.name] = time.milliseconds;
+  } else if (what == "emulate" || what == "counters") {
+    if (what == "counters" && options.last == driver::Stage::Cubin) {
+      for (const codegen::KernelResources &kernel : compilation->assembled->kernels)
+        out["kernels"][kernel.kernel] = {{"registers", kernel.registers}, {"spill_bytes", kernel.spillStores + kernel.spillLoads}};
+      options.last = driver::Stage::Plan;
+      compilation = compiler.compile(*source, options);
+    }
+    auto run = emulate(*compilation, sets, checks, what == "counters");
+    if (!run)
+      return fail(run.error().message);
+    double seconds = 0;
+    json launches = json::array();
+    for (auto &report : run->reports) {
+      seconds += report.report.seconds;
+      const emulator::Counters &c = report.report.counters;
+      uint64_t tensorInstructions = 0;
+      for (auto &[opcode, count] : c.opcodes)
+        if (opcode.rfind("mma.", 0) == 0)
+          tensorInstructions += count;
+      launches.push_back({{"kernel", report.kernel},
+                          {"warp_instructions", c.warpInstructions},
+                          {"tensor_instructions", tensorInstructions},
+                          {"shared_wavefronts", c.sharedWavefronts},
+                          {"shared_wavefronts_without_conflicts", c.sharedIdealWavefronts},
+                          {"sectors_requested", c.globalSectorsRequested},
+                          {"sectors_unique", c.globalSectorsUnique}});
+    }
+    out["ms"] = seconds * 1000;
+    if (what == "counters")
+      out["launches"] = launches;
+    out["schedule"] = compilation->chosen.str();
+  } else {
+    return fail("'" + what + "' is no measurement");
+  }
+  std::printf("%s\n", out.dump().c_str());
+  return 0;
+}
