@@ -168,7 +168,7 @@ Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const
 struct Checker::Levels {
   Arrays inputs;
   reference::AxisSizes sizes;
-  reference::Tensors reference, bounds;
+  reference::Tensors reference, bounds, magnitudes;
   std::map<std::string, tile::Tensor> exact, rounded;
   Tolerance tolerance;
   std::map<std::string, int64_t> axes;
@@ -263,12 +263,23 @@ static std::map<std::string, int64_t> placeOf(attn::AttentionOp attention, const
   return place;
 }
 
+/// |m|_2 / |r|_2, at least 1.
+static double conditionOf(const std::vector<double> &magnitudes, const std::vector<double> &reference) {
+  double m = 0, r = 0;
+  for (size_t i = 0; i < magnitudes.size() && i < reference.size(); ++i)
+    if (std::isfinite(magnitudes[i]) && std::isfinite(reference[i])) {
+      m += magnitudes[i] * magnitudes[i];
+      r += reference[i] * reference[i];
+    }
+  return r > 0 ? std::max(1.0, std::sqrt(m / r)) : 1;
+}
+
 CheckReport Checker::run(const CheckCase &each) {
   auto begin = std::chrono::steady_clock::now();
   Levels levels;
   CheckReport report = check(each, levels);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (!report.passed && !options_.dumpFolder.empty())
+  if (!report.passed && !report.refused && !options_.dumpFolder.empty())
     dump(each, levels, report);
   return report;
 }
@@ -293,8 +304,11 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     compiledSets_ = each.sets;
   }
   Compilation &compilation = *compilation_;
-  if (!compilation.ok())
-    return fail("compile", "\n" + compilation.diagnostics().render());
+  if (!compilation.ok()) {
+    report.refused = compilation.refused;
+    return fail("compile", report.refused ? compilation.diagnostics().diagnostics().front().message
+                                          : "\n" + compilation.diagnostics().render());
+  }
 
   Result<Arrays> inputs =
       drawInputs(*compilation.attention, compilation.interface, each.sizes, each.pattern, options_.seed);
@@ -350,17 +364,27 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     return report;
   }
 
+  // What lies beyond f16 becomes infinite in it; the reference is given the same range.
+  for (const runtime::PlanTensor &tensor : compilation.interface.tensors)
+    if (tensor.role == runtime::TensorRole::Output && tensor.type == runtime::StorageType::F16)
+      for (double &x : levels.reference[tensor.name].data)
+        if (std::abs(x) >= 65520)
+          x = std::copysign(HUGE_VAL, x);
   llvm::Expected<reference::Tensors> bounds =
       boundErrors(compilation.attn(), compilation.storage, levels.sizes, values);
   if (!bounds)
     return failError("reference", bounds.takeError());
   levels.bounds = std::move(*bounds);
+  llvm::Expected<reference::Tensors> magnitudes = driver::magnitudes(compilation.attn(), levels.sizes, values);
+  if (!magnitudes)
+    return failError("reference", magnitudes.takeError());
+  levels.magnitudes = std::move(*magnitudes);
   // Against float64: ordinary inputs by the tolerance and the bound, others by the bound.
   auto byTolerance = [&](auto &name, auto &shape, const auto &got, const auto &want) {
     const OutputTolerance &tolerance = levels.tolerance.outputs[name];
     std::optional<double> relative2;
     if (isNormal && !tolerance.isStatistic)
-      relative2 = tolerance.limit;
+      relative2 = tolerance.limit * conditionOf(levels.magnitudes[name].data, levels.reference[name].data);
     return judge(name, shape, got, want, relative2, &levels.bounds[name].data, 1, true);
   };
 
@@ -444,7 +468,8 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
                         const OutputTolerance &tolerance = levels.tolerance.outputs[name];
                         std::optional<double> relative2;
                         if (!tolerance.isStatistic)
-                          relative2 = levels.tolerance.sameRoundings;
+                          relative2 = levels.tolerance.sameRoundings *
+                                      conditionOf(levels.magnitudes[name].data, levels.reference[name].data);
                         // Both may be off the reference by the bound, in opposite directions.
                         const std::vector<double> *bound =
                             isNormal && !tolerance.isStatistic ? nullptr : &levels.bounds[name].data;
@@ -467,7 +492,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     if (!gpu_) {
       Result<std::unique_ptr<runtime::Device>> device = runtime::openCudaDevice();
       if (!device)
-        return fail("gpu", "no GPU: " + device.error().message);
+        return fail("gpu", device.error().message);
       gpu_ = std::move(*device);
     }
     if (!onDevice("gpu", *gpu_))

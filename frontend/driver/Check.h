@@ -45,8 +45,9 @@ struct CheckOptions {
 
 struct CheckReport {
   bool passed = false;
-  std::string level;   // the one that failed
-  std::string message; // what is wrong there; for people
+  bool refused = false; // the target cannot hold this case, and the compiler said so: neither passed nor failed
+  std::string level;    // the one that failed
+  std::string message;  // what is wrong there; for people
   double seconds = 0;
 };
 

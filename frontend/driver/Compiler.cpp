@@ -349,6 +349,24 @@ static bool agrees(const tile::Candidate &candidate, const ScheduleOverride &ask
          asked.query.value_or(candidate.query) == candidate.query;
 }
 
+/// The greatest head dim, below the greatest of the problem, with which a candidate fits; 0 if none does.
+static int64_t nearestFit(const Compilation &result) {
+  tile::Problem problem = result.problem;
+  int64_t greatest = 0;
+  for (auto *dims : {&problem.scoreDims, &problem.accumulatorDims})
+    for (int64_t d : *dims)
+      greatest = std::max(greatest, d);
+  for (int64_t size = (greatest - 1) / 16 * 16; size >= 16; size -= 16) {
+    for (auto *dims : {&problem.scoreDims, &problem.accumulatorDims})
+      for (int64_t &d : *dims)
+        d = std::min(d, size);
+    std::vector<tile::Candidate> candidates = tile::enumerateSchedules(problem, *result.target);
+    if (!candidates.empty() && candidates.front().rejected.empty())
+      return size;
+  }
+  return 0;
+}
+
 /// The best candidate that agrees with what was asked; says why there is none.
 static bool choose(Compilation &result, Stages &stages) {
   const ScheduleOverride &asked = result.options.schedule;
@@ -363,12 +381,16 @@ static bool choose(Compilation &result, Stages &stages) {
     if (!rejected)
       rejected = &candidate;
   }
-  if (rejected && !asked.empty())
+  if (rejected && !asked.empty()) {
     stages.error("the schedule asked for cannot be used: " + rejected->str() + " " + rejected->rejected);
-  else if (rejected)
-    stages.error("no schedule fits " + std::string(result.target->name) + ": the first candidate, " + rejected->str() +
-                 ", " + rejected->rejected + "; smaller head dims would fit");
-  else
+  } else if (rejected) {
+    result.refused = true;
+    std::string message = "no schedule fits " + std::string(result.target->name) + ": the first candidate, " +
+                          rejected->str() + ", " + rejected->rejected;
+    if (int64_t size = nearestFit(result))
+      message += "; head dims of at most " + std::to_string(size) + " fit";
+    stages.error(std::move(message));
+  } else
     stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128, "
                  "warps 4 or 8 with query_tile a multiple of 16 * warps, stages 1 to 3");
   return false;
@@ -436,10 +458,14 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
     return result;
 
   ok = stages.run("tile", [&] {
+    bool scheduled = true;
     result->problem = problemOf(result->canonical());
     if (!result->problem.scoreDims.empty() || !result->problem.accumulatorDims.empty()) {
       result->candidates = tile::enumerateSchedules(result->problem, *result->target);
-      if (!choose(*result, stages))
+      scheduled = std::any_of(result->candidates.begin(), result->candidates.end(),
+                              [&](const tile::Candidate &each) { return each.rejected.empty(); });
+      // Where nothing fits, the derivation may know better why.
+      if (scheduled && !choose(*result, stages))
         return false;
     }
     result->programModule_ = result->canonicalModule_->clone();
@@ -452,6 +478,10 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
     if (mlir::failed(program)) {
       result->programModule_ = nullptr;
       return false;
+    }
+    if (!scheduled) {
+      result->programModule_ = nullptr;
+      return choose(*result, stages);
     }
     attention.erase();
     result->expandedModule_ = result->programModule_->clone();

@@ -84,6 +84,7 @@ public:
   std::vector<tile::Candidate> candidates; // best first; empty where the program has no fold
   tile::Candidate chosen;
   tile::Problem problem;
+  bool refused = false; // legal, but no candidate fits the target: an error says so too
   std::vector<codegen::Kernel> kernels;
   std::string llvm, ptx;
   std::optional<codegen::Assembled> assembled;

@@ -90,7 +90,8 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
   if (!array)
     return array;
   runtime::RandomStream stream(seed, name);
-  if (tensor->role == runtime::TensorRole::Param)
+  bool isParam = tensor->role == runtime::TensorRole::Param;
+  if (isParam)
     pattern = Pattern::Normal;
 
   int64_t inner = 1; // elements below the token dimension
@@ -108,6 +109,9 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
     if (!isInt)
       switch (pattern) {
       case Pattern::Normal:
+        // Learned scales stay near 1.
+        if (isParam)
+          x = 1 + 0.25 * x;
         break;
       case Pattern::Constant:
         x = 0.5;

@@ -32,7 +32,7 @@ const char *patternName(Pattern pattern);
 using Arrays = std::map<std::string, runtime::Array, std::less<>>;
 
 /// One input or param, rounded to its type and within its contract, as far as the bounds are known now.
-/// Params stay normal in every pattern. Errors: an unknown axis, a shape too large.
+/// Params are around 1 in every pattern, as learned scales are. Errors: an unknown axis, a shape too large.
 Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,
                                  const std::string &name, const runtime::AxisSizes &sizes, Pattern pattern,
                                  uint64_t seed);

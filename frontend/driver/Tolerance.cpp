@@ -154,12 +154,17 @@ public:
     for (attn::OutputOp output : attention.getOutputs()) {
       builder.setInsertionPoint(output);
       Value x = output.getValue();
-      double rounding = unitRoundoff(storageOf(output.getStorage(), type));
+      runtime::StorageType stored = storageOf(output.getStorage(), type);
+      double rounding = unitRoundoff(stored);
       if (!isRealField(x)) {
         output.getValueMutable().assign(attn::ToRealOp::create(builder, loc, mul(constant(int64_t(0)), x)));
       } else {
         Value own = finite(x, mul(constant(rounding), magnitude(x)));
-        output.getValueMutable().assign(sum(bound(x), own));
+        // Half of the smallest number that the type tells from 0.
+        double least = stored == runtime::StorageType::F16    ? 0x1p-25
+                       : stored == runtime::StorageType::BF16 ? 0x1p-127
+                                                              : 0x1p-126;
+        output.getValueMutable().assign(sum(sum(bound(x), own), constant(least)));
       }
       output.removeStorageAttr();
     }
@@ -405,6 +410,17 @@ private:
     Value size = weighted(weights, magnitude(value), coefficient ? magnitude(coefficient) : Value());
     Value factor = add(constant(2 * u + sumError(keys)), mul(constant(2.0), expm1(mul(constant(2.0), d))));
     Value total = mul(size, factor);
+    if (type == runtime::StorageType::F16) {
+      auto greatest = [&](Value x) {
+        llvm::SmallVector<Attribute> axes{weights.getOverAttr()};
+        bool walks = llvm::cast<attn::FieldType>(x.getType()).hasAxis(weights.getOverAttr());
+        Value m = magnitude(x);
+        return walks ? Value(attn::ReduceOp::create(builder, loc, attn::ReduceKind::Max, m, builder.getArrayAttr(axes)))
+                     : m;
+      };
+      Value most = coefficient ? mul(greatest(value), greatest(coefficient)) : greatest(value);
+      total = add(total, mul(constant(0x1p-25 * static_cast<double>(keys)), most));
+    }
     if (Value e = roundedBound(value))
       total = add(total, weighted(weights, e, coefficient ? magnitude(coefficient) : Value()));
     if (Value e = coefficient ? bound(coefficient) : Value())
@@ -439,7 +455,38 @@ private:
   llvm::DenseMap<Operation *, Value> scoreBounds;
 };
 
+/// Adds, to a copy of an attention, the sum of squares of the terms of each output.
+struct MagnitudeBuilder {
+  OpBuilder builder;
+  Location loc;
+
+  Value squares(Value x) {
+    Operation *op = x.getDefiningOp();
+    auto of = [&](unsigned i) { return squares(op->getOperand(i)); };
+    if (llvm::isa<attn::AddOp, attn::SubOp>(op))
+      return attn::AddOp::create(builder, loc, of(0), of(1));
+    if (llvm::isa<attn::MulOp>(op))
+      return attn::MulOp::create(builder, loc, of(0), of(1));
+    if (llvm::isa<attn::NegOp>(op))
+      return of(0);
+    return attn::MulOp::create(builder, loc, x, x);
+  }
+};
+
 } // namespace
+
+llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const reference::AxisSizes &sizes,
+                                              const reference::Tensors &inputs) {
+  OwningOpRef<attn::AttentionOp> copy = llvm::cast<attn::AttentionOp>(attention->clone());
+  for (attn::OutputOp output : copy->getOutputs()) {
+    MagnitudeBuilder magnitude{OpBuilder(output), output.getLoc()};
+    if (isRealField(output.getValue()))
+      output.getValueMutable().assign(
+          attn::SqrtOp::create(magnitude.builder, output.getLoc(), magnitude.squares(output.getValue())));
+    output.removeStorageAttr();
+  }
+  return reference::evaluate(*copy, sizes, inputs);
+}
 
 llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs) {

@@ -25,7 +25,8 @@ struct ToleranceTerm {
 
 struct OutputTolerance {
   bool isStatistic = false; // in f32, judged element by element
-  /// Values: |a - r|_2 <= relative2 |r|_2 against float64 on the rounded inputs of unit variance.
+  /// Values: |a - r|_2 <= limit |m|_2 against float64 on the rounded inputs of unit variance, where m is r, or greater
+  /// where the terms of r cancel: see magnitudes. `relative2` is what is expected, `limit` what is allowed.
   double relative2 = 0;
   /// Statistics: |a - r| <= absolute + relative |r|.
   double absolute = 0, relative = 0;
@@ -62,10 +63,16 @@ Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, c
 ///                           factor that is no input as stored, since it is rounded before the product
 ///   weights of score s      d = max over the keys of E(s) + 2^-21 |s|: every weight is right to a factor e^(2d)
 ///   expectation of c v      <|c v|> (2u + 2 (e^2d - 1) + (n/8 + 64) e) + <|c| E'(v)> + <E(c) |v|>
+///                           and for f16, whose weights underflow, 2^-25 n max |c v|
 ///   lse                     d + (n/8 + 64) e + 4e |lse|
-///   output                  E(x) + u_out |x|
+///   output                  E(x) + u_out |x| + half of the smallest number of the output's type
 /// Evaluated by the reference, as an attention of its own.
 llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs);
+
+/// For each element of each output the root of the sum of squares of the terms that it is the sum of, back to
+/// expectations and inputs: |m| is the scale of what was rounded. |x| where an output is no sum.
+llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const reference::AxisSizes &sizes,
+                                              const reference::Tensors &inputs);
 
 } // namespace fovea::driver

@@ -34,7 +34,7 @@ struct CheckCommand {
     if (!options)
       return fail(options.error());
     driver::Compiler compiler;
-    size_t passed = 0, failed = 0;
+    size_t passed = 0, failed = 0, refused = 0;
     bool broken = false;
     for (const std::string &spec : specs) {
       driver::SpecName name = driver::splitSpecName(spec);
@@ -78,18 +78,26 @@ struct CheckCommand {
                         cases[i].name());
           driver::CheckReport report = checker.run(cases[i]);
           progress.clear();
-          ++(report.passed ? passed : failed);
-          if (report.passed && quiet)
+          ++(report.passed ? passed : report.refused ? refused : failed);
+          if ((report.passed || report.refused) && quiet)
             continue;
-          std::printf("%s %s  %s  (%.2f s)\n", report.passed ? "ok    " : "FAILED", chosen.c_str(),
-                      cases[i].name().c_str(), report.seconds);
+          std::printf("%s %s  %s  (%.2f s)\n",
+                      report.passed    ? "ok     "
+                      : report.refused ? "refused"
+                                       : "FAILED ",
+                      chosen.c_str(), cases[i].name().c_str(), report.seconds);
           if (!report.passed)
             std::printf("       at %s: %s\n", report.level.c_str(), report.message.c_str());
           std::fflush(stdout);
         }
       }
     }
-    std::printf("%zu passed, %zu failed, down to level %s\n", passed, failed, driver::levelName(*level));
+    std::printf("%zu passed, %zu failed", passed, failed);
+    if (refused)
+      std::printf(", %zu refused since the target cannot hold them", refused);
+    std::printf(", down to level %s\n", driver::levelName(*level));
+    // Nothing that was run proves nothing.
+    broken |= passed == 0;
     if (failed && !dumpFolder.empty())
       std::printf("levels and values of failing cases are in %s\n", dumpFolder.c_str());
     else if (failed)

@@ -396,10 +396,10 @@ struct RunCommand {
         return Status::success();
       }
       if (device == "gpu")
-        return Error{gpu.error().code, "no GPU: " + gpu.error().message};
+        return gpu.error();
       if (gpu.error().code != ErrorCode::NoDevice)
         std::fprintf(stderr, "warning: the GPU cannot be used: %s\n", gpu.error().message.c_str());
-      note = "no GPU found: " + gpu.error().message;
+      note = gpu.error().message;
     }
     Result<std::unique_ptr<runtime::EmulatorDevice>> emulator = runtime::EmulatorDevice::create();
     if (!emulator)
