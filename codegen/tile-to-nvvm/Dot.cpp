@@ -12,10 +12,10 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   auto a = tensorType(op.getA()), c = tensorType(op.getTile());
   Type element = a.getElementType();
   if (!element.isBF16() && !element.isF16())
-    return op.emitError("multiplies ") << element << ", which tensor cores of this version do not";
+    return op.emitOpError("multiplies ") << element << ", which tensor cores of this version do not";
   bool rightRows = op.getContract()[1] == 1; // b is [n, k]
   if (op.getContract()[0] != 1)
-    return op.emitError(
+    return op.emitOpError(
         "contracts the first dimension of its left operand, which no schedule of this version asks for");
   int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
   auto left = Layout::mmaLeft(rows, depth, warps), accumulator = Layout::mmaAccumulator(rows, columns, warps);
@@ -26,7 +26,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   if (right && !rightRows)
     right = right->transposed();
   if (!is(op.getA(), left) || !is(op.getB(), right) || !is(op.getTile(), accumulator))
-    return op.emitError("has operands that are not in the layouts of mma.m16n8k16");
+    return op.emitOpError("has operands that are not in the layouts of mma.m16n8k16");
 
   std::map<Layout::Vector, int64_t> aAt, bAt, cAt;
   auto index = [](const Layout &layout, std::map<Layout::Vector, int64_t> &at) {

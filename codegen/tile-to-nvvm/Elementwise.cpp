@@ -38,9 +38,9 @@ LogicalResult Emitter::emitConstant(arith::ConstantOp op) {
   }
   auto dense = dyn_cast<SplatElementsAttr>(op.getValue());
   if (!dense)
-    return op.emitError("is a constant that is not a splat");
+    return op.emitOpError("is a constant that is not a splat");
   if (!layout(op))
-    return op.emitError("has no layout");
+    return op.emitOpError("has no layout");
   Value one = make(dense.getSplatValue<Attribute>(), tensor.getElementType());
   tiles[op] = {SmallVector<Value>(layout(op)->registers(), one), false};
   return success();
@@ -61,7 +61,7 @@ LogicalResult Emitter::emitElementwise(Operation *op) {
   }
   const Layout *to = layout(result);
   if (!to)
-    return op->emitError("has no layout");
+    return op->emitOpError("has no layout");
   int64_t count = to->registers();
   SmallVector<SmallVector<Value>> operands;
   for (Value operand : op->getOperands()) {
@@ -70,7 +70,7 @@ LogicalResult Emitter::emitElementwise(Operation *op) {
       continue;
     }
     if (!layout(operand) || *layout(operand) != *to)
-      return op->emitError("mixes layouts");
+      return op->emitOpError("mixes layouts");
     operands.push_back(elements(operand));
   }
   // Two f32 become one pair of 16-bit values in a single conversion.
@@ -148,7 +148,7 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
   // Approximations exist for f32 only.
   auto approximate = [&](StringRef name) -> R {
     if (type != f32)
-      return op->emitError("is computed in f32 only"), failure();
+      return op->emitOpError("is computed in f32 only"), failure();
     return callIntrinsic(name, type, x);
   };
   return TypeSwitch<Operation *, R>(op)
@@ -219,7 +219,7 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
       .Case<math::FmaOp>([&](auto) -> R { return LLVM::FMAOp::create(b, loc, x[0], x[1], x[2]).getResult(); })
       .Case<math::Exp2Op>([&](auto) -> R {
         if (type != f32)
-          return op->emitError("is computed in f32 only"), failure();
+          return op->emitOpError("is computed in f32 only"), failure();
         return exp2(x[0]);
       })
       .Case<math::Log2Op>([&](auto) { return approximate("llvm.nvvm.lg2.approx.f"); })
@@ -241,6 +241,6 @@ FailureOr<Value> Emitter::emitScalar(Operation *op, ArrayRef<Value> x, Type type
         return callIntrinsic(isa<math::SinOp>(o) ? "llvm.nvvm.sin.approx.f" : "llvm.nvvm.cos.approx.f", f32, {reduced});
       })
       .Default([&](Operation *o) -> R {
-        return o->emitError("has no PTX lowering: expand it with tile-expand-math first"), failure();
+        return o->emitOpError("has no PTX lowering: expand it with tile-expand-math first"), failure();
       });
 }

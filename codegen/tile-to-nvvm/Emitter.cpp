@@ -199,7 +199,7 @@ LogicalResult Emitter::capture(Value value) {
     return success();
   Operation *def = value.getDefiningOp();
   if (!def)
-    return launch.emitError("uses a value that no kernel parameter can carry");
+    return launch.emitOpError("uses a value that no kernel parameter can carry");
   if (auto axis = dyn_cast<tile::AxisOp>(def)) {
     scalars[value] = parameter(KernelArgument::Kind::Axis, axis.getName(), 0, b.getI32Type());
     return success();
@@ -260,7 +260,7 @@ LogicalResult Emitter::capture(Value value) {
 FailureOr<std::string> Emitter::hostExpression(Value value) {
   Operation *def = value.getDefiningOp();
   if (!def)
-    return launch.emitError("has an extent that is no expression of axis sizes"), failure();
+    return launch.emitOpError("has an extent that is no expression of axis sizes"), failure();
   if (auto axis = dyn_cast<tile::AxisOp>(def))
     return axis.getName().str();
   if (auto constant = dyn_cast<arith::ConstantOp>(def))
@@ -289,7 +289,7 @@ FailureOr<std::string> Emitter::hostExpression(Value value) {
     return call("max");
   if (isa<arith::MinSIOp, arith::MinUIOp>(def))
     return call("min");
-  return def->emitError("cannot be computed by the host"), failure();
+  return def->emitOpError("cannot be computed by the host"), failure();
 }
 
 void Emitter::decodeWorkItem() {
@@ -311,7 +311,7 @@ FailureOr<Kernel> Emitter::emit() {
   auto schedule = launch.getScheduleAttr();
   auto warpsAttr = schedule ? schedule.getAs<IntegerAttr>("warps") : IntegerAttr();
   if (!warpsAttr)
-    return launch.emitError("has no schedule: no number of warps"), failure();
+    return launch.emitOpError("has no schedule: no number of warps"), failure();
   warps = warpsAttr.getInt();
   kernel.name = launch.getName().str();
   kernel.threads = warps * 32;
@@ -410,7 +410,7 @@ LogicalResult Emitter::emitOp(Operation *op) {
       .Default([&](Operation *o) -> LogicalResult {
         if (isElementwise(o))
           return emitElementwise(o);
-        return o->emitError("cannot be lowered to PTX in this version");
+        return o->emitOpError("cannot be lowered to PTX in this version");
       });
 }
 

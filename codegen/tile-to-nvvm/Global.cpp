@@ -59,7 +59,7 @@ struct Place {
 LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   const Layout *to = layout(op.getTile());
   if (!to)
-    return op.emitError("works on a tile without layout");
+    return op.emitOpError("works on a tile without layout");
   ViewValue view = views[op.getView()];
   auto type = tensorType(op.getTile());
   Type element = type.getElementType();
@@ -151,7 +151,7 @@ LogicalResult Emitter::emitLoadScalar(tile::LoadScalarOp op) {
 LogicalResult Emitter::emitStore(tile::StoreOp op) {
   const Layout *from = layout(op.getTile());
   if (!from)
-    return op.emitError("works on a tile without layout");
+    return op.emitOpError("works on a tile without layout");
   ViewValue view = views[op.getView()];
   auto type = tensorType(op.getTile());
   Type element = type.getElementType();

@@ -10,11 +10,11 @@ using namespace fovea::codegen;
 
 LogicalResult Emitter::emitSmemAlloc(tile::SmemAllocOp op) {
   if (!op.getOffset())
-    return op.emitError("has no place: run tile-allocate-smem first");
+    return op.emitOpError("has no place: run tile-allocate-smem first");
   auto type = op.getSmem().getType();
   int64_t rowBytes = type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8;
   if (type.getSwizzle() && rowBytes % type.getSwizzle())
-    return op.emitError("has rows that are no multiple of its swizzle span");
+    return op.emitOpError("has rows that are no multiple of its swizzle span");
   sharedBytes = std::max<int64_t>(sharedBytes, *op.getOffset() + type.getBytes());
   rings[op.getSmem()] = inEntry([&] {
     auto pointer = LLVM::LLVMPointerType::get(b.getContext(), 3);
@@ -72,11 +72,11 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
   auto threads = Layout::rowMajor(type.getRows(), type.getColumns(), perChunk, warps);
   if (!threads)
-    return op.emitError("copies rows that are no multiple of 16 bytes");
+    return op.emitOpError("copies rows that are no multiple of 16 bytes");
   ViewValue view = views[op.getView()];
   ArrayRef<int64_t> dims = op.getDims();
   if (dims[1] != int64_t(view.strides.size()) - 1 || ShapedType::isDynamic(view.staticSizes[dims[1]]))
-    return op.emitError("copies tiles whose rows are not contiguous and of static length");
+    return op.emitOpError("copies tiles whose rows are not contiguous and of static length");
 
   needAlignment(view, 16);
 
@@ -148,7 +148,7 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
 LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   const Layout *to = layout(op.getTile());
   if (!to)
-    return op.emitError("works on a tile without layout");
+    return op.emitOpError("works on a tile without layout");
   auto type = op.getSmem().getType();
   auto tileType = tensorType(op.getTile());
   int64_t rows = tileType.getDimSize(0), columns = tileType.getDimSize(1);
@@ -226,7 +226,7 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     for (int64_t r = 0; r < to->registers(); r += 2) {
       auto found = pairAt.find(to->registerOffset(r));
       if (found == pairAt.end())
-        return op.emitError("has a fragment layout whose registers do not come in the order of ldmatrix");
+        return op.emitOpError("has a fragment layout whose registers do not come in the order of ldmatrix");
       result.registers.push_back(found->second);
     }
     tiles[op.getTile()] = result;
@@ -237,7 +237,7 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   int64_t perChunk = 16 / bytes;
   auto rowMajor = Layout::rowMajor(rows, columns, perChunk, warps);
   if (!rowMajor || *rowMajor != *to)
-    return op.emitError("asks for a layout that shared memory cannot give in this version");
+    return op.emitOpError("asks for a layout that shared memory cannot give in this version");
   Value threadRow = threadOffset(*to, 0);
   Value threadChunk = inEntry(
       [&] { return LLVM::LShrOp::create(b, loc, threadOffset(*to, 1), i32(llvm::Log2_64(perChunk))).getResult(); });
@@ -261,12 +261,13 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
 LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
   const Layout *from = layout(op.getTile());
   if (!from)
-    return op.emitError("works on a tile without layout");
+    return op.emitOpError("works on a tile without layout");
   auto type = op.getSmem().getType();
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
   auto accumulator = Layout::mmaAccumulator(type.getRows(), type.getColumns(), warps);
   if (bytes != 2 || !accumulator || *accumulator != *from)
-    return op.emitError("stages a layout other than a 16-bit accumulator, which no schedule of this version asks for");
+    return op.emitOpError(
+        "stages a layout other than a 16-bit accumulator, which no schedule of this version asks for");
   Value stage = stageBase(op.getSmem(), op.getStage());
   Value row = threadOffset(*from, 0);
   // A pair of columns is 4 bytes within a 16-byte chunk: the chunk number is a constant per register, the lane gives

@@ -8,7 +8,7 @@ using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
 
-static LogicalResult needLayout(Operation *op) { return op->emitError("works on a tile without layout"); }
+static LogicalResult needLayout(Operation *op) { return op->emitOpError("works on a tile without layout"); }
 
 LogicalResult Emitter::emitSplat(tile::SplatOp op) {
   if (!layout(op.getTile()))
@@ -26,7 +26,7 @@ LogicalResult Emitter::emitBroadcast(tile::BroadcastOp op) {
     if (!llvm::is_contained(op.getDims(), int64_t(d)))
       expected = expected.slice(d);
   if (expected.lane != from->lane || expected.warp != from->warp)
-    return op.emitError("repeats a tile whose threads hold other elements than the result needs");
+    return op.emitOpError("repeats a tile whose threads hold other elements than the result needs");
   std::map<Layout::Vector, int64_t> registerOf;
   for (int64_t r = 0; r < from->registers(); ++r)
     registerOf[from->registerOffset(r)] = r;
@@ -38,7 +38,7 @@ LogicalResult Emitter::emitBroadcast(tile::BroadcastOp op) {
       kept.push_back(offset[d]);
     auto found = registerOf.find(kept);
     if (found == registerOf.end())
-      return op.emitError("repeats a tile whose registers hold other elements than the result needs");
+      return op.emitOpError("repeats a tile whose registers hold other elements than the result needs");
     result.registers.push_back(source[found->second]);
   }
   tiles[op.getTile()] = result;
@@ -63,9 +63,9 @@ LogicalResult Emitter::emitReduce(tile::ReduceOp op) {
     return needLayout(op);
   unsigned dim = op.getDim();
   if (from->slice(dim) != *to)
-    return op.emitError("has a result whose layout is not that of its source without dimension ") << dim;
+    return op.emitOpError("has a result whose layout is not that of its source without dimension ") << dim;
   if (from->warpsAlong(dim))
-    return op.emitError("would cross warps, which no schedule of this version asks for");
+    return op.emitOpError("would cross warps, which no schedule of this version asks for");
   bool isMax = op.getKind() == "max";
   auto combine = [&](Value x, Value y) -> Value {
     if (isMax)
@@ -106,7 +106,7 @@ LogicalResult Emitter::emitConvertLayout(tile::ConvertLayoutOp op) {
     return needLayout(op);
   auto permutation = from->permutationTo(*to);
   if (!permutation)
-    return op.emitError("would move elements between threads; a schedule does that through shared memory");
+    return op.emitOpError("would move elements between threads; a schedule does that through shared memory");
   // Pairs stay pairs where the permutation keeps neighbours together.
   bool keepsPairs = true;
   for (size_t r = 0; r + 1 < permutation->size(); r += 2)

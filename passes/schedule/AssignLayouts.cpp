@@ -128,7 +128,7 @@ private:
         Value operand = dot->getOperand(index);
         std::optional<Layout> needed = operandLayout(dot, index);
         if (!needed)
-          return dot.emitError("has an operand that does not fit tensor-core fragments: ") << operand.getType();
+          return dot.emitOpError("has an operand that does not fit tensor-core fragments: ") << operand.getType();
         auto type = cast<RankedTensorType>(operand.getType());
         auto wanted = LayoutAttr::get(b.getContext(), *needed);
         if (type.getEncoding() == wanted)
@@ -207,7 +207,7 @@ private:
       Side side = sides.lookup(classes.getLeaderValue(n));
       int64_t size = cast<RankedTensorType>(vectors[n].getType()).getDimSize(0);
       if (side == Side::Both)
-        return reason[classes.getLeaderValue(n)]->emitError(
+        return reason[classes.getLeaderValue(n)]->emitOpError(
             "uses one vector along both queries and keys, which needs an exchange between threads "
             "that no schedule of this version makes");
       std::optional<Layout> layout = side == Side::Column ? Layout::mmaAccumulator(16 * warps, size, warps)
@@ -236,7 +236,7 @@ struct AssignLayouts : tile::impl::AssignLayoutsPassBase<AssignLayouts> {
     for (auto launch : getOperation().getBody().getOps<LaunchOp>()) {
       auto warps = launch.getScheduleAttr() ? launch.getScheduleAttr().getAs<IntegerAttr>("warps") : IntegerAttr();
       if (!warps) {
-        launch.emitError("has no schedule record");
+        launch.emitOpError("has no schedule record");
         return signalPassFailure();
       }
       if (failed(LayoutAssigner(launch, warps.getInt()).run()))

@@ -53,7 +53,7 @@ static void evaluate(Candidate &c, const Problem &problem, const Target &target)
   if (c.query == "registers")
     registers += c.queryTile * scoreDepth / 2 / threads;
   c.registers = registers;
-  if (registers > target.maxRegistersPerThread - 8) {
+  if (registers > target.maxRegistersPerThread - 16) { // the estimate errs by about that much
     c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " +
                  std::to_string(target.maxRegistersPerThread);
     return;

@@ -51,12 +51,12 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
       wait = w;
   }
   if (!before || !commit || !wait || !after)
-    return loop.emitError(
+    return loop.emitOpError(
         "copies in a form that tile-pipeline-copies does not know: barrier, copies, commit, wait, barrier expected");
   APInt lower, step;
   if (!matchPattern(loop.getLowerBound(), m_ConstantInt(&lower)) ||
       !matchPattern(loop.getStep(), m_ConstantInt(&step)) || lower != 0 || step != 1)
-    return loop.emitError("copies in a loop that does not count from 0 by 1");
+    return loop.emitOpError("copies in a loop that does not count from 0 by 1");
 
   Location loc = loop.getLoc();
   SmallVector<SmemAllocOp> rings;

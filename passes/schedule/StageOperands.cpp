@@ -111,9 +111,9 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       for (LoadOp load : loads) {
         auto type = cast<RankedTensorType>(load.getTile().getType());
         if (load.getLimit())
-          return load.emitError("has a limit, which asynchronous copies do not know");
+          return load.emitOpError("has a limit, which asynchronous copies do not know");
         if (type.getElementTypeBitWidth() != 16)
-          return load.emitError("feeds a product with ")
+          return load.emitOpError("feeds a product with ")
                  << type.getElementType() << "; asynchronous staging is for 16-bit types";
         hoistSlice(load.getIndices(), zero.getDefiningOp());
         SmemAllocOp ring = makeRing(launch, load.getLoc(), type);

@@ -8,7 +8,7 @@
 
 // TARGET: unknown target 'sm_10'; known: sm_80, sm_86, sm_89, sm_90
 //--- record.mlir
-// RECORD: record.mlir:4:3: error: has no schedule: no number of warps
+// RECORD: record.mlir:4:3: error: 'tile.launch' op has no schedule: no number of warps
 tile.program @x {
   %T = tile.axis "T"
   tile.launch "x" ["T"] (%t = %T) {
@@ -31,7 +31,7 @@ tile.program @x {
   }
 }
 //--- function.mlir
-// FUNCTION: function.mlir:6:10: error: has no PTX lowering: expand it with tile-expand-math first
+// FUNCTION: function.mlir:6:10: error: 'math.tanh' op has no PTX lowering: expand it with tile-expand-math first
 tile.program @x {
   %T = tile.axis "T"
   tile.launch "x" ["T"] (%t = %T) schedule {warps = 4} {
