@@ -350,7 +350,7 @@ LogicalResult Derivation::classifyAxes() {
       return op->emitError("reduces over the token axis '")
              << axis.getValue() << "'; in this version only weights reduce over tokens";
     features.insert(axis);
-    return success();
+    return featureSize(axis, op);
   };
   for (Operation &op : attention.getBody().front()) {
     ArrayAttr reduced;
@@ -377,6 +377,21 @@ LogicalResult Derivation::classifyAxes() {
         }
     }
   }
+  // An output's last axis lies inside tiles too where it can: elements of one row are stored together.
+  llvm::DenseSet<StringAttr> rows;
+  for (auto weights : attention.getBody().front().getOps<WeightsOp>())
+    rows.insert_range(weights.getWeightsType().getRows());
+  for (OutputOp output : attention.getOutputs()) {
+    SmallVector<StringAttr> declared = toAxes(output.getDeclared());
+    SmallVector<StringAttr> expanded = table.expand(declared);
+    if (expanded.size() < 2 || table.expand(declared.back()).size() > 1 ||
+        llvm::any_of(expanded, [&](StringAttr axis) { return isFeature(axis); }))
+      continue;
+    StringAttr last = declared.back();
+    std::optional<int64_t> size = staticSize(last);
+    if (!isToken(last) && !rows.contains(last) && size && *size % 16 == 0 && *size <= 256)
+      features.insert(last);
+  }
   for (auto weights : attention.getBody().front().getOps<WeightsOp>())
     for (StringAttr axis : weights.getWeightsType().getRows())
       if (isFeature(axis))
@@ -395,11 +410,7 @@ LogicalResult Derivation::emitOutputs() {
   SmallVector<Group> groups;
   for (OutputOp output : attention.getOutputs()) {
     Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output};
-    Kind kind = cast<FieldType>(output.getValue().getType()).getKind();
-    if (kind == Kind::Bool)
-      return output.emitError("the output '")
-             << output.getName() << "' is a bool; in this version outputs are real or int";
-    if (kind == Kind::Int)
+    if (cast<FieldType>(output.getValue().getType()).isInt())
       store.elementType = IntegerType::get(context, 32);
     store.view = tensor(output.getName(), "output", store.declared, store.elementType);
     StringAttr row;

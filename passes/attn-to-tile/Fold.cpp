@@ -278,10 +278,12 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     }
     return found - list.begin();
   };
-  for (Operation *user : op->getUsers()) {
-    auto expect = dyn_cast<ExpectOp>(user);
-    if (!expect || !live.contains(expect) || result->terms.contains(expect))
-      continue;
+  SmallVector<ExpectOp> expects; // in the order of the text
+  for (Operation *user : op->getUsers())
+    if (auto expect = dyn_cast<ExpectOp>(user); expect && live.contains(expect) && !llvm::is_contained(expects, expect))
+      expects.push_back(expect);
+  llvm::sort(expects, [](ExpectOp a, ExpectOp b) { return a->isBeforeInBlock(b); });
+  for (ExpectOp expect : expects) {
     Fold::Term term;
     Environment termEnv = pair;
     StringAttr feature;

@@ -1,0 +1,181 @@
+// What is refused, and the words for it.
+// RUN: fovea-opt %s --attn-to-tile --split-input-file --verify-diagnostics
+
+attn.attention @unknown_size none axes [T, D, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  // expected-error@+1 {{the size of the axis 'D' must be known here, since it lies whole inside a tile: declare it static or set it, as in D=64}}
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @head_dim none axes [T, D : 72, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  // expected-error@+1 {{the axis 'D' has 72 elements; supported are multiples of 16 up to 256, the nearest is 80}}
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @value_dim none axes [T, D : 64, V : 512, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %v = attn.input "v" [T, V] : real [T, V]
+  %kj = attn.rename %q T to j : real [T, D]
+  %vj = attn.rename %v T to j : real [T, V]
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  // expected-error@+1 {{the axis 'V' has 512 elements; supported are multiples of 16 up to 256, the nearest is 256}}
+  %o = attn.expect %p, %vj : [T] over j from T, real [j, V]
+  attn.output "o" %o [T, V] : real [T, V]
+}
+
+// -----
+
+attn.attention @sinks none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %c = attn.constant real 1.0
+  // expected-error@+1 {{has sinks; they must have become gates before (attn-sink-to-gate)}}
+  %p = attn.weights over j from T score %s : real [T, j] sinks(%c : real [])
+  %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @pair_with_features none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  %d = attn.sub %q, %kj : real [T, D], real [j, D]
+  // expected-error@+1 {{one factor varies with the query, the key and 'D' at once; a dot contracts a field of the query with one of the key}}
+  %s = attn.dot %d, %kj over [D] : real [T, D, j], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @pair_sum none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  // expected-error@+1 {{varies with the query and the key and 'D' at once; a tile has at most two such axes, so contract one of them first}}
+  %d = attn.sub %q, %kj : real [T, D], real [j, D]
+  %a = attn.abs %d : real [T, D, j]
+  %s = attn.reduce sum %a over [D] : real [T, D, j]
+  %p = attn.weights over j from T score %s : real [T, j]
+  %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @token_sum none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  // expected-error@+1 {{reduces over the token axis 'T'; in this version only weights reduce over tokens}}
+  %s = attn.reduce sum %q over [T] : real [T, D]
+  attn.output "o" %s [D] : real [D]
+}
+
+// -----
+
+attn.attention @two_axes none axes [T, D : 64, E : 16, j walk T from T] {
+  %q = attn.input "q" [T, D, E] : real [T, D, E]
+  // expected-error@+1 {{contracts 2 axes at once; in this version one, that of the features}}
+  %s = attn.dot %q, %q over [D, E] : real [T, D, E], real [T, D, E]
+  attn.output "o" %s [T] : real [T]
+}
+
+// -----
+
+attn.attention @row_axis_sum none axes [T, H : 16, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, H, D] : real [T, H, D]
+  %kj = attn.rename %q T to j : real [T, H, D]
+  %s = attn.dot %q, %kj over [D] : real [T, H, D], real [j, H, D]
+  // expected-error@+1 {{the axis 'H' is an axis of these weights and is also summed over or a feature axis of a value}}
+  %p = attn.weights over j from T score %s : real [T, H, j]
+  %o = attn.expect %p, %kj : [T, H] over j from T, real [j, H, D]
+  %sum = attn.reduce sum %o over [H] : real [T, H, D]
+  attn.output "o" %sum [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @count none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %kj = attn.rename %q T to j : real [T, D]
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  // expected-error@+1 {{the count of keys is not in this version; lse, max and mass are}}
+  %c = attn.stat count %p : [T] over j from T
+  attn.output "c" %c f32 [T] : real [T]
+}
+
+// -----
+
+attn.attention @pair_output none axes [T, S keys T, j walk S from T] {
+  %a = attn.index T
+  %b = attn.index S
+  %c = attn.add %a, %b : int [T], int [S]
+  // expected-error@+1 {{the output 'c' has two token axes, 'T' and 'S'; pair fields cannot be outputs in this version}}
+  attn.output "c" %c [T, S] : int [T, S]
+}
+
+// -----
+
+attn.attention @no_token none axes [H, T, j walk T from T] {
+  %a = attn.index H
+  // expected-error@+1 {{the output 'a' has no token axis; in this version each output has one, as in [B, T, H]}}
+  attn.output "a" %a [H] : int [H]
+}
+
+// -----
+
+attn.attention @wide_integer none axes [T, j walk T from T] {
+  %a = attn.index T
+  // expected-error@+1 {{the integer 4294967296 does not fit 32 bits, in which tiles compute}}
+  %c = attn.constant int 4294967296
+  %b = attn.add %a, %c : int [T], int []
+  attn.output "b" %b [T] : int [T]
+}
+
+// -----
+
+attn.attention @features_first none axes [T, D : 64, j walk T from T] {
+  // expected-error@+1 {{the input 'x' has its features before its tokens; declare it with the tokens first}}
+  %x = attn.input "x" [D, T] : real [D, T]
+  %y = attn.exp %x : real [D, T]
+  attn.output "y" %y [T, D] : real [D, T]
+}
+
+// -----
+
+attn.attention @value_features_first none axes [T, D : 64, j walk T from T] {
+  %q = attn.input "q" [T, D] : real [T, D]
+  %v = attn.input "v" [D, T] : real [D, T]
+  %kj = attn.rename %q T to j : real [T, D]
+  %vj = attn.rename %v T to j : real [D, T]
+  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+  %p = attn.weights over j from T score %s : real [T, j]
+  // expected-error@+1 {{the value has its features before its tokens; declare it with the tokens first}}
+  %o = attn.expect %p, %vj : [T] over j from T, real [D, j]
+  attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+attn.attention @split_axis none axes [T, A : 16, D : 16, H = A * D, j walk T from T] {
+  // expected-error@+1 {{the axis 'A' is a part of 'H' and would lie inside a tile; in this version only whole axes can}}
+  %x = attn.input "x" [T, H] : real [T, A, D]
+  %y = attn.reduce sum %x over [A] : real [T, A, D]
+  attn.output "y" %y [T, D] : real [T, D]
+}
