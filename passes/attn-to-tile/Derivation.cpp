@@ -334,6 +334,22 @@ LogicalResult Derivation::checkChoices() {
   return success();
 }
 
+/// The derivation recurses from results to operands.
+LogicalResult Derivation::checkDepth() {
+  constexpr unsigned maxDepth = 1000;
+  llvm::DenseMap<Operation *, unsigned> depths;
+  for (Operation &op : attention.getBody().front()) {
+    unsigned depth = 0;
+    for (Value operand : op.getOperands())
+      depth = std::max(depth, depths.lookup(operand.getDefiningOp()) + 1);
+    if (depth > maxDepth)
+      return op.emitError("stands at the end of a chain of more than ")
+             << maxDepth << " operations, which is not supported; split the attention";
+    depths[&op] = depth;
+  }
+  return success();
+}
+
 LogicalResult Derivation::classifyAxes() {
   for (AxisAttr axis : table.getAxes()) {
     if (axis.isWalk()) {
@@ -444,7 +460,7 @@ LogicalResult Derivation::emitOutputs() {
 }
 
 FailureOr<tile::ProgramOp> Derivation::run() {
-  if (failed(checkChoices()) || failed(classifyAxes()))
+  if (failed(checkChoices()) || failed(checkDepth()) || failed(classifyAxes()))
     return failure();
   OpBuilder builder(context);
   builder.setInsertionPointAfter(attention);

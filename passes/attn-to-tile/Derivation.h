@@ -147,6 +147,7 @@ public:
 private:
   mlir::LogicalResult classifyAxes();
   mlir::LogicalResult checkChoices();
+  mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
   /// A launch before `before`, or the last one.
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
@@ -188,6 +189,7 @@ private:
   llvm::FailureOr<TileValue> pointwise(mlir::Operation *op, const Environment &env);
   llvm::FailureOr<TileValue> position(mlir::Operation *op, mlir::StringAttr axis, mlir::Value shift,
                                       const Environment &env);
+  llvm::FailureOr<TileValue> toReal(attn::ToRealOp op, const Environment &env);
   llvm::FailureOr<TileValue> rowAt(attn::RowAtOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);

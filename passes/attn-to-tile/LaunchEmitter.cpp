@@ -166,6 +166,7 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       .Case<RenameOp>([&](RenameOp rename) {
         return evaluate(rename.getOperand(), env.with(rename.getFromAttr(), env.lookup(rename.getToAttr())));
       })
+      .Case<ToRealOp>([&](ToRealOp real) { return toReal(real, env); })
       .Case<RowAtOp>([&](RowAtOp at) { return rowAt(at, env); })
       .Case<ReduceOp>([&](ReduceOp r) { return reduce(r, env); })
       .Case<DotOp>([&](DotOp d) { return dot(d, env); })
@@ -176,6 +177,47 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
           return pointwise(op, env);
         return op->emitError("cannot be computed on tiles in this version");
       });
+}
+
+/// -x where that costs nothing per element; null elsewhere.
+static Value cheapNegative(OpBuilder &builder, Location loc, Value x) {
+  Operation *op = x.getDefiningOp();
+  Attribute constant;
+  if (op && matchPattern(x, m_Constant(&constant)))
+    if (auto tile = dyn_cast<DenseFPElementsAttr>(constant); tile && tile.isSplat())
+      return emitConstant(builder, loc, x.getType(), -tile.getSplatValue<APFloat>().convertToDouble());
+  if (auto splat = dyn_cast_or_null<tile::SplatOp>(op))
+    return tile::SplatOp::create(builder, loc, x.getType(), arith::NegFOp::create(builder, loc, splat.getValue()));
+  if (auto broadcast = dyn_cast_or_null<tile::BroadcastOp>(op))
+    return tile::BroadcastOp::create(builder, loc, x.getType(),
+                                     arith::NegFOp::create(builder, loc, broadcast.getSource()), broadcast.getDims());
+  return {};
+}
+
+/// A sum or difference one of whose sides was just multiplied, in one operation per element.
+static Value fusedSum(OpBuilder &builder, Location loc, Operation *op, Value x, Value y) {
+  bool difference = isa<SubOp>(op);
+  if ((!isa<AddOp>(op) && !difference) || !getElementTypeOrSelf(x).isF32())
+    return {};
+  auto productOf = [](Value value) {
+    auto product = value.getDefiningOp<arith::MulFOp>();
+    return product && product->use_empty() ? product : arith::MulFOp();
+  };
+  if (auto product = productOf(y)) {
+    Value a = product.getLhs(), b = product.getRhs();
+    if (!difference)
+      return math::FmaOp::create(builder, loc, a, b, x);
+    if (Value negative = cheapNegative(builder, loc, a))
+      return math::FmaOp::create(builder, loc, negative, b, x);
+    if (Value negative = cheapNegative(builder, loc, b))
+      return math::FmaOp::create(builder, loc, a, negative, x);
+  }
+  if (auto product = productOf(x)) {
+    Value added = difference ? cheapNegative(builder, loc, y) : y;
+    if (added)
+      return math::FmaOp::create(builder, loc, product.getLhs(), product.getRhs(), added);
+  }
+  return {};
 }
 
 FailureOr<TileValue> LaunchEmitter::pointwise(Operation *op, const Environment &env) {
@@ -193,7 +235,11 @@ FailureOr<TileValue> LaunchEmitter::pointwise(Operation *op, const Environment &
   SmallVector<Value> values;
   for (const TileValue &operand : operands)
     values.push_back(spread(builder, op->getLoc(), operand, *dims));
-  Value result = emitPointwise(builder, op->getLoc(), op, values);
+  Value result;
+  if (dims->size() == 2 && hasKind(*dims, Where::Key)) // once per key and query
+    result = fusedSum(builder, op->getLoc(), op, values[0], values.back());
+  if (!result)
+    result = emitPointwise(builder, op->getLoc(), op, values);
   if (!result)
     return op->emitError("has no form on tiles in this version");
   return TileValue{result, *dims};
@@ -212,6 +258,35 @@ FailureOr<TileValue> LaunchEmitter::position(Operation *op, StringAttr axis, Val
   if (coordinate->kind == Where::Batch)
     return TileValue{arith::IndexCastOp::create(builder, loc, builder.getI32Type(), first), {}};
   return TileValue{tile::IotaOp::create(builder, loc, typeOf(dims, builder.getI32Type()), first), dims};
+}
+
+/// A distance between positions becomes a difference of reals: one conversion per row and per key, none per element.
+/// Exact for positions below 2^24.
+FailureOr<TileValue> LaunchEmitter::toReal(ToRealOp op, const Environment &env) {
+  Operation *sum = op.getOperand().getDefiningOp();
+  auto isPosition = [](Value x) {
+    while (auto rename = x.getDefiningOp<RenameOp>())
+      x = rename.getOperand();
+    return x.getDefiningOp() && isa<IndexOp, PositionOp, QueryPositionOp>(x.getDefiningOp());
+  };
+  if (!isa_and_nonnull<AddOp, SubOp>(sum) || !llvm::all_of(sum->getOperands(), isPosition) ||
+      !runsAlong(op.getOperand(), env, Where::Row) || !runsAlong(op.getOperand(), env, Where::Key))
+    return pointwise(op, env);
+  SmallVector<TileValue> sides;
+  for (Value operand : sum->getOperands()) {
+    FailureOr<TileValue> side = evaluate(operand, env);
+    if (failed(side))
+      return failure();
+    OpBuilder builder = builderFor(side->dims);
+    Type type = typeOf(side->dims, builder.getF32Type());
+    sides.push_back({arith::SIToFPOp::create(builder, op.getLoc(), type, side->value), side->dims});
+  }
+  FailureOr<Dimensions> dims = unite(sides, op);
+  if (failed(dims))
+    return failure();
+  OpBuilder builder = builderFor(*dims);
+  Value x = spread(builder, op.getLoc(), sides[0], *dims), y = spread(builder, op.getLoc(), sides[1], *dims);
+  return TileValue{emitPointwise(builder, op.getLoc(), sum, {x, y}), *dims};
 }
 
 FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {

@@ -140,3 +140,40 @@ attn.attention @reductions none axes [T, D, j walk T from T] {
   %o = attn.add %e, %f : real [T], real [T]
   attn.output "o" %o f32 [T] : real [T]
 }
+
+// -----
+
+// Distances are converted per row and per key, and a score that is a sum of products takes an fma.
+// CHECK-LABEL: tile.program @distance
+// CHECK: %[[I:.*]] = arith.sitofp %{{.*}} : tensor<64xi32> to tensor<64xf32>
+// CHECK: tile.fold
+// CHECK: %[[DOT:.*]] = tile.dot
+// CHECK: %[[X:.*]] = arith.mulf %[[DOT]]
+// CHECK: %[[J:.*]] = arith.sitofp %{{.*}} : tensor<64xi32> to tensor<64xf32>
+// CHECK-DAG: %[[BI:.*]] = tile.broadcast %[[I]] dims [0]
+// CHECK-DAG: %[[BJ:.*]] = tile.broadcast %[[J]] dims [1]
+// CHECK: %[[D:.*]] = arith.subf %[[BI]], %[[BJ]]
+// CHECK: %[[SLOPE:.*]] = tile.splat
+// CHECK: %[[S:.*]] = math.fma %[[SLOPE]], %[[D]], %[[X]]
+// CHECK-NEXT: tile.load
+// CHECK-NEXT: tile.fold_yield %[[S]]
+attn.attention @distance none axes [T, H, D, S keys T, j walk S from T] {
+  %q = attn.input "q" [T, H, D] : real [T, H, D]
+  %k = attn.input "k" [S, H, D] : real [S, H, D]
+  %v = attn.input "v" [S, H, D] : real [S, H, D]
+  %m = attn.input "m" param f32 [H] : real [H]
+  %kj = attn.rename %k S to j : real [S, H, D]
+  %vj = attn.rename %v S to j : real [S, H, D]
+  %dot = attn.dot %q, %kj over [D] : real [T, H, D], real [j, H, D]
+  %c = attn.constant real 0.125
+  %x = attn.mul %dot, %c : real [T, H, j], real []
+  %i = attn.query_position T over S
+  %j = attn.index j
+  %d = attn.sub %i, %j : int [T], int [j]
+  %r = attn.to_real %d : int [T, j]
+  %b = attn.mul %m, %r : real [H], real [T, j]
+  %s = attn.sub %x, %b : real [T, H, j], real [H, T, j]
+  %p = attn.weights over j from T score %s : real [T, H, j]
+  %o = attn.expect %p, %vj : [T, H] over j from T, real [j, H, D]
+  attn.output "o" %o [T, H, D] : real [T, H, D]
+}
