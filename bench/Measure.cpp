@@ -95,7 +95,8 @@ int main(int argc, char **argv) {
   } else if (what == "emulate" || what == "counters") {
     if (what == "counters" && options.last == driver::Stage::Cubin) {
       for (const codegen::KernelResources &kernel : compilation->assembled->kernels)
-        out["kernels"][kernel.kernel] = {{"registers", kernel.registers}, {"spill_bytes", kernel.spillStores + kernel.spillLoads}};
+        out["kernels"][kernel.kernel] = {{"registers", kernel.registers},
+                                         {"spill_bytes", kernel.spillStores + kernel.spillLoads}};
       options.last = driver::Stage::Plan;
       compilation = compiler.compile(*source, options);
     }

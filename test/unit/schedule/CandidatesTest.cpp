@@ -1,0 +1,110 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Schedules are enumerated completely, rejected with reasons, ranked.
+#include "passes/schedule/Candidates.h"
+#include "dialect/common/Target.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+using namespace fovea;
+using namespace fovea::tile;
+
+static Problem attention(int64_t d, int64_t v) {
+  Problem problem;
+  problem.scoreDims = {d};
+  problem.accumulatorDims = {v};
+  return problem;
+}
+
+TEST(Candidates, EveryCommonHeadFitsEveryTarget) {
+  for (const Target &target : Target::all())
+    for (int64_t d : {32, 64, 96, 128, 256})
+      for (int64_t v : {32, 64, 96, 128, 256}) {
+        Candidate best = enumerateSchedules(attention(d, v), target).front();
+        EXPECT_EQ(best.rejected, "") << target.name << " D=" << d << " V=" << v;
+        EXPECT_LE(best.sharedBytes, target.sharedPerBlock);
+        EXPECT_LT(best.registers, target.maxRegistersPerThread);
+        EXPECT_EQ(best.queryTile % (16 * best.warps), 0);
+      }
+}
+
+TEST(Candidates, UsableFirstAndCheapestFirst) {
+  auto all = enumerateSchedules(attention(128, 128), *Target::find("sm_80"));
+  bool rejected = false;
+  double cost = 0;
+  for (const Candidate &candidate : all) {
+    if (!candidate.rejected.empty()) {
+      rejected = true;
+      continue;
+    }
+    EXPECT_FALSE(rejected) << "a usable candidate after a rejected one: " << candidate.str();
+    EXPECT_GE(candidate.cost, cost);
+    EXPECT_GE(candidate.workItemsPerSm, 1);
+    cost = candidate.cost;
+  }
+  EXPECT_TRUE(rejected);
+}
+
+TEST(Candidates, ReasonsNameWhatIsShort) {
+  bool shared = false, registers = false;
+  for (const Candidate &candidate : enumerateSchedules(attention(256, 256), *Target::find("sm_86"))) {
+    shared |= candidate.rejected.find("bytes of shared memory; sm_86 gives a block 101376") != std::string::npos;
+    registers |= candidate.rejected.find("registers a thread; there are 255") != std::string::npos;
+  }
+  EXPECT_TRUE(shared);
+  EXPECT_TRUE(registers);
+}
+
+TEST(Candidates, SameInputSameAnswer) {
+  auto first = enumerateSchedules(attention(64, 64), *Target::find("sm_90")),
+       second = enumerateSchedules(attention(64, 64), *Target::find("sm_90"));
+  ASSERT_EQ(first.size(), second.size());
+  for (size_t n = 0; n < first.size(); ++n)
+    EXPECT_EQ(first[n].str(), second[n].str());
+}
+
+TEST(Candidates, MoreSharedMemoryNeverTurnsAwayACandidate) {
+  auto small = enumerateSchedules(attention(128, 128), *Target::find("sm_86")),
+       large = enumerateSchedules(attention(128, 128), *Target::find("sm_90"));
+  for (const Candidate &candidate : small) {
+    if (!candidate.rejected.empty())
+      continue;
+    bool found = std::any_of(large.begin(), large.end(), [&](const Candidate &other) {
+      return other.rejected.empty() && other.str() == candidate.str();
+    });
+    EXPECT_TRUE(found) << candidate.str();
+  }
+}
+EXPECT_TRUE(rejected);
+}
+
+TEST(Candidates, ReasonsNameWhatIsShort) {
+  bool shared = false, registers = false;
+  for (const Candidate &candidate : enumerateSchedules(attention(256, 256), *Target::find("sm_86"))) {
+    shared |= candidate.rejected.find("bytes of shared memory; sm_86 gives a block 101376") != std::string::npos;
+    registers |= candidate.rejected.find("registers a thread; there are 255") != std::string::npos;
+  }
+  EXPECT_TRUE(shared);
+  EXPECT_TRUE(registers);
+}
+
+TEST(Candidates, SameInputSameAnswer) {
+  auto first = enumerateSchedules(attention(64, 64), *Target::find("sm_90")),
+       second = enumerateSchedules(attention(64, 64), *Target::find("sm_90"));
+  ASSERT_EQ(first.size(), second.size());
+  for (size_t n = 0; n < first.size(); ++n)
+    EXPECT_EQ(first[n].str(), second[n].str());
+}
+
+TEST(Candidates, MoreSharedMemoryNeverTurnsAwayACandidate) {
+  auto small = enumerateSchedules(attention(128, 128), *Target::find("sm_86")),
+       large = enumerateSchedules(attention(128, 128), *Target::find("sm_90"));
+  for (const Candidate &candidate : small)
+    if (candidate.rejected.empty())
+      EXPECT_TRUE(std::any_of(large.begin(), large.end(), [&](const Candidate &other) {
+        return other.rejected.empty() && other.str() == candidate.str();
+      })) << candidate.str();
+}
