@@ -20,7 +20,6 @@ namespace fovea::sema {
 namespace {
 
 using syntax::Core;
-using syntax::Diagnostic;
 using syntax::DiagnosticEngine;
 using syntax::Expr;
 using syntax::ExprKind;

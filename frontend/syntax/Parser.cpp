@@ -82,7 +82,7 @@ private:
       return;
     diagnostics_.error(span, std::move(message), std::move(label), std::move(suggestion));
   }
-  void expected(std::string what, std::string suggestion = {}) {
+  void expected(const std::string &what, std::string suggestion = {}) {
     const Token &token = peek();
     // What is missing at the end of a line is shown there, not at the next line.
     if (token.newlineBefore && last_.valid() && at_ > 0) {
@@ -103,7 +103,7 @@ private:
     std::string suggestion;
     if (peek().kind == TokenKind::Word && text.size() > 1 && !closest(peek().text, {std::string(text)}).empty())
       suggestion = std::string(text);
-    expected(std::move(what), std::move(suggestion));
+    expected(what, std::move(suggestion));
     return false;
   }
   Identifier word(const char *what) {
@@ -1071,9 +1071,9 @@ bool Parser::item(Item &item, ItemKind within, ItemKind previous, bool afterSemi
     return within == ItemKind::Attention ? e.attention : within == ItemKind::Map ? e.map : e.file;
   };
   // A word of the language begins an item only before a name: `map = ..` is none.
-  bool wordNext = (peek(1).kind == TokenKind::Word || peek(1).kind == TokenKind::String ||
-                   peek(1).kind == TokenKind::Error) &&
-                  !peek(1).newlineBefore;
+  bool wordNext =
+      (peek(1).kind == TokenKind::Word || peek(1).kind == TokenKind::String || peek(1).kind == TokenKind::Error) &&
+      !peek(1).newlineBefore;
   // Only after `;`, or as the value of a map, can an item begin with a name.
   bool mayBeName = within == ItemKind::Map || (afterSemicolon && (is(":", 1) || is("=", 1) || is(",", 1)));
   if (peek().kind == TokenKind::Word && (peek().text == "law" || wordNext || !mayBeName))

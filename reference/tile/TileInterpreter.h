@@ -66,8 +66,8 @@ double roundToStorage(double value, mlir::Type type);
 /// 1 or the product overflows.
 llvm::Expected<int64_t> evaluateDim(llvm::StringRef dim, const std::map<std::string, int64_t> &axes);
 
-/// The sizes of a tensor or workspace from the names of its dimensions and its type. A size that the type fixes needs no
-/// axis, but must agree with one that is given. At most 2^28 elements.
+/// The sizes of a tensor or workspace from the names of its dimensions and its type. A size that the type fixes needs
+/// no axis, but must agree with one that is given. At most 2^28 elements.
 llvm::Expected<std::vector<int64_t>> evaluateShape(mlir::ArrayAttr dims, ViewType type,
                                                    const std::map<std::string, int64_t> &axes);
 

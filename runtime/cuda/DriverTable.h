@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The entry points of the driver, as a list that is expanded where it is needed: name of the member, symbol, parameters.
-// The functions that name errors come first, so that every later failure can be reported by name.
+// The entry points of the driver, as a list that is expanded where it is needed: name of the member, symbol,
+// parameters. The functions that name errors come first, so that every later failure can be reported by name.
 // clang-format off
 // FOVEA_CUDA_REQUIRED(member, symbol, parameters); FOVEA_CUDA_OPTIONAL: may be missing in older drivers.
 // (No include guard: the list is expanded several times.)

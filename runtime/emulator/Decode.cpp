@@ -55,7 +55,7 @@ Decoder::Decoder(const AstModule &ast, const AstKernel &source, ModuleImpl &modu
     : ast_(ast), source_(source), module_(module), kernel_(kernel), slots_(source.registers.size()),
       moduleVarAddress_(ast.variables.size(), -1), kernelVarAddress_(source.variables.size(), -1) {}
 
-bool Decoder::fail(std::string message, ErrorCode code) {
+bool Decoder::fail(const std::string &message, ErrorCode code) {
   if (failed_)
     return false;
   failed_ = true;

@@ -40,8 +40,8 @@ public:
   const Operand &operand(uint32_t i) const { return source_.operands[statement->firstOperand + i]; }
   const Operand &element(const Operand &o, uint32_t i) const { return source_.operands[o.first + i]; }
 
-  bool fail(std::string message, ErrorCode code = ErrorCode::Corrupt);
-  bool unsupported(std::string what) {
+  bool fail(const std::string &message, ErrorCode code = ErrorCode::Corrupt);
+  bool unsupported(const std::string &what) {
     return fail("not in this version of the emulator: " + what, ErrorCode::Unsupported);
   }
   bool failed() const { return failed_; }

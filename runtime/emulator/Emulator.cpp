@@ -170,7 +170,7 @@ Result<LaunchReport> launch(const Module &module, std::string_view kernelName, D
   for (const Kernel &k : module.impl().kernels)
     if (k.info.name == kernelName)
       kernel = &k;
-  auto invalid = [&](std::string message) {
+  auto invalid = [&](const std::string &message) {
     return Error{ErrorCode::InvalidArgument, "kernel '" + std::string(kernelName) + "': " + message};
   };
   if (!kernel)

@@ -80,12 +80,12 @@ public:
   Memory &operator=(Memory &&) noexcept;
 
   /// Registers memory owned by the caller, who keeps it alive. Returns the device address.
-  Result<uint64_t> addBuffer(void *host, uint64_t bytes, BufferOptions options = {});
+  Result<uint64_t> addBuffer(void *host, uint64_t bytes, const BufferOptions &options = {});
   /// Memory owned by this object, zero filled.
-  Result<uint64_t> allocate(uint64_t bytes, BufferOptions options = {});
+  Result<uint64_t> allocate(uint64_t bytes, const BufferOptions &options = {});
   /// A virtual range of up to 2^42 bytes of which only touched pages exist (64 KiB each, zero filled): for testing
   /// 64-bit offsets.
-  Result<uint64_t> addSparse(uint64_t bytes, BufferOptions options = {});
+  Result<uint64_t> addSparse(uint64_t bytes, const BufferOptions &options = {});
   /// Forgets a buffer by its start address; later accesses there are out of bounds.
   Status remove(uint64_t address);
   /// Copies between host and device memory; the range must lie in one buffer.

@@ -121,7 +121,7 @@ Memory::~Memory() = default;
 Memory::Memory(Memory &&) noexcept = default;
 Memory &Memory::operator=(Memory &&) noexcept = default;
 
-Result<uint64_t> Memory::addBuffer(void *host, uint64_t bytes, BufferOptions options) {
+Result<uint64_t> Memory::addBuffer(void *host, uint64_t bytes, const BufferOptions &options) {
   auto buffer = std::make_unique<Buffer>();
   static uint8_t none;
   buffer->host = host ? static_cast<uint8_t *>(host) : &none;
@@ -131,7 +131,7 @@ Result<uint64_t> Memory::addBuffer(void *host, uint64_t bytes, BufferOptions opt
   return impl_->add(std::move(buffer), options);
 }
 
-Result<uint64_t> Memory::allocate(uint64_t bytes, BufferOptions options) {
+Result<uint64_t> Memory::allocate(uint64_t bytes, const BufferOptions &options) {
   auto buffer = std::make_unique<Buffer>();
   if (bytes > (1ull << 46))
     return Error{ErrorCode::OutOfMemory, "buffer '" + options.name + "' of " + std::to_string(bytes) + " bytes"};
@@ -144,7 +144,7 @@ Result<uint64_t> Memory::allocate(uint64_t bytes, BufferOptions options) {
   return impl_->add(std::move(buffer), options);
 }
 
-Result<uint64_t> Memory::addSparse(uint64_t bytes, BufferOptions options) {
+Result<uint64_t> Memory::addSparse(uint64_t bytes, const BufferOptions &options) {
   if (bytes > (1ull << 42))
     return Error{ErrorCode::OutOfMemory, "sparse buffer '" + options.name + "' of more than 2^42 bytes"};
   auto buffer = std::make_unique<Buffer>();

@@ -52,7 +52,7 @@ public:
   Result<AstModule> run();
 
 private:
-  bool fail(uint32_t line, std::string message, ErrorCode code = ErrorCode::Corrupt) {
+  bool fail(uint32_t line, const std::string &message, ErrorCode code = ErrorCode::Corrupt) {
     if (failed_)
       return false;
     failed_ = true;
@@ -62,8 +62,8 @@ private:
       error_.message += ": `" + quote + "`";
     return false;
   }
-  bool fail(std::string message) { return fail(token_.line, std::move(message)); }
-  bool unsupported(uint32_t line, std::string what) {
+  bool fail(const std::string &message) { return fail(token_.line, message); }
+  bool unsupported(uint32_t line, const std::string &what) {
     return fail(line, "not in this version of the emulator: " + what, ErrorCode::Unsupported);
   }
   void advance() {

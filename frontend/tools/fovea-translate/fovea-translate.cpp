@@ -1,7 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// fovea-translate: a scheduled tile program, on standard input or in a file, to NVVM, LLVM IR or PTX. For tests of code generation.
+// fovea-translate: a scheduled tile program, on standard input or in a file, to NVVM, LLVM IR or PTX. For tests of code
+// generation.
 #include "codegen/ptx/Ptx.h"
 #include "codegen/tile-to-nvvm/TileToNvvm.h"
 #include "dialect/common/Target.h"
@@ -9,10 +10,10 @@
 #include "frontend/registration/Registration.h"
 
 #include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/SourceMgr.h"
-#include "mlir/Support/FileUtilities.h"
 
 namespace cl = llvm::cl;
 using namespace fovea;
@@ -51,18 +52,21 @@ int main(int argc, char **argv) {
       return 1;
     if (kernels)
       for (const codegen::Kernel &kernel : lowered->kernels) {
-        llvm::outs() << "// kernel " << kernel.name << " threads " << kernel.threads << " shared " << kernel.sharedBytes << " grid " << kernel.grid << "\n";
+        llvm::outs() << "// kernel " << kernel.name << " threads " << kernel.threads << " shared " << kernel.sharedBytes
+                     << " grid " << kernel.grid << "\n";
         for (const codegen::KernelArgument &argument : kernel.arguments)
-          llvm::outs() << "//   " << (argument.kind == codegen::KernelArgument::Kind::Pointer  ? "pointer "
-                                      : argument.kind == codegen::KernelArgument::Kind::Stride ? "stride "
-                                                                                               : "axis ")
+          llvm::outs() << "//   "
+                       << (argument.kind == codegen::KernelArgument::Kind::Pointer  ? "pointer "
+                           : argument.kind == codegen::KernelArgument::Kind::Stride ? "stride "
+                                                                                    : "axis ")
                        << argument.name << " " << argument.dim << "\n";
       }
     if (emit == "nvvm") {
       lowered->module->print(llvm::outs());
       continue;
     }
-    auto text = emit == "llvm" ? codegen::translateToLlvm(*lowered->module, *target) : codegen::translateToPtx(*lowered->module, *target);
+    auto text = emit == "llvm" ? codegen::translateToLlvm(*lowered->module, *target)
+                               : codegen::translateToPtx(*lowered->module, *target);
     if (!text) {
       llvm::errs() << llvm::toString(text.takeError()) << "\n";
       return 1;
@@ -77,8 +81,8 @@ int main(int argc, char **argv) {
       return 1;
     }
     for (const codegen::KernelResources &kernel : assembled->kernels)
-      llvm::outs() << kernel.kernel << ": " << kernel.registers << " registers, " << kernel.spillStores << " bytes of spill stores, "
-                   << kernel.spillLoads << " of spill loads\n";
+      llvm::outs() << kernel.kernel << ": " << kernel.registers << " registers, " << kernel.spillStores
+                   << " bytes of spill stores, " << kernel.spillLoads << " of spill loads\n";
   }
   return 0;
 }

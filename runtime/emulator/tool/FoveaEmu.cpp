@@ -48,7 +48,7 @@ template <typename T> T take(Result<T> r) {
     fail(r.error().message);
   return std::move(*r);
 }
-void take(Status s) {
+void take(const Status &s) {
   if (!s)
     fail(s.error().message);
 }

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <unistd.h>
@@ -39,7 +40,8 @@ public:
       module += text.substr(at);
     }
     for (const auto &[target, text] : modules) {
-      const std::string path = "/tmp/fovea-oracle-" + std::to_string(getpid()) + ".ptx";
+      const std::string path =
+          std::filesystem::temp_directory_path().string() + "/fovea-oracle-" + std::to_string(getpid()) + ".ptx";
       std::ofstream(path) << text;
       const std::string arch = target.substr(target.find("sm_"));
       const std::string log = path + ".log";
