@@ -302,6 +302,8 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     compile.last = last[static_cast<int>(options_.level)];
     compilation_ = compiler_.compile(source_, compile);
     compiledSets_ = each.sets;
+    if (options_.tamper && compilation_->ok())
+      options_.tamper(*compilation_);
   }
   Compilation &compilation = *compilation_;
   if (!compilation.ok()) {

@@ -41,6 +41,8 @@ struct CheckOptions {
   Level level = Level::Ptx;
   uint64_t seed = 0;
   std::string dumpFolder; // where failing cases are written; empty: nowhere
+  /// For tests: changes the levels of a compilation before they are compared.
+  std::function<void(Compilation &)> tamper;
 };
 
 struct CheckReport {

@@ -1,0 +1,139 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tolerances grow with what is rounded, and bounds hold what a rounded computation may differ by.
+#include "frontend/driver/Tolerance.h"
+#include "frontend/driver/Inputs.h"
+#include "test/unit/driver/Spec.h"
+
+#include "gtest/gtest.h"
+
+#include <cmath>
+
+using namespace fovea;
+using namespace fovea::driver;
+
+namespace {
+
+struct Compiled {
+  Compiler compiler;
+  std::unique_ptr<Compilation> result;
+  explicit Compiled(const std::string &output = "p(v)", const std::string &type = "bf16") {
+    CompileOptions options = test::sized(Stage::Attn);
+    options.type = type;
+    result = compiler.compile(test::causal(output), options);
+    EXPECT_TRUE(result->ok()) << result->diagnostics().render();
+  }
+};
+
+const reference::AxisSizes kSizes = {{"B", 1}, {"T", 8}, {"S", 8}, {"H", 1}, {"D", 32}, {"j", 8}};
+
+TEST(Tolerance, IsWithinItsLimitAndTighterForF16) {
+  Compiled bf16, f16("p(v)", "f16");
+  OutputTolerance wide = toleranceFor(bf16.result->attn(), runtime::StorageType::BF16, kSizes).outputs["o"];
+  OutputTolerance tight = toleranceFor(f16.result->attn(), runtime::StorageType::F16, kSizes).outputs["o"];
+  EXPECT_DOUBLE_EQ(wide.limit, 5e-3);
+  EXPECT_DOUBLE_EQ(tight.limit, 5e-3 / 8);
+  EXPECT_LE(wide.relative2, wide.limit);
+  EXPECT_LT(tight.relative2, wide.relative2 / 4);
+  EXPECT_NE(wide.format().find("weights"), std::string::npos);
+}
+
+TEST(Tolerance, NamesWhatIsRounded) {
+  Compiled squared("p(v[j] * v[j])");
+  OutputTolerance tolerance = toleranceFor(squared.result->attn(), runtime::StorageType::BF16, kSizes).outputs["o"];
+  EXPECT_NE(tolerance.format().find("operands computed (1)"), std::string::npos) << tolerance.format();
+}
+
+TEST(Tolerance, StatisticsAreJudgedByElement) {
+  Compiled compiled;
+  OutputTolerance tolerance = toleranceFor(compiled.result->attn(), runtime::StorageType::BF16, kSizes).outputs["lse"];
+  EXPECT_TRUE(tolerance.isStatistic);
+  EXPECT_DOUBLE_EQ(tolerance.absolute, 1e-3);
+  EXPECT_DOUBLE_EQ(tolerance.relative, 0x1p-22);
+}
+
+/// Bounds for constant inputs, where they are known: all weights equal, v = 0.5, so o = 0.5.
+TEST(Bounds, AreAFewUlpsWhereNothingIsHard) {
+  Compiled compiled;
+  auto inputs = drawInputs(*compiled.result->attention, compiled.result->interface,
+                           {{"B", 1}, {"T", 8}, {"S", 8}, {"H", 1}, {"D", 32}}, Pattern::Constant, 0);
+  ASSERT_TRUE(inputs) << inputs.error().message;
+  auto bounds = boundErrors(compiled.result->attn(), runtime::StorageType::BF16, kSizes, toTensors(*inputs));
+  ASSERT_TRUE(bool(bounds)) << llvm::toString(bounds.takeError());
+  for (double e : (*bounds)["o"].data) {
+    EXPECT_GT(e, 0.5 * 0x1p-8);
+    EXPECT_LT(e, 0.5 * 5 * 0x1p-8);
+  }
+  for (double e : (*bounds)["lse"].data)
+    EXPECT_LT(e, 1e-4);
+}
+
+TEST(Bounds, GrowWithTheLogits) {
+  Compiled compiled;
+  double before = 0;
+  for (Pattern pattern : {Pattern::Zeros, Pattern::Normal, Pattern::LargeLogits}) {
+    auto inputs = drawInputs(*compiled.result->attention, compiled.result->interface,
+                             {{"B", 1}, {"T", 8}, {"S", 8}, {"H", 1}, {"D", 32}}, pattern, 0);
+    ASSERT_TRUE(inputs);
+    auto bounds = boundErrors(compiled.result->attn(), runtime::StorageType::BF16, kSizes, toTensors(*inputs));
+    ASSERT_TRUE(bool(bounds)) << llvm::toString(bounds.takeError());
+    double sum = 0;
+    for (double e : (*bounds)["lse"].data)
+      sum += e;
+    EXPECT_GT(sum, before);
+    before = sum;
+  }
+}
+
+TEST(Magnitudes, AreThoseOfTheTermsThatCancel) {
+  Compiled plain, cancelling("p(v) - p(v) * 1.0 + p(v)");
+  auto inputs = drawInputs(*plain.result->attention, plain.result->interface,
+                           {{"B", 1}, {"T", 8}, {"S", 8}, {"H", 1}, {"D", 32}}, Pattern::Normal, 0);
+  ASSERT_TRUE(inputs);
+  reference::Tensors values = toTensors(*inputs);
+  auto of = [&](Compiled &compiled) {
+    auto result = magnitudes(compiled.result->attn(), kSizes, values);
+    EXPECT_TRUE(bool(result));
+    return (*result)["o"].data;
+  };
+  auto value = reference::evaluate(plain.result->attn(), kSizes, values);
+  ASSERT_TRUE(bool(value));
+  std::vector<double> one = of(plain), three = of(cancelling);
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_NEAR(one[i], std::abs((*value)["o"].data[i]), 1e-12);
+    EXPECT_NEAR(three[i], std::sqrt(3.0) * one[i], 1e-9);
+  }
+}
+
+TEST(Inputs, KeepTheirContract) {
+  Compiler compiler;
+  SourceText source{"gate.attn", "fovea 1\n"
+                                 "attention gate {\n"
+                                 "  axis B, T, D\n"
+                                 "  static D\n"
+                                 "  input q, k, v : [B, T, D]\n"
+                                 "  input a : f32 [B, T] in [0, 1)\n"
+                                 "  input b : f32 [B, T] <= 0\n"
+                                 "  input n : i32 [B] >= 2\n"
+                                 "  let p = weights over T {\n"
+                                 "    score: dot[D](q[i], k[j])\n"
+                                 "    where: j < n\n"
+                                 "  }\n"
+                                 "  output o = p(v) * a + b\n"
+                                 "}\n"};
+  auto result = compiler.compile(source, test::sized(Stage::Attn));
+  ASSERT_TRUE(result->ok()) << result->diagnostics().render();
+  for (Pattern pattern : kAdversarial) {
+    auto inputs = drawInputs(*result->attention, result->interface, {{"B", 40}, {"T", 8}, {"D", 32}}, pattern, 3);
+    ASSERT_TRUE(inputs) << inputs.error().message;
+    for (double a : inputs->find("a")->second.toDoubles())
+      EXPECT_TRUE(a >= 0 && a < 1) << patternName(pattern) << ' ' << a;
+    for (double b : inputs->find("b")->second.toDoubles())
+      EXPECT_LE(b, 0);
+    for (double n : inputs->find("n")->second.toDoubles())
+      EXPECT_TRUE(n >= 2 && n == std::floor(n));
+  }
+}
+
+} // namespace
