@@ -112,6 +112,9 @@ LogicalResult pipeline(scf::ForOp loop, int64_t stages) {
     earlier.setPending(earlier.getPending() + stages - 1);
   }
   OpBuilder b(prologue);
+  if (readsWithoutBarrier(
+          prologue)) // rings of an earlier loop may share bytes with these, and slower warps still read them
+    BarrierOp::create(b, loc);
   for (int64_t s = 0; s + 1 < stages; ++s) {
     Value number = arith::ConstantIndexOp::create(b, loc, s);
     Value inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, number, loop.getUpperBound());

@@ -12,6 +12,9 @@ namespace fovea::tile {
 /// `before`. The slice is index arithmetic: pure.
 void hoistSlice(mlir::ValueRange values, mlir::Operation *before);
 
+/// True if shared memory is read in front of `before`, in its block, with no barrier since.
+bool readsWithoutBarrier(mlir::Operation *before);
+
 /// The widest swizzle span in bytes (128, 64, 32) that divides a row; 0 if none does.
 int64_t swizzleSpan(int64_t rowBytes);
 

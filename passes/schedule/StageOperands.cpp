@@ -30,6 +30,16 @@ void tile::hoistSlice(ValueRange values, Operation *before) {
   }
 }
 
+bool tile::readsWithoutBarrier(Operation *before) {
+  for (Operation *op = before->getPrevNode(); op; op = op->getPrevNode()) {
+    if (isa<BarrierOp>(op))
+      return false;
+    if (op->walk([](SmemReadOp) { return WalkResult::interrupt(); }).wasInterrupted())
+      return true;
+  }
+  return false;
+}
+
 int64_t tile::swizzleSpan(int64_t rowBytes) {
   for (int64_t span : {128, 64, 32})
     if (rowBytes % span == 0)
@@ -104,7 +114,7 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       bool inLoop = isa<scf::ForOp>(block->getParentOp());
       OpBuilder b(first);
       Location loc = first.getLoc();
-      if (inLoop) // the rings may still be read by slower warps
+      if (inLoop || readsWithoutBarrier(first)) // the bytes may still be read by slower warps
         BarrierOp::create(b, loc);
       SmallVector<std::pair<LoadOp, SmemAllocOp>> staged;
       Value zero = arith::ConstantIndexOp::create(b, loc, 0);
