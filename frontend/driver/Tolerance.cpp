@@ -290,7 +290,7 @@ private:
         })
         .Case([&](attn::SqrtOp) {
           Value e = bound(one());
-          return sum(e ? div(e, magnitude(x)) : Value(), own());
+          return sum(e ? div(e, max(magnitude(x), constant(1e-30))) : Value(), own());
         })
         .Case([&](attn::RsqrtOp) {
           Value e = bound(one());
@@ -303,13 +303,15 @@ private:
           return sum(function(op, 1.0), mul(constant(kFunction), add(magnitude(one()), constant(1.0))));
         })
         .Case([&](attn::PowOp) {
-          // d(a^b) = a^b (b da / a + log a db)
+          // d(a^b) = a^b (b da / a + log a db); away from a = 0, where a power may well be 0 and its logarithm is not.
           Value a = bound(one()), b = bound(two());
-          Value relative = a ? div(mul(a, magnitude(two())), magnitude(one())) : Value();
-          Value log = attn::LogOp::create(builder, loc, magnitude(one()));
+          Value base = max(magnitude(one()), constant(1e-30));
+          Value reach = attn::PowOp::create(builder, loc, a ? add(base, a) : base, two());
+          Value relative = a ? div(mul(a, magnitude(two())), base) : Value();
+          Value log = attn::LogOp::create(builder, loc, base);
           relative = sum(relative, b ? mul(b, magnitude(log)) : Value());
           Value argument = add(mul(magnitude(log), magnitude(two())), constant(1.0));
-          return mul(magnitude(x), sum(relative, mul(constant(kFunction), argument)));
+          return mul(max(magnitude(reach), magnitude(x)), sum(relative, mul(constant(kFunction), argument)));
         })
         // A step: an error of the argument can move the result by one.
         .Case<attn::FloorOp, attn::RoundOp, attn::SignOp>(
@@ -486,6 +488,16 @@ llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const
     output.removeStorageAttr();
   }
   return reference::evaluate(*copy, sizes, inputs);
+}
+
+double conditionOf(const std::vector<double> &magnitudes, const std::vector<double> &reference) {
+  double m = 0, r = 0;
+  for (size_t i = 0; i < magnitudes.size() && i < reference.size(); ++i)
+    if (std::isfinite(magnitudes[i]) && std::isfinite(reference[i])) {
+      m += magnitudes[i] * magnitudes[i];
+      r += reference[i] * reference[i];
+    }
+  return r > 0 ? std::max(1.0, std::sqrt(m / r)) : 1;
 }
 
 llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,

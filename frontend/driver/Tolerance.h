@@ -75,4 +75,7 @@ llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runt
 llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const reference::AxisSizes &sizes,
                                               const reference::Tensors &inputs);
 
+/// |m|_2 / |r|_2 over finite elements, at least 1: what the limit of an output is multiplied by.
+double conditionOf(const std::vector<double> &magnitudes, const std::vector<double> &reference);
+
 } // namespace fovea::driver
