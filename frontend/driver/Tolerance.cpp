@@ -4,7 +4,9 @@
 // Tolerances and error bounds: see Tolerance.h for the formulas.
 #include "frontend/driver/Tolerance.h"
 
-#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
