@@ -290,8 +290,6 @@ LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
     int64_t byteConstant = constants[0] * span;
     if (type.getSwizzle())
       byteConstant += chunk / chunksPerSpan * type.getRows() * span;
-    else
-      byteConstant += 0;
     LLVM::StoreOp::create(b, loc, registers[r / 2], sharedPointer(addConstant(add(stage, place), byteConstant)), 4);
   }
   return success();
