@@ -13,7 +13,19 @@ using namespace fovea::codegen;
 /// True if a tile of `size` elements at `index` always lies within dimension `d`.
 static bool alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t size) {
   APInt constant;
-  if (ShapedType::isDynamic(view.staticSizes[d]) || !matchPattern(index, m_ConstantInt(&constant)))
+  if (ShapedType::isDynamic(view.staticSizes[d]))
+    return false;
+  // A multiple of a work item's index, whose extent is known.
+  if (auto product = index.getDefiningOp<arith::MulIOp>()) {
+    auto argument = dyn_cast<BlockArgument>(product.getLhs());
+    auto launch = argument ? dyn_cast<tile::LaunchOp>(argument.getOwner()->getParentOp()) : tile::LaunchOp();
+    APInt extent;
+    if (launch && matchPattern(product.getRhs(), m_ConstantInt(&constant)) &&
+        matchPattern(launch.getExtents()[argument.getArgNumber()], m_ConstantInt(&extent)))
+      return constant.sgt(0) && (extent.getSExtValue() - 1) * constant.getSExtValue() + size <= view.staticSizes[d];
+    return false;
+  }
+  if (!matchPattern(index, m_ConstantInt(&constant)))
     return false;
   return constant.getSExtValue() >= 0 && constant.getSExtValue() + size <= view.staticSizes[d];
 }

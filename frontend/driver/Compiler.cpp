@@ -459,11 +459,29 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
 
   ok = stages.run("tile", [&] {
     bool scheduled = true;
+    int64_t valueTile = 0;
     result->problem = problemOf(result->canonical());
     if (!result->problem.scoreDims.empty() || !result->problem.accumulatorDims.empty()) {
       result->candidates = tile::enumerateSchedules(result->problem, *result->target);
       scheduled = std::any_of(result->candidates.begin(), result->candidates.end(),
                               [&](const tile::Candidate &each) { return each.rejected.empty(); });
+      // Wide results that do not fit whole are computed in parts.
+      for (int64_t tile : {128, 64, 32}) {
+        if (scheduled)
+          break;
+        tile::Problem parts = result->problem;
+        for (int64_t &features : parts.accumulatorDims)
+          if (features > tile && features % tile == 0)
+            features = tile;
+        auto candidates = tile::enumerateSchedules(parts, *result->target);
+        scheduled = std::any_of(candidates.begin(), candidates.end(),
+                                [&](const tile::Candidate &each) { return each.rejected.empty(); });
+        if (scheduled) {
+          valueTile = tile;
+          result->problem = parts;
+          result->candidates = std::move(candidates);
+        }
+      }
       // Where nothing fits, the derivation may know better why.
       if (scheduled && !choose(*result, stages))
         return false;
@@ -473,6 +491,7 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
     TileChoices choices;
     choices.queryTile = result->chosen.queryTile;
     choices.keyTile = result->chosen.keyTile;
+    choices.valueTile = valueTile;
     choices.elementType = options.type;
     mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
     if (mlir::failed(program)) {

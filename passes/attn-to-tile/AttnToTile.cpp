@@ -40,6 +40,7 @@ struct AttnToTile : fovea::impl::AttnToTilePassBase<AttnToTile> {
     TileChoices choices;
     choices.queryTile = queryTile;
     choices.keyTile = keyTile;
+    choices.valueTile = valueTile;
     choices.elementType = type;
     std::string message;
     auto parsed = parseSizes(sizes, message);

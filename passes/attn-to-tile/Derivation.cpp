@@ -213,6 +213,44 @@ std::string Derivation::uniqueName(std::string name) {
 
 //===--- launches ---===//
 
+StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
+  if (!choices.valueTile)
+    return {};
+  StringAttr split;
+  for (const Store &store : stores)
+    for (StringAttr axis : table.expand(store.declared)) {
+      std::optional<int64_t> size = staticSize(axis);
+      if (!isFeature(axis) || !size || *size <= choices.valueTile || *size % choices.valueTile)
+        continue;
+      if (split && split != axis)
+        return {};
+      split = axis;
+    }
+  // A reduction over the results needs all of them in one work item.
+  if (split)
+    for (Operation &op : attention.getBody().front()) {
+      ArrayAttr reduced;
+      if (auto dot = dyn_cast<DotOp>(op))
+        reduced = dot.getAxes();
+      else if (auto reduce = dyn_cast<ReduceOp>(op))
+        reduced = reduce.getAxes();
+      if (!reduced || !llvm::is_contained(toAxes(reduced), split))
+        continue;
+      SmallVector<Operation *> todo{&op};
+      llvm::SmallPtrSet<Operation *, 16> seen;
+      while (!todo.empty()) {
+        Operation *from = todo.pop_back_val();
+        if (!from || !seen.insert(from).second)
+          continue;
+        if (isa<ExpectOp>(from))
+          return {};
+        for (Value operand : from->getOperands())
+          todo.push_back(operand.getDefiningOp());
+      }
+    }
+  return split;
+}
+
 LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch, int64_t tileSize,
                                      ArrayRef<Store> stores, Operation *before) {
   Location loc = attention.getLoc();
@@ -221,6 +259,11 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   for (StringAttr axis : batch) {
     extents.push_back(sizeOf(axis));
     axes.push_back(axis);
+  }
+  StringAttr split = before ? StringAttr() : splitAxis(stores);
+  if (split) {
+    extents.push_back(indexConstant(*staticSize(split) / choices.valueTile));
+    axes.push_back(split);
   }
   Value rows = sizeOf(rowAxis), step = indexConstant(tileSize);
   OpBuilder headBuilder = head();
@@ -246,9 +289,16 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   Value first = arith::MulIOp::create(builder, loc, block->getArguments().back(), step);
   const Coordinate *row = newCoordinate({Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize});
   env.set(rowAxis, row);
+  const Coordinate *part = nullptr;
+  if (split) {
+    Value from =
+        arith::MulIOp::create(builder, loc, block->getArgument(batch.size()), indexConstant(choices.valueTile));
+    part = newCoordinate({Coordinate::Kind::Feature, split, from, choices.valueTile});
+    env.set(split, part);
+  }
 
   open.push_back(launch);
-  LogicalResult result = LaunchEmitter(*this, launch, env, row).emit(stores);
+  LogicalResult result = LaunchEmitter(*this, launch, env, row, part).emit(stores);
   open.pop_back();
   return result;
 }
@@ -313,6 +363,9 @@ LogicalResult Derivation::checkChoices() {
     if (size < 16 || size > 256 || size % 16)
       return attention.emitError("a tile of ")
              << size << " " << what << " is not possible; take a multiple of 16 from 16 to 256";
+  if (choices.valueTile && (choices.valueTile < 16 || choices.valueTile > 256 || choices.valueTile % 16))
+    return attention.emitError("parts of ")
+           << choices.valueTile << " features are not possible; take a multiple of 16 from 16 to 256, or 0 for all";
   Builder builder(context);
   if (choices.elementType == "bf16")
     elementType = builder.getBF16Type();
@@ -467,6 +520,11 @@ FailureOr<tile::ProgramOp> Derivation::run() {
   DictionaryAttr chosen =
       builder.getDictionaryAttr({builder.getNamedAttr("query_tile", builder.getI64IntegerAttr(choices.queryTile)),
                                  builder.getNamedAttr("key_tile", builder.getI64IntegerAttr(choices.keyTile))});
+  if (choices.valueTile) {
+    NamedAttrList with(chosen);
+    with.append("value_tile", builder.getI64IntegerAttr(choices.valueTile));
+    chosen = with.getDictionary(context);
+  }
   program = tile::ProgramOp::create(builder, attention.getLoc(), attention.getSymNameAttr(), chosen);
   program.getBody().push_back(new Block);
 

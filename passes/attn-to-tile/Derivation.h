@@ -22,11 +22,11 @@ struct Coordinate {
     Batch,  // one index per work item
     Row,    // the rows of the work item: dimension 0 of its tiles
     Key,    // the keys of one step of a fold
-    Feature // the whole axis inside the tile
+    Feature // inside the tile: the whole axis, or a part that begins at `base`
   };
   Kind kind;
   mlir::StringAttr axis; // Batch, Row, Key: the raw axis; Feature: its identity
-  mlir::Value base;      // Batch: the index; Row, Key: the first index of the tile
+  mlir::Value base;      // Batch: the index; Row, Key, part of a Feature: the first index of the tile
   int64_t extent = 1;    // elements of the tile along it
 };
 
@@ -150,6 +150,8 @@ private:
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
   /// A launch before `before`, or the last one.
+  /// The feature axis of the results that `valueTile` splits; null where none or several are longer.
+  mlir::StringAttr splitAxis(llvm::ArrayRef<Store> stores);
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
                                  int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before);
   mlir::Value tensor(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<mlir::StringAttr> declared,
@@ -174,8 +176,10 @@ private:
 
 class LaunchEmitter {
 public:
-  LaunchEmitter(Derivation &derivation, tile::LaunchOp launch, Environment env, const Coordinate *row)
-      : derivation(derivation), launch(launch), env(env), row(row) {}
+  /// `part`: of the feature axis that the launch splits, if it does.
+  LaunchEmitter(Derivation &derivation, tile::LaunchOp launch, Environment env, const Coordinate *row,
+                const Coordinate *part)
+      : derivation(derivation), launch(launch), env(env), row(row), part(part) {}
 
   mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
 
@@ -249,6 +253,7 @@ private:
   tile::LaunchOp launch;
   Environment env;
   const Coordinate *row;
+  const Coordinate *part;
   std::map<Key, TileValue> values, raw;
   std::map<Key, std::pair<TileValue, double>> dots;
   std::map<mlir::Operation *, std::shared_ptr<Fold>> folds; // shared: Fold is complete in one file only

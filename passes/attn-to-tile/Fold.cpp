@@ -306,7 +306,7 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
       FailureOr<int64_t> size = derivation.featureSize(axis, expect);
       if (failed(size))
         return failure();
-      termEnv.set(axis, derivation.feature(axis, *size));
+      termEnv.set(axis, part && part->axis == axis ? part : derivation.feature(axis, *size));
     }
     if (runsAlong(expect.getValue(), termEnv, Where::Row))
       return expect.emitError("the value varies with the query; pull such factors out of the expectation");

@@ -252,7 +252,7 @@ FailureOr<TileValue> LaunchEmitter::position(Operation *op, StringAttr axis, Val
   if (coordinate->kind != Where::Batch)
     dims.push_back(dimensionOf(coordinate));
   OpBuilder builder = builderFor(dims);
-  Value first = coordinate->kind == Where::Feature ? zeroIndex() : coordinate->base;
+  Value first = coordinate->base ? coordinate->base : zeroIndex();
   if (shift && shift != zeroIndex())
     first = arith::AddIOp::create(builder, loc, first, shift);
   if (coordinate->kind == Where::Batch)
@@ -650,7 +650,7 @@ FailureOr<SmallVector<Value>> LaunchEmitter::indicesOf(Operation *at, ArrayRef<S
                                              << "' and would lie inside a tile; in this version only whole axes can";
         dims.push_back(n);
         spanned.push_back(dimensionOf(coordinate));
-        index = coordinate->kind == Where::Feature ? zeroIndex() : coordinate->base;
+        index = coordinate->base ? coordinate->base : zeroIndex();
         continue;
       }
       if (!index) {
@@ -732,7 +732,8 @@ LogicalResult LaunchEmitter::store(const Store &store) {
       FailureOr<int64_t> size = derivation.featureSize(axis, store.at);
       if (failed(size))
         return failure();
-      env.set(axis, derivation.feature(axis, *size));
+      if (!env.lookup(axis)) // else the launch has a part of it
+        env.set(axis, derivation.feature(axis, *size));
     }
   SmallVector<int64_t> dims;
   Dimensions spanned;
@@ -755,6 +756,12 @@ LogicalResult LaunchEmitter::store(const Store &store) {
       return store.at->emitError("cannot store elements of type ")
              << getElementTypeOrSelf(tile) << " as " << store.elementType;
     tile = arith::TruncFOp::create(builder, loc, typeOf(spanned, store.elementType), tile);
+  }
+  // What has no part of the split axis is the same in each part: the first stores it.
+  if (part && llvm::none_of(spanned, [&](const Dimension &d) { return d.feature == part->axis; })) {
+    Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part->base, zeroIndex());
+    auto first = scf::IfOp::create(builder, loc, isFirst);
+    builder.setInsertionPointToStart(first.thenBlock());
   }
   tile::StoreOp::create(builder, loc, tile, store.view, *indices, dims);
   return success();

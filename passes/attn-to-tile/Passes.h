@@ -16,8 +16,9 @@ namespace fovea {
 
 /// What the derivation is free to choose, or must be told.
 struct TileChoices {
-  int64_t queryTile = 64;               // rows of a work item; a multiple of 16 from 16 to 256
-  int64_t keyTile = 64;                 // keys of a step; a multiple of 16 from 16 to 256
+  int64_t queryTile = 64; // rows of a work item; a multiple of 16 from 16 to 256
+  int64_t keyTile = 64;   // keys of a step; a multiple of 16 from 16 to 256
+  int64_t valueTile = 0;  // features of a result per work item; 0: all. Scores are computed again for each part
   std::string elementType = "bf16";     // bf16 or f16: of arrays that state no type, and of operands of products
   std::map<std::string, int64_t> sizes; // sizes of axes that the attention leaves open, at least 1
 };

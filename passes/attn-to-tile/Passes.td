@@ -20,6 +20,7 @@ def AttnToTilePass : Pass<"attn-to-tile", "::mlir::ModuleOp"> {
   let options = [
     Option<"queryTile", "query-tile", "int64_t", "64", "queries per tile, a multiple of 16">,
     Option<"keyTile", "key-tile", "int64_t", "64", "keys per tile, a multiple of 16">,
+    Option<"valueTile", "value-tile", "int64_t", "0", "features of a result per work item, a multiple of 16; 0: all">,
     Option<"type", "type", "std::string", "\"bf16\"", "element type of arrays that state none: bf16 or f16">,
     Option<"sizes", "sizes", "std::string", "", "sizes of axes, as in D=64,G=4">];
   let dependentDialects = ["::fovea::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];

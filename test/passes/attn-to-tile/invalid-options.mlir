@@ -8,6 +8,8 @@
 // RUN: not fovea-opt %s --attn-to-tile=query-tile=40 2>&1 | FileCheck %s --check-prefix=QUERIES
 // RUN: not fovea-opt %s --attn-to-tile=key-tile=512 2>&1 | FileCheck %s --check-prefix=KEYS
 // RUN: not fovea-opt %s --attn-to-tile=type=f64 2>&1 | FileCheck %s --check-prefix=TYPE
+// RUN: not fovea-opt %s --attn-to-tile=value-tile=24 2>&1 | FileCheck %s --check-prefix=VALUES
+// VALUES: parts of 24 features are not possible; take a multiple of 16 from 16 to 256, or 0 for all
 // FORM: 'D' is no size; expected NAME=SIZE with a size from 1 to 2147483647, as in D=64
 // ZERO: 'D=0' is no size
 // LARGE: 'D=99999999999' is no size
