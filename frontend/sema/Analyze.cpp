@@ -1978,10 +1978,10 @@ Value Analyzer::member(const Expr &e, const Context &context) {
     return std::nullopt;
   }
   static const std::map<std::string, StatKind> table = {
-      {"lse", StatKind::Lse}, {"max", StatKind::Max}, {"mass", StatKind::Mass}, {"count", StatKind::Count}};
+      {"lse", StatKind::Lse}, {"max", StatKind::Max}, {"mass", StatKind::Mass}};
   auto it = table.find(e.text);
   if (it == table.end()) {
-    if (e.text == "where" || e.text == "score")
+    if (e.text == "where" || e.text == "score" || e.text == "count")
       return notYet(e.span, quoted("." + e.text));
     error(e.nameSpan, "weights have no part " + quoted(e.text), "expected lse, max, mass or count",
           syntax::closest(e.text, {"lse", "max", "mass", "count"}));

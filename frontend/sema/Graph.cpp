@@ -122,7 +122,9 @@ NodeId Graph::add(Node node) {
   key += static_cast<char>(node.kind);
   key += static_cast<char>(node.reduce);
   key += static_cast<char>(node.stat);
+  key += static_cast<char>(node.weight);
   key += static_cast<char>(node.hasWhere);
+  key += static_cast<char>(node.hasMass);
   append(key, node.declaration);
   append(key, node.real);
   append(key, node.integer);

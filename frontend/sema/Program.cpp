@@ -16,15 +16,16 @@ std::string_view toString(Kind kind) {
 
 std::string_view toString(Op op) {
   static constexpr std::string_view kNames[] = {
-      "input",   "constant", "size",    "index", "position",  "query_position",
-      "neg",     "abs",      "sign",    "exp",   "exp2",      "expm1",
-      "log",     "log2",     "log1p",   "sqrt",  "rsqrt",     "sin",
-      "cos",     "tanh",     "sigmoid", "silu",  "softplus",  "log_sigmoid",
-      "relu",    "elu",      "gelu",    "floor", "round",     "not",
-      "to_real", "add",      "sub",     "mul",   "div",       "floordiv",
-      "mod",     "pow",      "min",     "max",   "logaddexp", "and",
-      "or",      "eq",       "ne",      "lt",    "le",        "gt",
-      "ge",      "select",   "reduce",  "dot",   "rename",    "row_at",
+      "input",   "constant", "size",    "index", "position",     "query_position",
+      "neg",     "abs",      "sign",    "exp",   "exp2",         "expm1",
+      "log",     "log2",     "log1p",   "sqrt",  "rsqrt",        "sin",
+      "cos",     "tanh",     "sigmoid", "silu",  "softplus",     "log_sigmoid",
+      "relu",    "elu",      "gelu",    "floor", "round",        "not",
+      "to_real", "add",      "sub",     "mul",   "div",          "floordiv",
+      "mod",     "pow",      "min",     "max",   "logaddexp",    "and",
+      "or",      "eq",       "ne",      "lt",    "le",           "gt",
+      "ge",      "select",   "reduce",  "dot",   "rename",       "row_at",
+      "slice",   "concat",   "gather",  "scan",  "block_reduce", "flatten",
       "weights", "expect",   "stat",    "output"};
   static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<size_t>(Op::Output) + 1);
   return kNames[static_cast<size_t>(op)];
@@ -36,7 +37,7 @@ std::string_view toString(ReduceKind kind) {
 }
 
 std::string_view toString(StatKind kind) {
-  static constexpr std::string_view kNames[] = {"lse", "max", "mass", "count"};
+  static constexpr std::string_view kNames[] = {"lse", "max", "mass"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -53,7 +54,8 @@ std::string_view toString(Claim claim) {
 std::vector<Missing> missing(const Attention &attention) {
   std::vector<Missing> result;
   for (const Axis &a : attention.axes) {
-    if (a.size || a.relation == AxisRelation::Factor || a.relation == AxisRelation::Walk)
+    bool given = a.relation == AxisRelation::Plain || a.relation == AxisRelation::Keys;
+    if (a.size || !given)
       continue;
     if (a.needsSize)
       result.push_back(
@@ -103,6 +105,16 @@ std::string print(const Attention &attention) {
       out += " keys " + attention.axes[a.query].name;
     if (a.relation == AxisRelation::Walk)
       out += " walks " + attention.axes[a.raw].name + " for " + attention.axes[a.query].name;
+    if (a.relation == AxisRelation::Blocks)
+      out += " = " + attention.axes[a.raw].name + " / " + std::to_string(a.extent);
+    if (a.relation == AxisRelation::Windows)
+      out += " = windows " + attention.axes[a.raw].name + " of " + std::to_string(a.extent) + " step " +
+             std::to_string(a.step);
+    if (a.relation == AxisRelation::Concat)
+      for (size_t k = 0; k < a.parts.size(); ++k)
+        out += (k ? " + " : " = ") + attention.axes[a.parts[k]].name;
+    if (a.relation == AxisRelation::Share)
+      out += " = " + attention.axes[a.raw].name + " share " + std::to_string(a.divisor);
     if (a.size)
       out += " size " + std::to_string(*a.size);
     if (a.isStatic)
@@ -121,6 +133,8 @@ std::string print(const Attention &attention) {
       out += " from " + bound(*d.contract->lower);
     if (d.contract && d.contract->upper)
       out += " to " + bound(*d.contract->upper);
+    if (d.optional)
+      out += " optional";
     if (d.defaultNode)
       out += " default %" + std::to_string(*d.defaultNode);
     if (d.defaultValue)
@@ -130,7 +144,9 @@ std::string print(const Attention &attention) {
   for (size_t k = 0; k < attention.nodes.size(); ++k) {
     const Node &n = attention.nodes[k];
     out += "  %" + std::to_string(k) + " = " + std::string(toString(n.op));
-    if (n.op == Op::Reduce)
+    if (n.op == Op::Weights && n.weight == WeightKind::Free)
+      out += " free";
+    if (n.op == Op::Reduce || n.op == Op::BlockReduce)
       out += " " + std::string(toString(n.reduce));
     if (n.op == Op::Stat)
       out += " " + std::string(toString(n.stat));
@@ -144,7 +160,7 @@ std::string print(const Attention &attention) {
       out += " " + axisList(attention, n.attrAxes);
     for (size_t o = 0; o < n.operands.size(); ++o) {
       if (n.op == Op::Weights && o > 0)
-        out += n.hasWhere && o == 1 ? " where" : " sink";
+        out += n.hasWhere && o == 1 ? " where" : n.hasMass && o == 1u + n.hasWhere ? " mass" : " sink";
       out += " %" + std::to_string(n.operands[o]);
     }
     out += " : " + axisList(attention, n.axes) + " " + std::string(toString(n.kind)) + "\n";

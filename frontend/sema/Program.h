@@ -28,16 +28,27 @@ enum class AxisRelation : uint8_t {
   Plain,
   Factor, // size = product of `factors`, the first varies slowest
   Keys,   // key positions for queries on `query`, aligned at the end
-  Walk,   // the keys of one `weights`: the axis `raw` renamed; `query` is its query axis. Has the size of `raw`.
+  /// The keys of one `weights`: the axis `raw` renamed; `query` is its query axis. Has the size of `raw`. `raw` may be
+  /// a Blocks or Windows axis: then the walk is over its blocks, and the query's position is that on the blocked axis.
+  /// Or a Factor axis, which is `query` too: keys and queries are on its factors.
+  Walk,
+  Blocks,  // `extent` = `step` elements of `raw` each, the last may have fewer; size = ceil(size(raw) / extent)
+  Windows, // `extent` elements of `raw` each, from index * step, complete ones only: size = max(0, (size(raw) - extent)
+           // div step + 1), 0 where size(raw) < extent
+  Concat,  // `parts` one behind the other; size = their sum. Unlike a Factor axis it stands in the types of nodes.
+  Share,   // size(raw) / divisor, which must be exact; made by functions such as rope, not by declarations
 };
 
 struct Axis {
   std::string name; // unique in the attention; walks are j, j_2, .. or the name given by `as`
   AxisRelation relation = AxisRelation::Plain;
-  std::vector<AxisId> factors; // Factor only; two or more, none of them a Factor axis itself
-  AxisId raw = 0;              // Walk only
-  AxisId query = 0;            // Walk and Keys only
-  /// 1 to 2^31 - 1. Known from the file, from Options::sets, or derived from a factor relation.
+  std::vector<AxisId> factors;  // Factor only; two or more, none of them a Factor axis itself
+  std::vector<AxisId> parts;    // Concat only; two or more, one axis may stand twice
+  AxisId raw = 0;               // Walk, Blocks, Windows and Share only
+  AxisId query = 0;             // Walk and Keys only
+  int64_t extent = 0, step = 0; // Blocks and Windows only; 1 to 2^31 - 1
+  int64_t divisor = 0;          // Share only
+  /// 1 to 2^31 - 1 (Windows: from 0). Known from the file, from Options::sets, or derived from a relation.
   std::optional<int64_t> size;
   bool isStatic = false;  // the kernel is specialised to it: declared `static`, or of a fixed size in the file
   bool needsSize = false; // contracted, or a feature axis of a value: a compilation needs its size
@@ -72,6 +83,7 @@ struct Declaration {
   StorageType type = StorageType::Default;
   Kind kind = Kind::Real;           // Int for i32, else Real
   std::optional<Contract> contract; // Input and Param
+  bool optional = false;            // Input: an absent one reads as 0 everywhere
   /// Param: the value that holds when none is given; `defaultNode` is a scalar of constants and sizes,
   /// `defaultValue` its number where all sizes in it are known.
   std::optional<NodeId> defaultNode;
@@ -87,8 +99,9 @@ enum class Op : uint8_t {
   Size,          // {axis}; Int, no axes
   Index,         // {axis}; Int on [axis], from 0. On a walk axis: the key's position j.
   Position,      // {axis}; Int on [axis]: the position in the sequence
-  QueryPosition, // {Q, R}; Int on [Q]: index[Q] + size(R) - size(Q), the query's position i
+  QueryPosition, // {Q, R}; Int on [Q]: index[Q] + size(R) - size(Q), the query's position i. Q is no Factor axis.
   // Pointwise, one operand. Neg, Abs, Sign and Relu keep Int; the others have Real operands; Not is Bool.
+  // Floor and Round are Int: saturated at 32 bits, NaN gives 0.
   Neg,
   Abs,
   Sign,
@@ -139,22 +152,44 @@ enum class Op : uint8_t {
   Dot,    // a, b; contracted axes, each an axis of both: sum of a * b over them
   Rename, // x; {from, to}
   RowAt,  // x; {R, Q}: the row of x (on R, not on Q) at the query position i; 0 outside [0, size(R))
-  /// score, where (if hasWhere, Bool), then one operand per sink. attrAxes {walk axis, query axis}; weight exp,
-  /// divide sum. Node::axes = row axes: the union of the operands' axes without the walk axis, in order; the query
-  /// axis is appended if no operand has it. Kind Weights.
+  /// x; {E, part, parts before it..}: elements offset .. offset + size(part) - 1 of axis E, where offset is the sum of
+  /// the sizes of the parts before. `part` stands in E's place. E is a Concat axis, or the raw axis of Share axes.
+  Slice,
+  /// One operand per part, in order; {E, part of operand 0, part of operand 1, ..}: operand n has part n, which E
+  /// replaces. Operands are united by broadcasting: axes of operand 0 with E in its part's place, then the others'.
+  Concat,
+  /// x, index (Int); {A}: x at the index on axis A; 0 (false) where it is not in [0, size(A)). Axes of x without A,
+  /// then those of the index that are not among them. The index may be on row and walk axes together.
+  Gather,
+  Scan, // x; {A}: the sum of x at 0 .. index[A]
+  /// x; {A, Ab}: A's elements of each block or window Ab reduced, Ab stands in A's place; Node::reduce. A is the raw
+  /// axis of Ab, or a walk over it.
+  BlockReduce,
+  /// x; {factors of P.., j}: x has all the factors of P, in any order; they become the walk axis j over P, at the place
+  /// of the first one of them.
+  Flatten,
+  /// Node::weight Exp: score, where (if hasWhere, Bool), mass (if hasMass, Real), then one operand per sink.
+  ///   w_ij = mass_ij * exp(score_ij) where `where` holds, else 0; Z_i = sum_j w_ij + sum over sinks of exp(sink_i).
+  /// Node::weight Free: weight, where (if hasWhere). w_ij = weight_ij where `where` holds, else 0; Z_i = 1.
+  /// attrAxes {walk axis, query axis}. Node::axes = row axes: the union of the operands' axes without the walk axis, in
+  /// order; the query axis (its factors) is appended if no operand has it. Kind Weights.
   Weights,
-  /// p, value, coefficient (if it has three operands): sum_j (w_ij / Z_i) * coefficient * value. The value has no
-  /// query axis; it is the constant 1 where the coefficient is all there is. attrAxes {walk axis, query axis}.
+  /// p, value, coefficient (if it has three operands): sum_j (w_ij / Z_i) * coefficient * value; 0 where Z_i is 0. The
+  /// value has no query axis; it is the constant 1 where the coefficient is all there is. attrAxes {walk axis, query
+  /// axis}.
   /// Node::axes = row axes of p, then the value's others, without the walk axis.
   Expect,
-  Stat,   // p; Node::stat; row axes; Real (Count: Real too)
-  Output, // x; Node::declaration. Node::axes = the declaration's axes: a permutation of x's, or more (broadcast)
+  Stat, // p; Node::stat; row axes; Real
+  /// x; Node::declaration. Node::axes = the declaration's axes: a permutation of x's, or more (broadcast). An axis of
+  /// keys may stand beside the query axis: x is then a pair field, its walk axis renamed or reduced to blocks.
+  Output,
 };
 
 enum class ReduceKind : uint8_t { Sum, Mean, Max, Min, LogSumExp };
-/// Lse: log of the sum of weights without sinks, base e; Max: the greatest score; Mass: the sum of the weights
-/// relative to Max, without sinks; Count: the number of keys where `where` holds.
-enum class StatKind : uint8_t { Lse, Max, Mass, Count };
+/// Of Exp: Lse: log of the sum of mass * exp(score), without sinks, base e; Max: the greatest score; Mass: the sum of
+/// mass * exp(score - Max), without sinks. Of Free: only Mass, the sum of the weights.
+enum class StatKind : uint8_t { Lse, Max, Mass };
+enum class WeightKind : uint8_t { Exp, Free };
 
 struct Node {
   Op op = Op::Constant;
@@ -167,9 +202,11 @@ struct Node {
   DeclId declaration = 0;
   ReduceKind reduce = ReduceKind::Sum;
   StatKind stat = StatKind::Lse;
+  WeightKind weight = WeightKind::Exp;
   bool hasWhere = false;
-  std::string name;  // the name that the text gives it, or empty; for readable dumps, not unique
-  syntax::Span span; // where the text asks for it (in a map: in the map's body)
+  bool hasMass = false; // Weights of kind Exp
+  std::string name;     // the name that the text gives it, or empty; for readable dumps, not unique
+  syntax::Span span;    // where the text asks for it (in a map: in the map's body)
 };
 
 enum class Claim : uint8_t { None, Causal, Set };
