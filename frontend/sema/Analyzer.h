@@ -1,0 +1,268 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The analysis of one attention, in parts by subject: names and axes, declarations, expressions, calls, weights, maps,
+// checks of the whole. Private to this folder.
+#pragma once
+
+#include "frontend/sema/Analyze.h"
+#include "frontend/sema/Graph.h"
+#include "frontend/syntax/Parser.h"
+#include "frontend/syntax/Printer.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace fovea::sema::internal {
+
+using syntax::Core;
+using syntax::DiagnosticEngine;
+using syntax::Expr;
+using syntax::ExprKind;
+using syntax::ExprPtr;
+using syntax::Field;
+using syntax::File;
+using syntax::Identifier;
+using syntax::Item;
+using syntax::ItemKind;
+using syntax::Severity;
+using syntax::Span;
+
+constexpr unsigned kMaxSteps = 200000; // evaluations of expressions, maps inlined
+constexpr unsigned kMaxDepth = 250;    // of expressions within each other, through maps
+constexpr size_t kMaxNodes = 20000;
+constexpr size_t kMaxImports = 64;
+constexpr int64_t kMaxSize = (int64_t(1) << 31) - 1;
+
+/// Keeps the temporaries of messages out of the frames of the recursion over expressions.
+#define FOVEA_NOINLINE __attribute__((noinline))
+
+using Value = std::optional<NodeId>; // nothing: an error was reported
+
+inline std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+/// The declaration behind a name.
+struct Symbol {
+  enum class Kind { Axis, Field, Weights, Option, Map, Pair, Poison, Import };
+  Kind kind = Kind::Poison;
+  std::string name;
+  Span span;
+  std::string what;  // "input", "axis": for messages
+  bool used = false; // read somewhere
+  bool imported = false;
+  bool ofWalk = false; // a value of the walk already: needs no subscript
+  AxisId axis = 0;
+  NodeId node = 0;
+  const Item *item = nullptr;       // Map, Pair
+  struct Scope *scope = nullptr;    // Map, Pair: where its body is read
+  std::vector<std::string> choices; // Option
+  std::string chosen;               // Option
+};
+
+struct Scope {
+  Scope *parent = nullptr;
+  std::map<std::string, Symbol> symbols;
+  Symbol *own(const std::string &name) {
+    auto it = symbols.find(name);
+    return it == symbols.end() ? nullptr : &it->second;
+  }
+};
+
+/// The walk of one `weights`.
+struct Walk {
+  AxisId walk = 0, raw = 0, query = 0;
+  std::string j = "j";
+};
+
+struct Context {
+  Scope *scope = nullptr;
+  const Walk *walk = nullptr; // set: tensors with token axes must be subscripted
+  bool inMap = false;         // in the body of a map, where i and j have no meaning
+};
+
+/// Files, their top-level names, and what all attentions share.
+struct Session {
+  const Options &options;
+  DiagnosticEngine &diagnostics;
+  std::vector<std::unique_ptr<File>> files;
+  struct Unit {
+    const File *file = nullptr;
+    Scope scope;
+    std::vector<const Item *> importedAttentions;
+  };
+  std::map<std::string, std::unique_ptr<Unit>> units; // by path
+  std::set<std::string> knownSets;
+  std::map<std::string, std::string> otherNames; // name -> what it is, for --set
+  bool poisoned = false;                         // the parser lost names
+  unsigned steps = 0;                            // of all attentions and maps together
+  bool exhausted = false;                        // a limit was reached and reported
+
+  Unit *load(const File &file, const std::string &path);
+  Unit *import(const std::string &from, const Item &item);
+};
+
+const std::map<std::string, Op> &unaryFunctions();
+const std::set<std::string> &reductions();
+/// Functions of the language that this version only reads.
+const std::set<std::string> &reservedFunctions();
+std::vector<std::string> functionNames();
+bool isFunction(const std::string &name);
+
+inline const Expr &bare(const Expr &e) {
+  const Expr *x = &e;
+  while (x->kind == ExprKind::Paren)
+    x = x->children[0].get();
+  return *x;
+}
+
+class Analyzer {
+public:
+  Analyzer(Session &session, Session::Unit &unit) : session_(session), unit_(unit), graph_(attention_) {
+    scope_.parent = &unit.scope;
+  }
+  /// An attention, or nothing where an error was reported.
+  std::optional<Attention> run(const Item &item);
+  /// Checks a map on its own: its parameters are inputs on its own axes.
+  void checkMap(const Item &item);
+
+private:
+  // Diagnostics.
+  void error(Span span, std::string message, std::string label = {}, std::string suggestion = {}) {
+    session_.diagnostics.error(span, std::move(message), std::move(label), std::move(suggestion));
+    failed_ = true;
+  }
+  void errorWithNote(Span span, std::string message, std::string label, Span noteSpan, std::string note) {
+    session_.diagnostics.report(
+        {Severity::Error, span, std::move(message), std::move(label), {{noteSpan, std::move(note)}}, {}});
+    failed_ = true;
+  }
+  Value notYet(Span span, const std::string &construct, std::string label = {}) {
+    error(span, "not in this version: " + construct, std::move(label));
+    return std::nullopt;
+  }
+
+  // Names.
+  Symbol *declare(Scope &scope, const Identifier &name, Symbol symbol);
+  Symbol *lookup(Scope *scope, const std::string &name) {
+    for (Scope *s = scope; s; s = s->parent)
+      if (Symbol *symbol = s->own(name))
+        return symbol;
+    return nullptr;
+  }
+  Value unknown(const Expr &e, const Context &context, bool called);
+  std::string nearName(const std::string &name, const Context &context, bool called);
+  const Item *laterDeclaration(const std::string &name) const;
+
+  // Axes.
+  AxisId makeAxis(Axis axis);
+  void declareAxes(const Item &item);
+  void relateAxes(const Item &item);
+  void poisonNames(const Expr &e);
+  void deriveSizes();
+  std::optional<AxisId> axis(const Expr &e, const Context &context);
+  bool axisList(const std::vector<ExprPtr> &list, size_t from, const Context &context, std::vector<AxisId> &axes,
+                std::vector<AxisId> &expanded);
+  void expand(AxisId axis, std::vector<AxisId> &into) const {
+    const Axis &a = attention_.axes[axis];
+    if (a.relation == AxisRelation::Factor)
+      into.insert(into.end(), a.factors.begin(), a.factors.end());
+    else
+      into.push_back(axis);
+  }
+  /// A walk goes by the name of its index in messages, unique or not.
+  std::string axisName(AxisId axis) const {
+    auto it = walkNames_.find(axis);
+    return it == walkNames_.end() ? attention_.axes[axis].name : it->second;
+  }
+  std::string axesText(const std::vector<AxisId> &axes) const;
+  std::string uniqueWalkName(const std::string &wanted);
+  std::optional<int64_t> sizeFromText(const std::string &text, const std::string &name);
+
+  // Items.
+  void declareItem(const Item &item);
+  bool elementType(const syntax::Type &type, StorageType &storage, Kind &kind);
+  void inputItem(const Item &item, Role role);
+  void constItem(const Item &item);
+  void optionItem(const Item &item);
+  void letItem(const Item &item, Scope &scope, const Context &context);
+  void outputItem(const Item &item);
+  std::optional<Contract> contract(const Item &item);
+
+  // Expressions.
+  Value eval(const Expr &e, const Context &context);
+  Value evalNumber(const Expr &e, const Context &context); // no handle, no Bool
+  Value evalBool(const Expr &e, const Context &context);
+  Value evalNode(const Expr &e, const Context &context);
+  Value refuseSize(const Expr &e, bool deep);
+  Value refuseOverflow(const Expr &e);
+  Value refuseForm(const Expr &e);
+  Value refuseOperator(const Expr &e);
+  Value refuseHandle(const Expr &e);
+  Value expectKind(const Expr &e, NodeId n, bool number);
+  Value conditional(const Expr &e, const Context &context);
+  Value selectChecked(const Expr &e, NodeId c, NodeId a, NodeId b);
+  Context letScope(const Expr &e, const Context &context, Value v);
+  bool pairAllowed(const Expr &e, const Symbol &s, const Context &context);
+  Value plainName(const Expr &e, const Context &context);
+  Value arithmetic(const Expr &e, Value a, Value b);
+  Value nameValue(const Expr &e, const Context &context);
+  Value number(const Expr &e);
+  Value unary(const Expr &e, const Context &context);
+  Value binary(const Expr &e, const Context &context);
+  Value compare(const Expr &e, const Context &context);
+  Value match(const Expr &e, const Context &context);
+  Value subscript(const Expr &e, const Context &context);
+  Value walked(NodeId x, bool atQuery, const Walk &walk, Span span, const std::string &text);
+  Value call(const Expr &e, const Context &context);
+  Value builtin(const std::string &name, const Expr &e, const Expr *brackets, const Context &context);
+  Value reduction(const std::string &name, const Expr &e, const Expr &brackets, const Context &context);
+  Value member(const Expr &e, const Context &context);
+  Value core(const Expr &e, const Context &context);
+  Value weights(const Expr &e, const Context &context, NodeId *query, NodeId *key, Walk &walk,
+                std::vector<AxisId> contracted);
+  Value attend(const Expr &e, const Context &context);
+  Value expectation(const Symbol &p, const Expr &e, const Context &context);
+  Value expectationOf(NodeId p, const Expr &argument, const Context &context, Span whole);
+  Value inlineMap(const Symbol &map, const Expr &e, const Expr *brackets, const Context &context);
+  std::optional<Walk> openWalk(const Identifier &over, const Identifier &as, Span span, const Context &context);
+  bool isNumber(NodeId n) const { return graph_[n].kind == Kind::Real || graph_[n].kind == Kind::Int; }
+  bool tokenAxisOf(NodeId n, const Walk &walk) const { return graph_.has(n, walk.query) || graph_.has(n, walk.raw); }
+  std::string text(const Expr &e) const {
+    std::string t = syntax::format(e);
+    return t.size() > 60 ? t.substr(0, 57) + "..." : t;
+  }
+  std::string sourceText(Span span) const;
+  std::string describe(NodeId n) const {
+    return std::string(toString(graph_[n].kind)) + " on " + axesText(graph_[n].axes);
+  }
+
+  // After the items.
+  void checkLeftoverFeatures();
+  void checkCausality();
+  void checkSizes();
+  void warnUnused();
+  void outputOrder(std::vector<AxisId> &axes) const;
+  void regroup(const std::vector<AxisId> &axes, std::vector<AxisId> &declared) const;
+  void finish();
+  std::vector<bool> reachable() const;
+
+  Session &session_;
+  Session::Unit &unit_;
+  Attention attention_;
+  Graph graph_;
+  Scope scope_;
+  std::vector<std::unique_ptr<Scope>> scopes_;
+  const Item *item_ = nullptr;
+  bool failed_ = false;
+  unsigned depth_ = 0;
+  std::map<NodeId, Walk> walks_; // by handle
+  std::map<AxisId, std::string> walkNames_;
+  std::map<NodeId, Span> scoreSpans_, whereSpans_;
+  std::vector<const Item *> inlining_;
+};
+
+} // namespace fovea::sema::internal
