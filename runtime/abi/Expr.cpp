@@ -231,13 +231,15 @@ private:
         return 0;
       return add(Op::Stride, intern(expr_.strides_, std::pair(std::move(tensor), std::move(dim))));
     }
-    if (function == "align") {
+    if (function == "align" || function == "present") {
       std::string tensor(name());
       if (tensor.empty())
         return fail("expected the name of a tensor");
       if (!expect(")"))
         return 0;
-      return add(Op::Align, intern(expr_.alignments_, std::move(tensor)));
+      if (function == "align")
+        return add(Op::Align, intern(expr_.alignments_, std::move(tensor)));
+      return add(Op::Present, intern(expr_.presences_, std::move(tensor)));
     }
     Op op;
     if (function == "min")
@@ -248,7 +250,8 @@ private:
       op = Op::CeilDiv;
     else {
       at_ = start;
-      return fail("`" + std::string(function) + "` is no function; there are stride, align, min, max and ceildiv");
+      return fail("`" + std::string(function) +
+                  "` is no function; there are stride, align, present, min, max and ceildiv");
     }
     uint32_t left = parseOr();
     if (!error_.empty() || !expect(","))
@@ -305,6 +308,8 @@ Result<int64_t> Expr::evaluateNode(uint32_t index, const ExprScope &scope) const
     return scope.stride(strides_[node.left].first, strides_[node.left].second);
   case Op::Align:
     return scope.align(alignments_[node.left]);
+  case Op::Present:
+    return scope.present(presences_[node.left]);
   case Op::Sms:
     return scope.deviceSms();
   default:

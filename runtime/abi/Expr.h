@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The small expressions of a plan: guards, grid sizes, byte counts and scalar arguments, over axis sizes, strides,
-// alignment and device facts. Parsed once from text, evaluated in checked 64-bit arithmetic. docs/plan.md has the
-// grammar.
+// alignment, presence of tensors and device facts. Parsed once from text, evaluated in checked 64-bit arithmetic.
+// docs/plan.md has the grammar.
 #pragma once
 
 #include "runtime/abi/Result.h"
@@ -28,6 +28,8 @@ public:
   /// Largest power of two, at most 1024, that divides the address in bytes and, in bytes, the stride of every dimension
   /// of more than one element but the last declared one.
   virtual Result<int64_t> align(std::string_view tensor) const = 0;
+  /// Whether the caller binds this tensor.
+  virtual Result<int64_t> present(std::string_view tensor) const = 0;
   /// Number of multiprocessors.
   virtual Result<int64_t> deviceSms() const = 0;
 };
@@ -57,6 +59,7 @@ public:
   const std::vector<std::string> &axes() const { return axes_; }
   const std::vector<std::pair<std::string, std::string>> &strides() const { return strides_; } // tensor, dimension
   const std::vector<std::string> &alignments() const { return alignments_; }
+  const std::vector<std::string> &presences() const { return presences_; }
 
   bool operator==(const Expr &other) const { return text_ == other.text_; }
 
@@ -67,6 +70,7 @@ private:
     Axis,
     Stride,
     Align,
+    Present,
     Sms,
     Negate,
     Not,
@@ -99,7 +103,7 @@ private:
   uint32_t root_ = 0;
   std::vector<std::string> axes_;
   std::vector<std::pair<std::string, std::string>> strides_;
-  std::vector<std::string> alignments_;
+  std::vector<std::string> alignments_, presences_;
 };
 
 } // namespace fovea::runtime

@@ -175,6 +175,7 @@ private:
           check(factors.insert(factor).second, where + ": axis " + quote(factor) + " occurs twice in one dimension");
         }
       }
+      check(!tensor.optional || tensor.role != TensorRole::Output, where + " is an output and cannot be optional");
     }
   }
 
@@ -189,8 +190,9 @@ private:
                         [&, &wanted = dim](const PlanDim &d) { return d.display == wanted; }),
             where + " `" + expr.text() + "`: tensor " + quote(name) + " has no dimension " + quote(dim));
     }
-    for (const std::string &name : expr.alignments())
-      check(plan_.findTensor(name) != nullptr, where + " `" + expr.text() + "`: " + quote(name) + " is no tensor");
+    for (const auto *names : {&expr.alignments(), &expr.presences()})
+      for (const std::string &name : *names)
+        check(plan_.findTensor(name) != nullptr, where + " `" + expr.text() + "`: " + quote(name) + " is no tensor");
   }
 
   void launch(const std::string &where, const PlanEntry &entry, const PlanLaunch &launch) {
@@ -247,6 +249,7 @@ private:
       const PlanEntry &entry = plan_.entries[e];
       std::string where = "entry " + std::to_string(e);
       expression(where + ": guard", entry.guard);
+      expression(where + ": preference", entry.prefer);
       freeText("the reason of an entry", entry.reason);
       count(("workspaces of " + where).c_str(), entry.workspaces.size(), 0, kMaxWorkspaces);
       count(("launches of " + where).c_str(), entry.launches.size(), 1, kMaxLaunches);
@@ -292,12 +295,31 @@ std::string planSignature(const Plan &plan) {
         text += factor + "*";
       text += ",";
     }
-    text += "]\n";
+    text += tensor.optional ? "] optional\n" : "]\n";
   }
   for (const PlanAxis &axis : plan.axes)
     if (axis.staticSize)
       text += axis.name + "=" + std::to_string(*axis.staticSize) + "\n";
   return hashText(text);
+}
+
+int planVersion(const Plan &plan) {
+  auto asksPresence = [](const Expr &expr) { return !expr.presences().empty(); };
+  bool second =
+      std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlanTensor &tensor) { return tensor.optional; });
+  for (const PlanEntry &entry : plan.entries) {
+    int64_t prefer = 0;
+    second |= !entry.prefer.isConstant(&prefer) || prefer != 1 || asksPresence(entry.guard);
+    for (const PlanWorkspace &workspace : entry.workspaces)
+      second |= asksPresence(workspace.bytes);
+    for (const PlanLaunch &launch : entry.launches) {
+      for (const Expr &size : launch.grid)
+        second |= asksPresence(size);
+      for (const PlanArg &arg : launch.args)
+        second |= asksPresence(arg.expr);
+    }
+  }
+  return second ? 2 : 1;
 }
 
 Status validatePlan(const Plan &plan) { return Validator(plan).run(); }

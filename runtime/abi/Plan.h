@@ -20,8 +20,9 @@
 
 namespace fovea::runtime {
 
-/// Version of the file format that this library writes, and the only one that it reads.
-inline constexpr int kPlanVersion = 1;
+/// Newest version of the file format. This library reads all versions up to it, and writes each plan in the oldest that
+/// can say it (`planVersion`): version 2 added optional tensors, `present(..)` and `prefer`.
+inline constexpr int kPlanVersion = 2;
 
 /// A named axis, a letter or `_` then letters, digits, `_`. Derived axes (H = Hk * G) are no axes of a plan: a
 /// dimension is a product of axes.
@@ -45,6 +46,7 @@ struct PlanTensor {
   TensorRole role = TensorRole::Input;
   StorageType type = StorageType::F32;
   std::vector<PlanDim> dims; // outermost first; none: one element
+  bool optional = false;     // an input or param that the caller may leave out; guards ask `present(name)`
 };
 
 enum class WorkspaceInit : uint8_t { None, Zero };
@@ -80,10 +82,11 @@ struct PlanLaunch {
   std::vector<PlanArg> args;
 };
 
-/// The first entry whose guard is not 0 runs.
+/// The first entry whose guard and preference are both not 0 runs; where there is none, the first whose guard is not 0.
 struct PlanEntry {
-  Expr guard = Expr::constant(1);
-  std::string reason; // a sentence: when and why this entry is chosen
+  Expr guard = Expr::constant(1);  // the entry gives right results
+  Expr prefer = Expr::constant(1); // it is worth while before those that follow
+  std::string reason;              // a sentence: when and why this entry is chosen
   std::vector<PlanWorkspace> workspaces;
   std::vector<PlanLaunch> launches;
 };
@@ -111,6 +114,9 @@ struct Plan {
 /// Hash, 32 hexadecimal digits, of what a caller sees: names, roles, types and shapes in order of declaration, and
 /// static sizes. Equal signatures can replace one another.
 std::string planSignature(const Plan &plan);
+
+/// The oldest version of the format that can say this plan.
+int planVersion(const Plan &plan);
 
 /// Checks every name, size, index and expression; the error says which and why. Reading and writing both do this.
 Status validatePlan(const Plan &plan);

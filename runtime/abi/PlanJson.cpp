@@ -80,7 +80,7 @@ Ordered launchToJson(const PlanLaunch &launch) {
 /// The document but its modules and content hash.
 Ordered bodyToJson(const Plan &plan) {
   Ordered root;
-  root["fovea_plan"] = kPlanVersion;
+  root["fovea_plan"] = planVersion(plan);
   root["content_hash"] = "";
   root["producer"] = plan.producer;
   root["spec"] = plan.spec;
@@ -103,11 +103,14 @@ Ordered bodyToJson(const Plan &plan) {
       dims.push_back(dim.display);
       shape.push_back(dim.factors);
     }
-    root["tensors"].push_back({{"name", tensor.name},
-                               {"role", kRoles[static_cast<int>(tensor.role)]},
-                               {"type", typeName(tensor.type)},
-                               {"dims", std::move(dims)},
-                               {"shape", std::move(shape)}});
+    Ordered item{{"name", tensor.name},
+                 {"role", kRoles[static_cast<int>(tensor.role)]},
+                 {"type", typeName(tensor.type)},
+                 {"dims", std::move(dims)},
+                 {"shape", std::move(shape)}};
+    if (tensor.optional)
+      item["optional"] = true;
+    root["tensors"].push_back(std::move(item));
   }
   root["entries"] = Ordered::array();
   for (const PlanEntry &entry : plan.entries) {
@@ -118,10 +121,13 @@ Ordered bodyToJson(const Plan &plan) {
                             {"init", kInits[static_cast<int>(workspace.init)]}});
     for (const PlanLaunch &launch : entry.launches)
       launches.push_back(launchToJson(launch));
-    root["entries"].push_back({{"guard", entry.guard.text()},
-                               {"reason", entry.reason},
-                               {"workspaces", std::move(workspaces)},
-                               {"launches", std::move(launches)}});
+    Ordered item{{"guard", entry.guard.text()}};
+    if (int64_t prefer = 0; !entry.prefer.isConstant(&prefer) || prefer != 1)
+      item["prefer"] = entry.prefer.text();
+    item["reason"] = entry.reason;
+    item["workspaces"] = std::move(workspaces);
+    item["launches"] = std::move(launches);
+    root["entries"].push_back(std::move(item));
   }
   root["modules"] = Ordered::array();
   return root;
@@ -144,6 +150,10 @@ public:
       return Error{code_, message_};
     if (Status status = validatePlan(plan_); !status)
       return status.error();
+    // Each plan has one text: what a version added is not said in an older one, and nothing needless in a newer one.
+    if (version_ != planVersion(plan_))
+      return Error{ErrorCode::Corrupt, "plan: it says version " + std::to_string(version_) +
+                                           ", but is one of version " + std::to_string(planVersion(plan_))};
     if (signature_ != planSignature(plan_))
       return Error{ErrorCode::Corrupt, "plan: the signature does not belong to these tensors"};
     return std::move(plan_);
@@ -235,12 +245,13 @@ private:
       return;
     }
     const Json &version = root_.find("fovea_plan").value();
-    if (!version.is_number_integer() || version != kPlanVersion) {
+    if (!version.is_number_integer() || version < 1 || version > kPlanVersion) {
       fail("its format is version " + version.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 20) +
-               "; this library reads version " + std::to_string(kPlanVersion),
+               "; this library reads versions 1 to " + std::to_string(kPlanVersion),
            ErrorCode::Unsupported);
       return;
     }
+    version_ = version.get<int>();
     if (!object(root_, "document",
                 {"fovea_plan", "content_hash", "producer", "spec", "target", "ptx_version", "signature", "axes",
                  "tensors", "entries", "modules"}))
@@ -283,9 +294,16 @@ private:
   }
 
   void tensor(const Json &json, const std::string &where) {
-    if (!object(json, where, {"name", "role", "type", "dims", "shape"}))
+    if (!object(json, where, {"name", "role", "type", "dims", "shape"}, {"optional"}))
       return;
     PlanTensor tensor;
+    if (json.contains("optional")) {
+      const Json &optional = at(json, "optional");
+      if (optional.is_boolean() && optional.get<bool>())
+        tensor.optional = true;
+      else
+        fail(where + ".optional: expected true, or no such key");
+    }
     tensor.name = string(at(json, "name"), where + ".name");
     tensor.role = static_cast<TensorRole>(choice(at(json, "role"), where + ".role", kRoles));
     std::string type = string(at(json, "type"), where + ".type");
@@ -309,10 +327,12 @@ private:
   }
 
   void entry(const Json &json, const std::string &where) {
-    if (!object(json, where, {"guard", "reason", "workspaces", "launches"}))
+    if (!object(json, where, {"guard", "reason", "workspaces", "launches"}, {"prefer"}))
       return;
     PlanEntry entry;
     entry.guard = expression(at(json, "guard"), where + ".guard");
+    if (json.contains("prefer"))
+      entry.prefer = expression(at(json, "prefer"), where + ".prefer");
     entry.reason = string(at(json, "reason"), where + ".reason");
     each(at(json, "workspaces"), where + ".workspaces", 64, [&](const Json &item, const std::string &place) {
       if (!object(item, place, {"name", "bytes", "init"}))
@@ -452,6 +472,7 @@ private:
   const PlanFileReader &readFile_;
   Plan plan_;
   std::string signature_;
+  int version_ = 0;
   std::string message_;
   ErrorCode code_ = ErrorCode::Corrupt;
 };

@@ -121,6 +121,8 @@ public:
 
   Result<int64_t> stride(std::string_view tensor, std::string_view dim) const override {
     size_t index = find(tensor);
+    if (index < plan_.tensors.size() && !tensors_[index].present)
+      return absent(tensor);
     if (index < plan_.tensors.size()) {
       const std::vector<PlanDim> &dims = plan_.tensors[index].dims;
       for (size_t d = 0; d < dims.size(); ++d)
@@ -134,6 +136,8 @@ public:
     size_t index = find(tensor);
     if (index == plan_.tensors.size())
       return invalid("no tensor " + std::string(tensor));
+    if (!tensors_[index].present)
+      return absent(tensor);
     const TensorView &view = tensors_[index];
     uint64_t bits = view.address | static_cast<uint64_t>(kMaxAlignment);
     for (size_t d = 0; d + 1 < view.shape.size(); ++d)
@@ -142,9 +146,21 @@ public:
     return static_cast<int64_t>(bits & (~bits + 1));
   }
 
+  bool isPresent(size_t tensor) const { return tensors_[tensor].present; }
+
+  Result<int64_t> present(std::string_view tensor) const override {
+    size_t index = find(tensor);
+    if (index == plan_.tensors.size())
+      return invalid("no tensor " + std::string(tensor));
+    return int64_t{tensors_[index].present};
+  }
+
   Result<int64_t> deviceSms() const override { return int64_t{std::max(facts_.sms, 1)}; }
 
 private:
+  static Error absent(std::string_view tensor) {
+    return invalid("`" + std::string(tensor) + "` is not given, so it has no strides and no alignment");
+  }
   size_t find(std::string_view tensor) const {
     return static_cast<size_t>(std::find_if(plan_.tensors.begin(), plan_.tensors.end(),
                                             [&](const PlanTensor &t) { return t.name == tensor; }) -
@@ -252,6 +268,9 @@ Result<ResolvedLaunch> resolveLaunch(const Plan &plan, const PlanEntry &entry, c
       auto tensor = std::find_if(plan.tensors.begin(), plan.tensors.end(),
                                  [&](const PlanTensor &t) { return t.name == arg.name; });
       if (tensor != plan.tensors.end()) {
+        if (!scope.isPresent(static_cast<size_t>(tensor - plan.tensors.begin())))
+          return invalid(where + " takes `" + arg.name +
+                         "`, which is not given; the guard of its entry must ask for it");
         pointer.index = static_cast<uint32_t>(tensor - plan.tensors.begin());
       } else {
         auto workspace = std::find_if(entry.workspaces.begin(), entry.workspaces.end(),
@@ -381,42 +400,90 @@ Status checkTarget(const Plan &plan, const DeviceFacts &facts) {
   return Status::success();
 }
 
-Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
-                                 const AxisSizes &given) {
+namespace {
+
+/// Axis sizes of a call whose tensors fit the plan.
+Result<AxisSizes> checkTensors(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
+                               const AxisSizes &given) {
   if (Status status = checkTarget(plan, facts); !status)
     return status.error();
   if (tensors.size() != plan.tensors.size())
     return invalid(std::to_string(tensors.size()) + " tensors for a plan with " + std::to_string(plan.tensors.size()));
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes;
-  for (size_t i = 0; i < tensors.size(); ++i)
-    shapes[plan.tensors[i].name] = tensors[i].shape;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].present)
+      shapes[plan.tensors[i].name] = tensors[i].shape;
+    else if (!plan.tensors[i].optional)
+      return invalid("`" + plan.tensors[i].name + "` of " + plan.spec + " is not given and not optional");
+  }
   Result<AxisSizes> axes = inferAxes(plan, shapes, given);
   if (!axes)
-    return axes.takeError();
+    return axes;
   for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i].present)
+      continue;
     Result<std::vector<int64_t>> shape = tensorShape(plan, plan.tensors[i], *axes);
     if (!shape)
       return shape.takeError();
     if (Status status = checkView(plan.tensors[i], tensors[i], *shape); !status)
       return status.error();
   }
+  return axes;
+}
+
+Result<bool> holds(const Plan &plan, size_t entry, const CallScope &scope, bool preferred) {
+  const Expr &expr = preferred ? plan.entries[entry].prefer : plan.entries[entry].guard;
+  Result<int64_t> value = expr.evaluate(scope);
+  if (!value)
+    return Error{value.error().code, (preferred ? "preference of entry " : "guard of entry ") + std::to_string(entry) +
+                                         ": " + value.error().message};
+  return *value != 0;
+}
+
+} // namespace
+
+Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
+                                 const AxisSizes &given, std::optional<size_t> forced) {
+  Result<AxisSizes> axes = checkTensors(plan, tensors, facts, given);
+  if (!axes)
+    return axes.takeError();
 
   ResolvedCall call;
   CallScope scope(plan, tensors, *axes, facts);
-  bool found = false;
-  std::string guards;
-  for (size_t e = 0; e < plan.entries.size() && !found; ++e) {
-    Result<int64_t> holds = plan.entries[e].guard.evaluate(scope);
-    if (!holds)
-      return Error{holds.error().code, "guard of entry " + std::to_string(e) + ": " + holds.error().message};
-    found = *holds != 0;
-    call.entry = e;
-    if (guards.size() < 2000)
-      guards += "\n  `" + plan.entries[e].guard.text() + "`: " + plan.entries[e].reason;
+  if (forced) {
+    if (*forced >= plan.entries.size())
+      return invalid("there is no entry " + std::to_string(*forced) + "; the plan has " +
+                     std::to_string(plan.entries.size()) + ", counted from 0");
+    Result<bool> good = holds(plan, *forced, scope, /*preferred=*/false);
+    if (!good)
+      return good.takeError();
+    if (!*good)
+      return Error{ErrorCode::Unsupported, "entry " + std::to_string(*forced) + " cannot run here: its guard `" +
+                                               plan.entries[*forced].guard.text() + "` does not hold"};
+    call.entry = *forced;
+  } else {
+    bool found = false, wanted = false;
+    std::string guards;
+    for (size_t e = 0; e < plan.entries.size() && !wanted; ++e) {
+      Result<bool> good = holds(plan, e, scope, /*preferred=*/false);
+      if (!good)
+        return good.takeError();
+      if (guards.size() < 2000)
+        guards += "\n  `" + plan.entries[e].guard.text() + "`: " + plan.entries[e].reason;
+      if (!*good)
+        continue;
+      Result<bool> best = holds(plan, e, scope, /*preferred=*/true);
+      if (!best)
+        return best.takeError();
+      wanted = *best;
+      if (wanted || !found)
+        call.entry = e;
+      found = true;
+    }
+    if (!found)
+      return Error{ErrorCode::Unsupported,
+                   plan.spec + " was not compiled for these shapes, strides and addresses; it needs one of" + guards};
   }
-  if (!found)
-    return Error{ErrorCode::Unsupported,
-                 plan.spec + " was not compiled for these shapes, strides and addresses; it needs one of" + guards};
 
   const PlanEntry &entry = plan.entries[call.entry];
   for (const PlanWorkspace &workspace : entry.workspaces) {
@@ -571,10 +638,19 @@ Status takeOutput(const std::string &name, Array &array, const std::vector<std::
 
 } // namespace
 
-Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request) {
-  const Plan &plan = loaded.plan();
-  Device &device = loaded.device();
-  ExecuteResult result;
+namespace {
+
+/// Host side of every tensor of a request, in the plan's order.
+struct BoundTensors {
+  std::vector<const Array *> arrays; // null: absent
+  std::vector<Array *> writable;     // of outputs, else null
+  std::vector<TensorView> views;     // at places that stand for device addresses
+  std::vector<int64_t> offsets;      // bytes
+};
+
+/// Outputs that the request does not bring are made in `outputs`.
+Result<BoundTensors> bindTensors(const Plan &plan, const ExecuteRequest &request,
+                                 std::map<std::string, Array, std::less<>> &outputs) {
   auto isOutput = [&](const std::string &name) {
     const PlanTensor *tensor = plan.findTensor(name);
     return tensor && tensor->role == TensorRole::Output;
@@ -597,21 +673,22 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
   if (!axes)
     return axes.takeError();
 
-  // Host side of every tensor, in the plan's order.
-  std::vector<const Array *> arrays;
-  std::vector<Array *> writable(plan.tensors.size());
+  BoundTensors bound;
+  bound.writable.resize(plan.tensors.size());
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     const PlanTensor &tensor = plan.tensors[i];
+    auto offset = request.addressOffsets.find(tensor.name);
+    bound.offsets.push_back(offset == request.addressOffsets.end() ? 0 : offset->second);
     if (tensor.role != TensorRole::Output) {
       auto it = request.inputs.find(tensor.name);
-      if (it == request.inputs.end())
+      if (it == request.inputs.end() && !tensor.optional)
         return invalid("input `" + tensor.name + "` of " + plan.spec + " is not given");
-      arrays.push_back(it->second);
+      bound.arrays.push_back(it == request.inputs.end() ? nullptr : it->second);
       continue;
     }
     auto it = request.outputs.find(tensor.name);
     if (it != request.outputs.end()) {
-      writable[i] = it->second;
+      bound.writable[i] = it->second;
     } else {
       Result<std::vector<int64_t>> shape = tensorShape(plan, tensor, *axes);
       if (!shape)
@@ -619,27 +696,66 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
       Result<Array> made = Array::create(tensor.type, std::move(*shape));
       if (!made)
         return made.takeError();
-      writable[i] = &(result.outputs[tensor.name] = std::move(*made));
+      bound.writable[i] = &(outputs[tensor.name] = std::move(*made));
     }
-    arrays.push_back(writable[i]);
+    bound.arrays.push_back(bound.writable[i]);
   }
+  for (size_t i = 0; i < bound.arrays.size(); ++i) {
+    if (const Array *array = bound.arrays[i])
+      bound.views.push_back({array->type(), array->shape(), array->strides(),
+                             static_cast<DeviceAddress>((int64_t{1} << 20) + bound.offsets[i]), true});
+    else
+      bound.views.push_back({plan.tensors[i].type, {}, {}, 0, false});
+  }
+  return bound;
+}
+
+} // namespace
+
+Result<std::vector<size_t>> reachableEntries(const Plan &plan, const DeviceFacts &facts,
+                                             const ExecuteRequest &request) {
+  std::map<std::string, Array, std::less<>> outputs;
+  Result<BoundTensors> bound = bindTensors(plan, request, outputs);
+  if (!bound)
+    return bound.takeError();
+  Result<AxisSizes> axes = checkTensors(plan, bound->views, facts, request.axes);
+  if (!axes)
+    return axes.takeError();
+  CallScope scope(plan, bound->views, *axes, facts);
+  std::vector<size_t> entries;
+  for (size_t e = 0; e < plan.entries.size(); ++e) {
+    Result<bool> good = holds(plan, e, scope, /*preferred=*/false);
+    if (!good)
+      return good.takeError();
+    if (*good)
+      entries.push_back(e);
+  }
+  return entries;
+}
+
+Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request) {
+  const Plan &plan = loaded.plan();
+  Device &device = loaded.device();
+  ExecuteResult result;
+  Result<BoundTensors> bound = bindTensors(plan, request, result.outputs);
+  if (!bound)
+    return bound.takeError();
+  const std::vector<const Array *> &arrays = bound->arrays;
+  const std::vector<Array *> &writable = bound->writable;
+  std::vector<TensorView> &views = bound->views;
 
   // Everything that can be refused without the device, before memory is taken from it.
-  std::vector<TensorView> views;
-  auto offsetOf = [&](size_t i) {
-    auto it = request.addressOffsets.find(plan.tensors[i].name);
-    return it == request.addressOffsets.end() ? int64_t{0} : it->second;
-  };
-  for (size_t i = 0; i < arrays.size(); ++i)
-    views.push_back({arrays[i]->type(), arrays[i]->shape(), arrays[i]->strides(),
-                     static_cast<DeviceAddress>((int64_t{1} << 20) + offsetOf(i))});
-  if (Result<ResolvedCall> dry = resolveCall(plan, views, device.facts(), request.axes); !dry)
+  if (Result<ResolvedCall> dry = resolveCall(plan, views, device.facts(), request.axes, request.entry); !dry)
     return dry.takeError();
 
   std::vector<DeviceBuffer> buffers;
   std::vector<DeviceAddress> addresses, workspaces;
   for (size_t i = 0; i < arrays.size(); ++i) {
-    size_t offset = static_cast<size_t>(offsetOf(i));
+    if (!arrays[i]) {
+      addresses.push_back(0);
+      continue;
+    }
+    size_t offset = static_cast<size_t>(bound->offsets[i]);
     Result<DeviceBuffer> buffer = DeviceBuffer::allocate(device, arrays[i]->bytes().size() + offset);
     if (!buffer)
       return Error{buffer.error().code, "`" + plan.tensors[i].name + "`: " + buffer.error().message};
@@ -656,7 +772,7 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
     if (!status)
       return status.error();
   }
-  Result<ResolvedCall> call = resolveCall(plan, views, device.facts(), request.axes);
+  Result<ResolvedCall> call = resolveCall(plan, views, device.facts(), request.axes, request.entry);
   if (!call)
     return call.takeError();
   for (const ResolvedWorkspace &workspace : call->workspaces) {

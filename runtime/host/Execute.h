@@ -33,6 +33,7 @@ struct TensorView {
   StorageType type = StorageType::F32;
   std::vector<int64_t> shape, strides; // elements
   DeviceAddress address = 0;           // for align(); a multiple of the element size
+  bool present = true;                 // false: an optional tensor that is not bound; the rest says nothing then
 };
 
 struct ResolvedWorkspace {
@@ -66,10 +67,10 @@ struct ResolvedCall {
 Status checkTarget(const Plan &plan, const DeviceFacts &facts);
 
 /// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (outputs must not overlap themselves),
-/// element alignment and grid limits; picks the first entry whose guard holds. When none does, the error lists the
-/// guards.
+/// element alignment and grid limits; picks the first entry whose guard and preference hold, else the first whose guard
+/// holds. When none does, the error lists the guards. `entry` takes that one instead, if its guard holds.
 Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
-                                 const AxisSizes &given = {});
+                                 const AxisSizes &given = {}, std::optional<size_t> entry = std::nullopt);
 
 /// A plan whose modules are loaded on a device. Plan and device must outlive it.
 class LoadedPlan {
@@ -95,21 +96,26 @@ private:
 };
 
 struct ExecuteRequest {
-  std::map<std::string, const Array *, std::less<>> inputs; // every input and param, of the plan's types
+  std::map<std::string, const Array *, std::less<>>
+      inputs;                                          // every input and param but optional ones, of the plan's types
   std::map<std::string, Array *, std::less<>> outputs; // written in place where given, of any strides; others are made
   AxisSizes axes;                                      // for axes that no input shows
   int repeats = 1;                                     // timed runs; all but the last are thrown away
   /// Bytes by which a tensor's address is moved from a multiple of 256; a multiple of its element size, for tests.
   std::map<std::string, int64_t, std::less<>> addressOffsets;
+  std::optional<size_t> entry; // runs this one, whatever is preferred; an error where its guard does not hold
 };
 
 struct ExecuteResult {
-  ResolvedCall call;
+  ResolvedCall call;                                 // call.entry ran
   std::string reason;                                // of the entry that ran
   std::map<std::string, Array, std::less<>> outputs; // those that the request did not bring
   std::vector<double> milliseconds;                  // of each repeat, by the device's events
   int64_t workspaceBytes = 0;
 };
+
+/// The entries whose guards hold for a request, in order: those that can be forced. Arrays need no contents.
+Result<std::vector<size_t>> reachableEntries(const Plan &plan, const DeviceFacts &facts, const ExecuteRequest &request);
 
 /// Uploads, runs and downloads. Outputs are filled with NaN (i32: -1) beforehand, so that what no kernel wrote shows; a
 /// change of the gaps between an output's elements is an error of code LaunchFailed.

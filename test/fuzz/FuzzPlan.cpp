@@ -38,6 +38,12 @@ void use(const Plan &plan) {
   DeviceFacts facts;
   facts.sms = 108;
   (void)resolveCall(plan, views, facts);
+  for (size_t e = 0; e <= plan.entries.size() && e < 4; ++e)
+    (void)resolveCall(plan, views, facts, {}, e);
+  for (size_t i = 0; i < views.size(); ++i)
+    if (plan.tensors[i].optional)
+      views[i] = {plan.tensors[i].type, {}, {}, 0, false};
+  (void)resolveCall(plan, views, facts, axes);
 }
 
 } // namespace

@@ -133,6 +133,84 @@ TEST_F(Execute, GuardsAreTriedInOrder) {
   EXPECT_CONTAINS(message, "`stride(q, D) == 1`: any alignment");
 }
 
+TEST_F(Execute, PreferencesChooseAmongEntriesThatHold) {
+  auto ran = [&] {
+    Result<ExecuteResult> result = execute(plan_, device_, request_);
+    EXPECT_TRUE(result.ok()) << result.error().message;
+    return result ? static_cast<int>(result->call.entry) : -1;
+  };
+  EXPECT_EQ(ran(), 0);
+  plan_.entries[0].prefer = expr("T >= 64");
+  EXPECT_EQ(ran(), 1);
+  plan_.entries[0].prefer = expr("T == 5 && device.sms == 4");
+  EXPECT_EQ(ran(), 0);
+  // Nothing is preferred: the first that holds.
+  plan_.entries[0].prefer = plan_.entries[1].prefer = expr("0");
+  EXPECT_EQ(ran(), 0);
+  request_.addressOffsets["q"] = 2;
+  EXPECT_EQ(ran(), 1);
+  plan_.entries[1].prefer = expr("1 / (T - 5)");
+  EXPECT_CONTAINS(error(), "preference of entry 1: division by zero");
+}
+
+TEST_F(Execute, AnEntryCanBeForced) {
+  auto reachable = [&] {
+    Result<std::vector<size_t>> entries = reachableEntries(plan_, device_.facts(), request_);
+    EXPECT_TRUE(entries.ok()) << entries.error().message;
+    return *entries;
+  };
+  request_.entry = 1;
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(device_.launched.back(), "small_slow");
+  EXPECT_EQ(reachable(), (std::vector<size_t>{0, 1}));
+  plan_.entries[0].prefer = expr("0");
+  request_.entry = 0;
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(device_.launched.back(), "small_fast");
+  EXPECT_EQ(reachable(), (std::vector<size_t>{0, 1}));
+  request_.addressOffsets["q"] = 2;
+  EXPECT_EQ(reachable(), std::vector<size_t>{1});
+  EXPECT_CONTAINS(error(), "entry 0 cannot run here: its guard `align(q) >= 16 && stride(q, D) == 1` does not hold");
+  request_.entry = 2;
+  EXPECT_CONTAINS(error(), "there is no entry 2; the plan has 2, counted from 0");
+  request_.inputs.erase("k");
+  EXPECT_CONTAINS(reachableEntries(plan_, device_.facts(), request_).error().message,
+                  "input `k` of small is not given");
+}
+
+TEST_F(Execute, OptionalTensorsMayBeAbsent) {
+  plan_.tensors[2].optional = true;
+  plan_.entries[0].guard = expr("present(w)");
+  plan_.entries[1].guard = expr("!present(w)");
+  for (PlanArg &arg : plan_.entries[1].launches[0].args)
+    if (arg.name == "w")
+      arg = PlanArg::i64(expr("77"));
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(device_.launched.back(), "small_fast");
+  EXPECT_EQ(params_.w % 256, 0u);
+  request_.inputs.erase("w");
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(device_.launched.back(), "small_slow");
+  EXPECT_EQ(params_.w, 77u);
+  EXPECT_EQ(*reachableEntries(plan_, device_.facts(), request_), std::vector<size_t>{1});
+  // Entries that use what is not there.
+  plan_.entries[1].guard = expr("align(w) >= 4");
+  EXPECT_CONTAINS(error(), "guard of entry 1: `w` is not given, so it has no strides and no alignment");
+  plan_.entries[1].guard = expr("stride(w, D) == 1");
+  EXPECT_CONTAINS(error(), "guard of entry 1: `w` is not given");
+  plan_.entries[1].guard = expr("present(w) && stride(w, D) == 1");
+  EXPECT_CONTAINS(error(), "was not compiled for these shapes");
+  plan_.entries[1].guard = expr("1");
+  plan_.entries[1].launches[0].args[3] = PlanArg::pointer("w");
+  EXPECT_CONTAINS(error(), "kernel small_slow takes `w`, which is not given; the guard of its entry must ask for it");
+  plan_.tensors[2].optional = false;
+  EXPECT_CONTAINS(error(), "input `w` of small is not given");
+  TensorView absent;
+  absent.present = false;
+  EXPECT_CONTAINS(resolveCall(plan_, {absent, absent, absent, absent}, device_.facts()).error().message,
+                  "`q` of small is not given and not optional");
+}
+
 TEST_F(Execute, StridesOfSingleRowsDoNotCountForAlignment) {
   q_ = *Array::createStrided(StorageType::BF16, {2, 5, 1, 8}, {40, 8, 3, 1});
   k_ = *Array::create(StorageType::BF16, {2, 9, 1, 8});

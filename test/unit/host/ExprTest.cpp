@@ -27,6 +27,7 @@ public:
     return tensor == "x.y" && dim == "D" ? Result<int64_t>(int64_t{64}) : Error{};
   }
   Result<int64_t> align(std::string_view) const override { return int64_t{16}; }
+  Result<int64_t> present(std::string_view tensor) const override { return int64_t{tensor == "x.y"}; }
   Result<int64_t> deviceSms() const override { return int64_t{108}; }
 };
 
@@ -55,6 +56,18 @@ std::string evaluationError(const char *text) {
 #define EXPECT_CONTAINS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
 } // namespace
+
+TEST(Expr, PresenceOfTensors) {
+  EXPECT_EQ(value("present(x.y)"), 1);
+  EXPECT_EQ(value("present(z) || !present(z) && T == 7"), 1);
+  EXPECT_EQ(value("present(z) && align(z) == 16"), 0);
+  Result<Expr> expr = Expr::parse("present(a) + present(b) * present(a)");
+  ASSERT_TRUE(expr.ok());
+  EXPECT_EQ(expr->presences(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(expr->alignments().empty());
+  EXPECT_CONTAINS(parseError("present()"), "expected the name of a tensor");
+  EXPECT_CONTAINS(parseError("present(x"), "expected `)`");
+}
 
 TEST(Expr, Values) {
   EXPECT_EQ(value("42"), 42);

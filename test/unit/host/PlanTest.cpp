@@ -97,6 +97,38 @@ TEST(Plan, RoundTripThroughText) {
   EXPECT_EQ(again->entries[1].guard.text(), "stride(q, D) == 1");
 }
 
+TEST(Plan, EachPlanHasTheOldestVersionThatCanSayIt) {
+  auto versionOf = [](const std::function<void(Plan &)> &edit) {
+    Plan plan = smallPlan();
+    edit(plan);
+    Result<std::string> text = planToText(plan);
+    EXPECT_TRUE(text.ok()) << text.error().message;
+    Result<Plan> again = parsePlan(*text, nullptr);
+    EXPECT_TRUE(again.ok()) << again.error().message;
+    EXPECT_EQ(*planToText(*again), *text);
+    int version = Json::parse(*text)["fovea_plan"].get<int>();
+    EXPECT_EQ(version, planVersion(plan));
+    return version;
+  };
+  EXPECT_EQ(versionOf([](Plan &) {}), 1);
+  EXPECT_EQ(versionOf([](Plan &p) { p.tensors[2].optional = true; }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].prefer = expr("T < 64"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].prefer = expr("0"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].guard = expr("present(q)"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].workspaces[0].bytes = expr("4 * present(q)"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].launches[0].grid[0] = expr("1 + present(q)"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].launches[0].args[2].expr = expr("present(q)"); }), 2);
+  Plan plan = smallPlan();
+  plan.tensors[2].optional = true;
+  plan.entries[0].prefer = expr("T < 64");
+  Result<Plan> again = parsePlan(*planToText(plan), nullptr);
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again->tensors[2].optional);
+  EXPECT_FALSE(again->tensors[0].optional);
+  EXPECT_EQ(again->entries[0].prefer.text(), "T < 64");
+  EXPECT_EQ(again->entries[1].prefer.text(), "1");
+}
+
 TEST(Plan, WritesPtxBesideItAsText) {
   Folder folder;
   Plan plan = smallPlan();
@@ -181,9 +213,10 @@ TEST(Plan, ForeignDocuments) {
   EXPECT_CONTAINS(readError("{}"), "no Fovea plan");
   EXPECT_CONTAINS(readError("[1]"), "no Fovea plan");
   EXPECT_CONTAINS(readError("null"), "no Fovea plan");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 2}"), "version 2; this library reads version 1");
-  EXPECT_EQ(parsePlan("{\"fovea_plan\": 2}", nullptr).error().code, ErrorCode::Unsupported);
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads version 1");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 3}"), "version 3; this library reads versions 1 to 2");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 2");
+  EXPECT_EQ(parsePlan("{\"fovea_plan\": 3}", nullptr).error().code, ErrorCode::Unsupported);
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 2");
   EXPECT_CONTAINS(readError("{\"fovea_plan\": 1}"), "no `content_hash`");
   EXPECT_CONTAINS(readError("{\"a\": 1, \"a\": 2}"), "`a` occurs twice");
   EXPECT_CONTAINS(readError(std::string(100000, '[')), "nested");
@@ -232,6 +265,12 @@ TEST(Plan, MessagesOfTheReader) {
   EXPECT_CONTAINS(error([&](Json &j) { launch(j)["args"][0] = {{"f32", "nan"}}; }), "expected a number");
   EXPECT_CONTAINS(error([&](Json &j) { launch(j)["args"][0] = {{"f32", 1e300}}; }), "does not fit 32 bits");
   EXPECT_CONTAINS(error([](Json &j) { j["signature"] = "0"; }), "the signature does not belong to these tensors");
+  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = true; }),
+                  "says version 1, but is one of version 2");
+  EXPECT_CONTAINS(error([](Json &j) { j["fovea_plan"] = 2; }), "says version 2, but is one of version 1");
+  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = false; }), "tensors[2].optional: expected true");
+  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = 1; }), "tensors[2].optional: expected true");
+  EXPECT_CONTAINS(error([](Json &j) { j["entries"][0]["prefer"] = "1 +"; }), "entries[0].prefer: in `1 +`, column 4");
   auto module = [](Json &j) -> Json & { return j["modules"][0]; };
   EXPECT_CONTAINS(error([&](Json &j) { module(j).erase("ptx"); }), "expected `ptx`, or `ptx_file` and `ptx_hash`");
   EXPECT_CONTAINS(error([&](Json &j) { module(j)["ptx_file"] = "x"; }), "expected `ptx`, or");
@@ -287,6 +326,9 @@ TEST(Plan, MessagesOfTheValidator) {
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].guard = expr("stride(tmp, D)"); }), "`tmp` is no tensor");
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].guard = expr("stride(q, Z)"); }), "tensor `q` has no dimension `Z`");
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].guard = expr("align(z)"); }), "`z` is no tensor");
+  EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].guard = expr("present(z)"); }), "`z` is no tensor");
+  EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].prefer = expr("Z"); }), "entry 0: preference `Z`: `Z` is no axis");
+  EXPECT_CONTAINS(error([](Plan &p) { p.tensors[3].optional = true; }), "is an output and cannot be optional");
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].reason += '\0'; }), "the reason of an entry");
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].launches.clear(); }), "0 launches of entry 0");
   EXPECT_CONTAINS(error([](Plan &p) { p.entries[0].workspaces[0].name = "*"; }), "workspace `*` is no name");
@@ -319,6 +361,9 @@ TEST(Plan, SignatureFollowsWhatACallerSees) {
   other.entries.pop_back();
   other.modules[0].ptx += "\n";
   EXPECT_EQ(planSignature(other), signature);
+  other = plan;
+  other.tensors[2].optional = true;
+  EXPECT_NE(planSignature(other), signature);
   other = plan;
   other.tensors[0].type = StorageType::F16;
   EXPECT_NE(planSignature(other), signature);
