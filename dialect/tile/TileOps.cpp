@@ -3,6 +3,8 @@
 //
 // Verifiers and custom assembly of the tile operations.
 #include "dialect/tile/TileDialect.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -25,6 +27,11 @@ static LogicalResult verifyDims(Operation *op, ViewType view, ArrayAttr dims) {
 LogicalResult TensorOp::verify() {
   if (getRole() != "input" && getRole() != "param" && getRole() != "output")
     return emitOpError("has the role '") << getRole() << "'; expected input, param or output";
+  if (std::optional<uint64_t> bytes = getAlignment()) {
+    unsigned element = std::max(1u, getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
+    if (!llvm::isPowerOf2_64(*bytes) || *bytes > 16 || *bytes < element)
+      return emitOpError("is aligned to ") << *bytes << " bytes; expected a power of two from " << element << " to 16";
+  }
   return verifyDims(*this, getView().getType(), getDims());
 }
 
@@ -113,6 +120,39 @@ LogicalResult LoadOp::verify() {
                       type.getElementType());
 }
 
+LogicalResult GatherOp::verify() {
+  auto view = getView().getType();
+  auto type = tensorOf(getTile());
+  int64_t rank = view.getShape().size();
+  if (getBy().empty() || getBy().size() != getWhich().size())
+    return emitOpError("has ") << getWhich().size() << " tiles of indices for " << getBy().size() << " dimensions";
+  auto index = tensorOf(getWhich().front());
+  for (Value which : getWhich())
+    if (tensorOf(which).getShape() != index.getShape() || !tensorOf(which).getElementType().isInteger(32))
+      return emitOpError("has indices that are not tiles of i32 of one shape");
+  SmallVector<int64_t> spanned, shape;
+  int64_t next = 0;
+  if (int64_t(getDims().size()) != type.getRank())
+    return emitOpError("describes ") << getDims().size() << " dimensions of a tile of rank " << type.getRank();
+  for (auto [n, d] : llvm::enumerate(getDims())) {
+    if (d >= 0) {
+      spanned.push_back(d);
+      shape.push_back(type.getDimSize(n));
+      continue;
+    }
+    if (d != -1 || next == index.getRank() || index.getDimSize(next) != type.getDimSize(n))
+      return emitOpError("has a result whose shape is not that of the indices along dimension ") << n;
+    ++next;
+  }
+  if (next != index.getRank())
+    return emitOpError("has a result that lacks a dimension of the indices");
+  llvm::SmallDenseSet<int64_t> by;
+  for (int64_t d : getBy())
+    if (d < 0 || d >= rank || llvm::is_contained(spanned, d) || !by.insert(d).second)
+      return emitOpError("takes dimension ") << d << " by index, which the view lacks or which is taken already";
+  return verifyAccess(*this, view, getIndices().size(), spanned, shape, type.getElementType());
+}
+
 LogicalResult LoadScalarOp::verify() {
   return verifyAccess(*this, getView().getType(), getIndices().size(), {}, {}, getValue().getType());
 }
@@ -121,6 +161,10 @@ LogicalResult StoreOp::verify() {
   auto type = tensorOf(getTile());
   return verifyAccess(*this, getView().getType(), getIndices().size(), getDims(), type.getShape(),
                       type.getElementType());
+}
+
+LogicalResult StoreScalarOp::verify() {
+  return verifyAccess(*this, getView().getType(), getIndices().size(), {}, {}, getValue().getType());
 }
 
 //===--- tiles ---===//
@@ -173,6 +217,11 @@ static LogicalResult verifyDot(Operation *op, RankedTensorType a, RankedTensorTy
 }
 
 LogicalResult DotOp::verify() {
+  std::optional<StringRef> precision = getPrecision();
+  if (precision && !tensorOf(getA()).getElementType().isF32())
+    return emitOpError("has a precision, which only products of f32 have");
+  if (precision && *precision != "tf32" && *precision != "3xtf32" && *precision != "fma")
+    return emitOpError("has the precision '") << *precision << "'; expected tf32, 3xtf32 or fma";
   return verifyDot(*this, tensorOf(getA()), tensorOf(getB()), tensorOf(getAcc()), getContract());
 }
 
@@ -185,6 +234,58 @@ LogicalResult ReduceOp::verify() {
     return emitOpError("reduces one dimension of a rank-2 tile");
   if (!from.getElementType().isF32() || !to.getElementType().isF32())
     return emitOpError("reduces f32");
+  return success();
+}
+
+LogicalResult ScanOp::verify() {
+  auto type = tensorOf(getSource());
+  int64_t rank = type.getRank(), dim = getDim();
+  if (!type.getElementType().isF32() || getTile().getType() != type)
+    return emitOpError("sums f32 and keeps the type of its source");
+  if (rank < 1 || rank > 2 || dim < 0 || dim >= rank)
+    return emitOpError("runs along one dimension of a tile of rank 1 or 2");
+  bool scalar = getTotal().getType().isF32();
+  auto total = dyn_cast<RankedTensorType>(getTotal().getType());
+  if (rank == 1 ? !scalar
+                : !total || total.getRank() != 1 || !total.getElementType().isF32() ||
+                      total.getDimSize(0) != type.getDimSize(1 - dim))
+    return emitOpError("has a total that is not the source without dimension ") << dim;
+  return success();
+}
+
+LogicalResult SliceOp::verify() {
+  auto from = tensorOf(getSource()), to = tensorOf(getTile());
+  int64_t dim = getDim(), offset = getOffset();
+  if (from.getElementType() != to.getElementType())
+    return emitOpError("changes the element type");
+  if (from.getRank() != to.getRank() || dim < 0 || dim >= from.getRank())
+    return emitOpError("cuts one dimension of a tile and keeps its rank");
+  for (int64_t d = 0; d < from.getRank(); ++d)
+    if (d != dim && from.getDimSize(d) != to.getDimSize(d))
+      return emitOpError("changes the size of dimension ") << d;
+  if (offset < 0 || offset > from.getDimSize(dim) || to.getDimSize(dim) > from.getDimSize(dim) - offset)
+    return emitOpError("keeps ") << to.getDimSize(dim) << " indices from " << offset << " of " << from.getDimSize(dim);
+  return success();
+}
+
+LogicalResult ConcatOp::verify() {
+  auto to = tensorOf(getTile());
+  int64_t dim = getDim(), sum = 0;
+  if (getSources().empty() || dim < 0 || dim >= to.getRank())
+    return emitOpError("joins at least one tile along one of its dimensions");
+  for (Value source : getSources()) {
+    auto from = tensorOf(source);
+    if (from.getElementType() != to.getElementType())
+      return emitOpError("changes the element type");
+    if (from.getRank() != to.getRank())
+      return emitOpError("changes the rank");
+    for (int64_t d = 0; d < to.getRank(); ++d)
+      if (d != dim && from.getDimSize(d) != to.getDimSize(d))
+        return emitOpError("changes the size of dimension ") << d;
+    sum += from.getDimSize(dim);
+  }
+  if (sum != to.getDimSize(dim))
+    return emitOpError("joins ") << sum << " indices in a tile of " << to.getDimSize(dim);
   return success();
 }
 
@@ -201,6 +302,9 @@ LogicalResult DomainOp::verify() {
 
 LogicalResult FoldOp::verify() {
   auto rank1 = [](Value v) { return tensorOf(v).getRank() == 1 && tensorOf(v).getElementType().isF32(); };
+  APFloat scale(0.0f);
+  if (getAdditive() && matchPattern(getScale(), m_ConstantFloat(&scale)) && !scale.isExactlyValue(1))
+    return emitOpError("is additive, and so has the scale 1");
   if (!rank1(getMax()) || !rank1(getSum()) || tensorOf(getMax()) != tensorOf(getSum()))
     return emitOpError("has a maximum and a sum of one rank-1 type of f32");
   return success();

@@ -39,7 +39,8 @@ def Tile_TensorOp : Tile_Op<"tensor", [Pure]> {
   let summary = "a tensor that the caller passes";
   let arguments = (ins Tile_AttrArg<StrAttr, "the name of the tensor in the specification">:$name,
                        Tile_AttrArg<StrAttr, "`input`, `param` or `output`">:$role,
-                       Tile_AttrArg<StrArrayAttr, "per dimension, the axes whose product is its size, as in `Hk*G`">:$dims);
+                       Tile_AttrArg<StrArrayAttr, "per dimension, the axes whose product is its size, as in `Hk*G`">:$dims,
+                       Tile_AttrArg<OptionalAttr<I64Attr>, "bytes to which its address and outer strides may be assumed to be aligned: a power of two up to 16, at least an element; absent: 16">:$alignment);
   let results = (outs Tile_Res<Tile_ViewType, "the memory of the tensor">:$view);
   let assemblyFormat = "$name $role $dims attr-dict `:` type($view)";
   let hasVerifier = 1;
@@ -90,6 +91,27 @@ def Tile_LoadOp : Tile_Op<"load", [AttrSizedOperandSegments, MemoryEffects<[MemR
   let hasVerifier = 1;
 }
 
+def Tile_GatherOp : Tile_Op<"gather", [AttrSizedOperandSegments, MemoryEffects<[MemRead]>]> {
+  let summary = "elements or rows of a view by tiles of indices; outside the view 0";
+  let description = [{
+    `by` names the dimensions of the view that the tiles of indices run along, one tile for each, all of one shape. `dims` says what
+    each dimension of the result is: a dimension of the view that the result spans, as in `load`, or -1 for the next dimension of
+    the tiles of indices. To an index of `by`, that of `indices` is added.
+
+    ```mlir
+    %x = tile.gather %table[%h, %c0] by [1] (%bucket : tensor<64x64xi32>) dims [-1, -1] : !tile.view<?x32xf32> -> tensor<64x64xf32>
+    %r = tile.gather %q[%b, %c0, %c0] by [1] (%n : tensor<64xi32>) dims [-1, 2] : !tile.view<?x?x64xbf16> -> tensor<64x64xbf16>
+    ```
+  }];
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view, Variadic<Index>:$indices,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tiles of indices run along">:$by,
+                       Variadic<Tile_Tensor>:$which,
+                       Tile_AttrArg<DenseI64ArrayAttr, "for each dimension of the result, that of the view, or -1">:$dims);
+  let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
+  let assemblyFormat = "$view `[` $indices `]` `by` $by `(` $which `:` type($which) `)` `dims` $dims attr-dict `:` qualified(type($view)) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
 def Tile_LoadScalarOp : Tile_Op<"load_scalar", [MemoryEffects<[MemRead]>]> {
   let summary = "one element of a view; the indices are in range";
   let arguments = (ins Tile_Arg<Tile_ViewType, "the memory that is read">:$view, Variadic<Index>:$indices);
@@ -104,6 +126,14 @@ def Tile_StoreOp : Tile_Op<"store", [MemoryEffects<[MemWrite]>]> {
                        Tile_Arg<Tile_ViewType, "the memory that is written">:$view, Variadic<Index>:$indices,
                        Tile_AttrArg<DenseI64ArrayAttr, "the dimensions of the view that the tile spans, ascending">:$dims);
   let assemblyFormat = "$tile `,` $view `[` $indices `]` `dims` $dims attr-dict `:` type($tile) `,` qualified(type($view))";
+  let hasVerifier = 1;
+}
+
+def Tile_StoreScalarOp : Tile_Op<"store_scalar", [MemoryEffects<[MemWrite]>]> {
+  let summary = "writes one element of a view; the indices are in range";
+  let arguments = (ins Tile_Arg<Tile_Scalar, "the value, of the view's element type and the same in all threads">:$value,
+                       Tile_Arg<Tile_ViewType, "the memory that is written">:$view, Variadic<Index>:$indices);
+  let assemblyFormat = "$value `,` $view `[` $indices `]` attr-dict `:` type($value) `,` qualified(type($view))";
   let hasVerifier = 1;
 }
 
@@ -141,13 +171,29 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["acc", "tile"]>]> {
   let description = [{
     `dot %a, %b, %c contract [1, 1]` is `c[m, n] + sum_k a[m, k] b[n, k]`; `[1, 0]` reads b as `b[k, n]`. Products of 16-bit
     operands are exact; the order of summation is the schedule's.
+
+    For f32 operands `precision` says how they are multiplied (absent: `fma`): `tf32` rounds both to 11 significant bits; `3xtf32` splits each into a
+    rounded part and a rest and leaves out the product of the rests (Ootomo and Yokota, arXiv 2203.03341): relative error about 2^-22;
+    `fma` multiplies f32 as it is.
+
+    With `hides`, an element of a that is exactly 0 adds nothing whatever the element of b is: weights of masked keys, whose
+    values nobody may see.
   }];
   let arguments = (ins Tile_Arg<Tile_FloatTensor, "left operand">:$a, Tile_Arg<Tile_FloatTensor, "right operand, of the same element type">:$b,
                        Tile_Arg<Tile_FloatTensor, "what is added, f32">:$acc,
-                       Tile_AttrArg<DenseI64ArrayAttr, "the contracted dimension of a and of b">:$contract);
+                       Tile_AttrArg<DenseI64ArrayAttr, "the contracted dimension of a and of b">:$contract,
+                       Tile_AttrArg<OptionalAttr<StrAttr>, "of f32 operands: `tf32`, `3xtf32` or `fma`">:$precision,
+                       Tile_AttrArg<UnitAttr, "an element of a that is exactly 0 hides what it meets, NaN and infinity too">:$hides);
   let results = (outs Tile_Res<Tile_FloatTensor, "the sum, f32">:$tile);
-  let assemblyFormat = "$a `,` $b `,` $acc `contract` $contract attr-dict `:` type($a) `,` type($b) `->` type($tile)";
+  let assemblyFormat = "$a `,` $b `,` $acc `contract` $contract (`precision` $precision^)? attr-dict `:` type($a) `,` type($b) `->` type($tile)";
   let hasVerifier = 1;
+}
+
+def Tile_NonfiniteOp : Tile_Op<"nonfinite", [Pure]> {
+  let summary = "true if some element is NaN or infinite";
+  let arguments = (ins Tile_Arg<Tile_FloatTensor, "the tile">:$source);
+  let results = (outs Tile_Res<I1, "one answer for all threads">:$some);
+  let assemblyFormat = "$source attr-dict `:` type($source)";
 }
 
 def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
@@ -156,6 +202,38 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
                        Tile_AttrArg<I64Attr, "the dimension that disappears">:$dim);
   let results = (outs Tile_Res<Tile_Tensor, "the rank-1 result">:$tile);
   let assemblyFormat = "$kind $source `dim` $dim attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_ScanOp : Tile_Op<"scan", [Pure]> {
+  let summary = "running sums along one dimension, f32, and their last";
+  let description = [{
+    `y[r] = x[0] + ... + x[r]` along `dim`, the first element included; `total` is the sum of all, with which the next tile of a longer
+    scan begins: a scalar of a rank-1 tile, else a tile without the dimension. The order of summation is the schedule's and
+    depends on the shape alone.
+  }];
+  let arguments = (ins Tile_Arg<Tile_Tensor, "a tile of f32, rank 1 or 2">:$source,
+                       Tile_AttrArg<I64Attr, "the dimension along which sums run">:$dim);
+  let results = (outs Tile_Res<Tile_Tensor, "the sums, of the type of the source">:$tile,
+                      Tile_Res<AnyType, "the sum along the dimension">:$total);
+  let assemblyFormat = "$source `dim` $dim attr-dict `:` type($source) `->` type($tile) `,` type($total)";
+  let hasVerifier = 1;
+}
+
+def Tile_SliceOp : Tile_Op<"slice", [Pure]> {
+  let summary = "a run of indices of one dimension of a tile";
+  let arguments = (ins Tile_Arg<Tile_Tensor, "the tile">:$source, Tile_AttrArg<I64Attr, "the dimension that is cut">:$dim,
+                       Tile_AttrArg<I64Attr, "the first index that is kept">:$offset);
+  let results = (outs Tile_Res<Tile_Tensor, "the part">:$tile);
+  let assemblyFormat = "$source `dim` $dim `offset` $offset attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_ConcatOp : Tile_Op<"concat", [Pure]> {
+  let summary = "tiles one after the other along one dimension";
+  let arguments = (ins Variadic<Tile_Tensor>:$sources, Tile_AttrArg<I64Attr, "the dimension along which they follow each other">:$dim);
+  let results = (outs Tile_Res<Tile_Tensor, "the tiles together">:$tile);
+  let assemblyFormat = "$sources `dim` $dim attr-dict `:` type($sources) `->` type($tile)";
   let hasVerifier = 1;
 }
 
@@ -203,8 +281,12 @@ def Tile_FoldOp : Tile_Op<"fold", [RecursiveMemoryEffects, SingleBlock]> {
     for each term t of `fold_yield`. Rows without keys give m = -inf, l = 0, u = 0. `body` computes a tile of scores and terms
     from its first key; `mask` computes which elements count and is read only for tiles that the domain does not call full.
     Merging two states: m = max, each l and u scaled by exp(scale (m_x - m)).
+
+    With `additive` the weights are the scores themselves: l_i = sum_j s, u_i^t = sum_j s c^t_ij y^t_j, and m is 0, so that states merge by
+    the same rule. The scale is 1 then.
   }];
-  let arguments = (ins Tile_Arg<Tile_DomainType, "the keys">:$domain, Tile_Arg<F32, "multiplies the scores; positive">:$scale);
+  let arguments = (ins Tile_Arg<Tile_DomainType, "the keys">:$domain, Tile_Arg<F32, "multiplies the scores; positive">:$scale,
+                       Tile_AttrArg<UnitAttr, "weights are the scores themselves, not their exponentials">:$additive);
   let regions = (region SizedRegion<1>:$body, SizedRegion<1>:$mask);
   let results = (outs Tile_Res<Tile_Tensor, "m, rank 1">:$max, Tile_Res<Tile_Tensor, "l, rank 1">:$sum,
                       Variadic<Tile_Tensor>:$accumulators);
