@@ -223,6 +223,81 @@ std::optional<Layout> Layout::mmaRight(int64_t columns, int64_t depth, int64_t w
   return result;
 }
 
+//===--- products of f32 ---===//
+
+static bool fitsLeft(int64_t rows, int64_t depth, int64_t warps) {
+  return isPowerOfTwo(warps) && rows > 0 && depth > 0 && rows % (16 * warps) == 0 && depth % 8 == 0;
+}
+static bool fitsRight(int64_t columns, int64_t depth, int64_t warps) {
+  return isPowerOfTwo(warps) && columns > 0 && depth > 0 && columns % 8 == 0 && depth % 8 == 0;
+}
+
+/// `count` steps; nothing where there is one.
+static void repeat(Layout &layout, int64_t count, const Layout::Vector &step) {
+  if (count > 1)
+    layout.rep.push_back({count, step});
+}
+
+std::optional<Layout> Layout::mmaLeftSingle(int64_t rows, int64_t depth, int64_t warps) {
+  if (!fitsLeft(rows, depth, warps))
+    return std::nullopt;
+  Layout result;
+  result.reg = {{8, 0}, {0, 4}};
+  result.lane = {{0, 1}, {0, 2}, {1, 0}, {2, 0}, {4, 0}};
+  appendBits(result.warp, warps, {16, 0});
+  repeat(result, depth / 8, {0, 8});
+  repeat(result, rows / (16 * warps), {16 * warps, 0});
+  return result;
+}
+
+std::optional<Layout> Layout::mmaRightSingle(int64_t columns, int64_t depth, int64_t warps) {
+  if (!fitsRight(columns, depth, warps))
+    return std::nullopt;
+  Layout result;
+  result.reg = {{0, 4}};
+  result.lane = {{0, 1}, {0, 2}, {1, 0}, {2, 0}, {4, 0}};
+  appendBits(result.warp, warps, {0, 0});
+  repeat(result, depth / 8, {0, 8});
+  repeat(result, columns / 8, {8, 0});
+  return result;
+}
+
+std::optional<Layout> Layout::mmaRightPaired(int64_t columns, int64_t depth, int64_t warps) {
+  if (!fitsRight(columns, depth, warps))
+    return std::nullopt;
+  Layout result;
+  result.reg = {{0, 1}};
+  result.lane = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}};
+  appendBits(result.warp, warps, {0, 0});
+  repeat(result, depth / 8, {0, 8});
+  repeat(result, columns / 8, {8, 0});
+  return result;
+}
+
+std::optional<Layout> Layout::fmaLeft(int64_t rows, int64_t depth, int64_t warps) {
+  if (!fitsLeft(rows, depth, warps))
+    return std::nullopt;
+  Layout result;
+  result.reg = {{8, 0}};
+  result.lane = {{0, 0}, {0, 0}, {1, 0}, {2, 0}, {4, 0}};
+  appendBits(result.warp, warps, {16, 0});
+  repeat(result, depth, {0, 1});
+  repeat(result, rows / (16 * warps), {16 * warps, 0});
+  return result;
+}
+
+std::optional<Layout> Layout::fmaRight(int64_t columns, int64_t depth, int64_t warps) {
+  if (!fitsRight(columns, depth, warps))
+    return std::nullopt;
+  Layout result;
+  result.reg = {{1, 0}};
+  result.lane = {{2, 0}, {4, 0}, {0, 0}, {0, 0}, {0, 0}};
+  appendBits(result.warp, warps, {0, 0});
+  repeat(result, depth, {0, 1});
+  repeat(result, columns / 8, {8, 0});
+  return result;
+}
+
 std::optional<Layout> Layout::rowMajor(int64_t rows, int64_t columns, int64_t vector, int64_t warps) {
   if (!isPowerOfTwo(warps) || !isPowerOfTwo(vector) || columns % vector || rows <= 0 || columns <= 0)
     return std::nullopt;

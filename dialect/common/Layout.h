@@ -94,6 +94,20 @@ public:
   static std::optional<Layout> mmaLeft(int64_t rows, int64_t depth, int64_t warps);
   /// Right operand of m16n8k16 in 16-bit types, as [columns, depth]; the same in every warp.
   static std::optional<Layout> mmaRight(int64_t columns, int64_t depth, int64_t warps);
+  //===--- products of f32 ("Matrix Fragments for mma.m16n8k8", .tf32) ---===//
+
+  /// Left operand of m16n8k8 in tf32, [rows, depth]: one 32-bit register an element, as ldmatrix gives them.
+  static std::optional<Layout> mmaLeftSingle(int64_t rows, int64_t depth, int64_t warps);
+  /// Right operand of m16n8k8 in tf32, as [columns, depth], as ldmatrix gives them.
+  static std::optional<Layout> mmaRightSingle(int64_t columns, int64_t depth, int64_t warps);
+  /// The right operand for a left one in the accumulator's layout. A sum may be taken in any order: of each eight
+  /// elements of the depth, lane t holds 2t and 2t + 1 where the instruction means t and t + 4.
+  static std::optional<Layout> mmaRightPaired(int64_t columns, int64_t depth, int64_t warps);
+  /// Operands of products without tensor cores whose result has the accumulator's layout: each thread has the whole
+  /// rows [rows, depth], and columns, as [columns, depth], of its elements. Threads replicate.
+  static std::optional<Layout> fmaLeft(int64_t rows, int64_t depth, int64_t warps);
+  static std::optional<Layout> fmaRight(int64_t columns, int64_t depth, int64_t warps);
+
   /// Rows of `columns` elements dealt to threads in vectors of `vector` elements: what coalesced copies use.
   static std::optional<Layout> rowMajor(int64_t rows, int64_t columns, int64_t vector, int64_t warps);
   /// The same layout with its dimensions exchanged.

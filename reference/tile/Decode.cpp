@@ -182,6 +182,7 @@ private:
         .Case([&](IotaOp) { return handler(runIota); })
         .Case([&](DotOp op) {
           instr.dims.assign(op.getContract().begin(), op.getContract().end());
+          instr.immediate = op.getPrecision() == "tf32";
           return handler(runDot);
         })
         .Case([&](ReduceOp op) {

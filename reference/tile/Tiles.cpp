@@ -3,6 +3,7 @@
 //
 // Operations on whole tiles: products, reductions, broadcasts, domains and folds.
 #include "reference/tile/Machine.h"
+#include "llvm/ADT/bit.h"
 #include <cmath>
 #include <limits>
 
@@ -67,6 +68,15 @@ static std::vector<double> floats(const Cell *in, int64_t rows, int64_t columns,
   return result;
 }
 
+/// To nearest in 11 significant bits, ties away from zero, as cvt.rna.tf32.f32.
+static double toTf32(double x) {
+  float single = float(x);
+  if (!std::isfinite(single))
+    return single;
+  uint32_t bits = llvm::bit_cast<uint32_t>(single);
+  return llvm::bit_cast<float>((bits + 0x1000u) & ~0x1fffu);
+}
+
 void machine::computeDot(const Cell *a, const Cell *b, const Cell *acc, Cell *out, const Instr &instr,
                          bool roundToF32) {
   auto typeA = cast<RankedTensorType>(instr.op->getOperand(0).getType());
@@ -74,6 +84,10 @@ void machine::computeDot(const Cell *a, const Cell *b, const Cell *acc, Cell *ou
   int64_t rows = instr.shape[0], columns = instr.shape[1], depth = typeA.getDimSize(instr.dims[0]);
   std::vector<double> left = floats(a, typeA.getDimSize(0), typeA.getDimSize(1), instr.dims[0] == 0);
   std::vector<double> right = floats(b, typeB.getDimSize(0), typeB.getDimSize(1), instr.dims[1] == 1);
+  if (roundToF32 && instr.immediate) // precision tf32; 3xtf32 errs by less than the order of sums
+    for (std::vector<double> *operand : {&left, &right})
+      for (double &x : *operand)
+        x = toTf32(x);
   std::vector<double> sum = floats(acc, rows, columns, false);
   multiply(left.data(), right.data(), sum.data(), rows, depth, columns);
   for (int64_t i = 0; i < rows * columns; ++i)

@@ -174,6 +174,34 @@ tile.store %x, %w[%c0, %c0] dims [0, 1] : tensor<16x64xbf16>, !tile.view<?x64xf3
 
 // -----
 
+%a = arith.constant dense<0.0> : tensor<16x16xbf16>
+%c = arith.constant dense<0.0> : tensor<16x16xf32>
+// expected-error @+1 {{has a precision, which only products of f32 have}}
+%x = tile.dot %a, %a, %c contract [1, 1] precision "tf32" : tensor<16x16xbf16>, tensor<16x16xbf16> -> tensor<16x16xf32>
+
+// -----
+
+%a = arith.constant dense<0.0> : tensor<16x16xf32>
+// expected-error @+1 {{has the precision 'f64'; expected tf32, 3xtf32 or fma}}
+%x = tile.dot %a, %a, %a contract [1, 1] precision "f64" : tensor<16x16xf32>, tensor<16x16xf32> -> tensor<16x16xf32>
+
+// -----
+
+// expected-error @+1 {{is aligned to 2 bytes; expected a power of two from 4 to 16}}
+%q = tile.tensor "q" "input" ["T", "D"] {alignment = 2} : !tile.view<?x64xf32>
+
+// -----
+
+// expected-error @+1 {{is aligned to 32 bytes; expected a power of two from 2 to 16}}
+%q = tile.tensor "q" "input" ["T", "D"] {alignment = 32} : !tile.view<?x64xbf16>
+
+// -----
+
+// expected-error @+1 {{is aligned to 12 bytes; expected a power of two from 4 to 16}}
+%q = tile.tensor "q" "input" ["T", "D"] {alignment = 12} : !tile.view<?x64xf32>
+
+// -----
+
 %a = arith.constant dense<0.0> : tensor<16x8xf32>
 // expected-error @+1 {{has the kind 'mul'; expected add or max}}
 %x = tile.reduce "mul" %a dim 1 : tensor<16x8xf32> -> tensor<16xf32>

@@ -65,7 +65,69 @@ TEST(Layout, RightFragmentsAreThoseOfThePtxIsa) {
   });
 }
 
+// PTX ISA, "Matrix Fragments for mma.m16n8k8", .tf32: a0 (g, t), a1 (g + 8, t), a2 (g, t + 4), a3 (g + 8, t + 4).
+TEST(Layout, LeftFragmentsOfTf32AreThoseOfThePtxIsa) {
+  auto layout = Layout::mmaLeftSingle(64, 24, 2);
+  ASSERT_TRUE(layout);
+  EXPECT_TRUE(layout->covers({64, 24}));
+  forEachPlace(*layout, [&](int64_t r, int64_t l, int64_t w) {
+    int64_t g = l >> 2, t = l & 3, i = r % 4, k = r / 4 % 3, m = r / 12;
+    EXPECT_EQ(layout->coords(r, l, w), (Vector{32 * m + 16 * w + g + 8 * (i & 1), 8 * k + t + 4 * (i >> 1)}));
+  });
+}
+
+// b0 (t, g), b1 (t + 4, g) as (depth, column). Held as [columns, depth].
+TEST(Layout, RightFragmentsOfTf32AreThoseOfThePtxIsa) {
+  auto layout = Layout::mmaRightSingle(24, 40, 4);
+  ASSERT_TRUE(layout);
+  EXPECT_TRUE(layout->covers({24, 40}));
+  forEachPlace(*layout, [&](int64_t r, int64_t l, int64_t w) {
+    int64_t g = l >> 2, t = l & 3, i = r % 2, k = r / 2 % 5, n = r / 10;
+    EXPECT_EQ(layout->coords(r, l, w), (Vector{8 * n + g, 8 * k + t + 4 * i}));
+  });
+}
+
+// What the instruction takes for depth t and t + 4 are the accumulator's columns 2t and 2t + 1, on both sides.
+TEST(Layout, PairedFragmentsMeetTheAccumulatorsColumns) {
+  auto left = Layout::mmaAccumulator(16, 16, 1);
+  auto right = Layout::mmaRightPaired(8, 16, 1);
+  ASSERT_TRUE(left && right);
+  EXPECT_TRUE(right->covers({8, 16}));
+  for (int64_t step : {0, 1})
+    for (int64_t l = 0; l < 32; ++l)
+      for (int64_t half : {0, 1})
+        EXPECT_EQ(left->coords(4 * step + half, l, 0)[1], right->coords(2 * step + half, l, 0)[1]);
+}
+
+// Each thread has all that its elements of the accumulator are sums over.
+TEST(Layout, FmaOperandsHoldWholeRowsAndColumnsOfTheAccumulator) {
+  auto accumulator = Layout::mmaAccumulator(64, 24, 2);
+  auto left = Layout::fmaLeft(64, 8, 2), right = Layout::fmaRight(24, 8, 2);
+  ASSERT_TRUE(accumulator && left && right);
+  EXPECT_TRUE(left->covers({64, 8}));
+  EXPECT_TRUE(right->covers({24, 8}));
+  for (int64_t w = 0; w < 2; ++w)
+    for (int64_t l = 0; l < 32; ++l) {
+      std::set<Vector> rows, columns;
+      for (int64_t r = 0; r < left->registers(); ++r)
+        rows.insert(left->coords(r, l, w));
+      for (int64_t r = 0; r < right->registers(); ++r)
+        columns.insert(right->coords(r, l, w));
+      for (int64_t r = 0; r < accumulator->registers(); ++r)
+        for (int64_t k = 0; k < 8; ++k) {
+          Vector at = accumulator->coords(r, l, w);
+          EXPECT_TRUE(rows.count({at[0], k}) && columns.count({at[1], k}));
+        }
+    }
+}
+
 TEST(Layout, FragmentsThatDoNotFitAreRefused) {
+  EXPECT_FALSE(Layout::mmaLeftSingle(64, 12, 4));
+  EXPECT_FALSE(Layout::mmaLeftSingle(48, 8, 4));
+  EXPECT_FALSE(Layout::mmaRightSingle(12, 8, 4));
+  EXPECT_FALSE(Layout::mmaRightPaired(8, 4, 4));
+  EXPECT_FALSE(Layout::fmaLeft(16, 8, 3));
+  EXPECT_FALSE(Layout::fmaRight(8, 0, 1));
   EXPECT_FALSE(Layout::mmaAccumulator(64, 12, 4));
   EXPECT_FALSE(Layout::mmaAccumulator(48, 16, 2));
   EXPECT_FALSE(Layout::mmaAccumulator(48, 16, 3));

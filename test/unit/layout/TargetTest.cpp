@@ -16,7 +16,7 @@ TEST(Target, NamesAreFoundAndOthersAreNot) {
   EXPECT_EQ(Target::find("sm_81"), nullptr);
   EXPECT_EQ(Target::find("SM_80"), nullptr);
   EXPECT_EQ(Target::find(""), nullptr);
-  EXPECT_EQ(Target::names(), "sm_80, sm_86, sm_89, sm_90");
+  EXPECT_EQ(Target::names(), "sm_80, sm_86, sm_89, sm_90, sm_120");
 }
 
 TEST(Target, LimitsAreThoseOfTheProgrammingGuide) {
@@ -25,7 +25,7 @@ TEST(Target, LimitsAreThoseOfTheProgrammingGuide) {
     int64_t blockKiB, smKiB, threads, blocks;
   };
   for (Row row : {Row{"sm_80", 163, 164, 2048, 32}, Row{"sm_86", 99, 100, 1536, 16}, Row{"sm_89", 99, 100, 1536, 24},
-                  Row{"sm_90", 227, 228, 2048, 32}}) {
+                  Row{"sm_90", 227, 228, 2048, 32}, Row{"sm_120", 99, 100, 1536, 24}}) {
     const Target *target = Target::find(row.name);
     ASSERT_NE(target, nullptr);
     EXPECT_EQ(target->sharedPerBlock, row.blockKiB * 1024) << row.name;
