@@ -22,6 +22,7 @@ def Attn_Dialect : Dialect {
 
     Factor axes are expanded in types: with `H = Hk * G`, a tensor declared `[B, T, H, D]` is a field on
     `[B, T, Hk, G, D]`, row-major, so that index h of H is hk * |G| + g. A tensor on Hk lacks G and so broadcasts over it.
+    A concatenation `E = R + P` stands in types itself; `slice` gives the view of a part.
 
     The meaning is real arithmetic. Integers are exact.
   }];
@@ -52,7 +53,8 @@ def Attn_Kind : Attn_Enum<"Kind", "The kind of the values of a field.", [
 
 def Attn_Relation : Attn_Enum<"Relation", "How the size of an axis follows from other axes.", [
   I32EnumAttrCase<"Plain", 0, "plain">, I32EnumAttrCase<"Factor", 1, "factor">, I32EnumAttrCase<"Keys", 2, "keys">,
-  I32EnumAttrCase<"Walk", 3, "walk">]>;
+  I32EnumAttrCase<"Walk", 3, "walk">, I32EnumAttrCase<"Blocks", 4, "blocks">, I32EnumAttrCase<"Windows", 5, "windows">,
+  I32EnumAttrCase<"Concat", 6, "concat">, I32EnumAttrCase<"Share", 7, "share">]>;
 
 def Attn_Claim : Attn_Enum<"Claim", "What an attention claims about the order of tokens.", [
   I32EnumAttrCase<"Causal", 0, "causal">, I32EnumAttrCase<"Set", 1, "set">, I32EnumAttrCase<"None", 2, "none">]>;
@@ -73,17 +75,12 @@ def Attn_ReduceKind : Attn_Enum<"ReduceKind", "What a reduction over axes comput
 def Attn_ReduceKindAttr : Attn_EnumAttr<Attn_ReduceKind, "reduce_kind">;
 
 def Attn_StatKind : Attn_Enum<"StatKind", "A statistic of the rows of weights.", [
-  I32EnumAttrCase<"Lse", 0, "lse">, I32EnumAttrCase<"Max", 1, "max">, I32EnumAttrCase<"Mass", 2, "mass">,
-  I32EnumAttrCase<"Count", 3, "count">]>;
+  I32EnumAttrCase<"Lse", 0, "lse">, I32EnumAttrCase<"Max", 1, "max">, I32EnumAttrCase<"Mass", 2, "mass">]>;
 def Attn_StatKindAttr : Attn_EnumAttr<Attn_StatKind, "stat_kind">;
 
-def Attn_WeightFunction : Attn_Enum<"WeightFunction", "The weight of a key as a function of its score.", [
-  I32EnumAttrCase<"Exp", 0, "exp">]>;
+def Attn_WeightFunction : Attn_Enum<"WeightFunction", "What gives the weight of a key, and whether rows are divided.", [
+  I32EnumAttrCase<"Exp", 0, "exp">, I32EnumAttrCase<"Free", 1, "free">]>;
 def Attn_WeightFunctionAttr : Attn_EnumAttr<Attn_WeightFunction, "weight_function">;
-
-def Attn_Divisor : Attn_Enum<"Divisor", "What the weights of a row are divided by.", [
-  I32EnumAttrCase<"Sum", 0, "sum">]>;
-def Attn_DivisorAttr : Attn_EnumAttr<Attn_Divisor, "divisor">;
 
 //===----------------------------------------------------------------------===//
 // Types
@@ -125,7 +122,7 @@ def Attn_WeightsType : Attn_Type<"Weights", "weights"> {
     !attn.weights<[B, T, Hk, G] over j from T>
     ```
     The rows are the points of the row axes, the keys those of the walk axis `j`, and `T`, one of the row axes, is the
-    query axis.
+    query axis. Of a walk over a factor axis the query axis is that factor axis, and its parts are the row axes.
   }];
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr", "Row axes, outermost first.">:$rows,
                         "::mlir::StringAttr":$walk, "::mlir::StringAttr":$query);
@@ -150,11 +147,20 @@ def Attn_AxisAttr : Attn_Attr<"Axis", "axis"> {
     | `D : 64` | of static size |
     | `H = Hk * G` | the pair (Hk, G), Hk outermost; never in a type, which names the parts |
     | `S keys T` | key positions for queries on T, aligned at the end |
-    | `j walk S from T` | S renamed inside a walk of queries on T |
+    | `j walk S from T` | S renamed inside a walk of queries on T; `j walk P from P` over a factor axis P |
+    | `Sb = S / 64` | the blocks of 64 of S; the last may have fewer |
+    | `Sc = windows S of 32 step 16` | the windows of 32 of S from index * 16, complete ones only; none where S is shorter |
+    | `E = R + P` | R, then P behind it; one axis may stand twice |
+    | `F = D share 2` | an axis of half the size of D, which 2 divides |
+
+    Sizes of relations follow from the axes that they name. Only plain axes, keys and walks have a size of their own.
   }];
   let parameters = (ins "::mlir::StringAttr":$name, EnumParameter<Attn_Relation>:$relation,
                         OptionalArrayRefParameter<"::mlir::StringAttr", "The axes that the relation names.">:$of,
-                        DefaultValuedParameter<"int64_t", "0", "The static size, 0 for one known at run time.">:$size);
+                        DefaultValuedParameter<"int64_t", "0", "The static size, 0 for one known at run time.">:$size,
+                        DefaultValuedParameter<"int64_t", "0", "Of blocks and windows: elements of each.">:$extent,
+                        DefaultValuedParameter<"int64_t", "0", "Of blocks and windows: from one's begin to the next.">:$step,
+                        DefaultValuedParameter<"int64_t", "0", "Of a share: the size of `of` over that of this.">:$divisor);
   let builders = [
     AttrBuilder<(ins "::llvm::StringRef":$name, CArg<"int64_t", "0">:$size)>,
     AttrBuilder<(ins "::llvm::StringRef":$name, "Relation":$relation, "::llvm::ArrayRef<::llvm::StringRef>":$of,
@@ -164,7 +170,13 @@ def Attn_AxisAttr : Attn_Attr<"Axis", "axis"> {
     bool isFactor() const { return getRelation() == Relation::Factor; }
     bool isWalk() const { return getRelation() == Relation::Walk; }
     bool isKeys() const { return getRelation() == Relation::Keys; }
-    /// Of a walk: the key axis that it renames, and the axis of its queries.
+    /// Blocks or windows: pieces of another axis, from index * step, of `extent` elements as far as that axis goes.
+    bool isPieces() const { return getRelation() == Relation::Blocks || getRelation() == Relation::Windows; }
+    bool isConcat() const { return getRelation() == Relation::Concat; }
+    bool isShare() const { return getRelation() == Relation::Share; }
+    /// Of blocks and windows: how many there are of an axis of this size.
+    int64_t countPieces(int64_t size) const;
+    /// Of a walk: the key axis that it renames, and the axis of its queries. Of blocks, windows and shares: their axis.
     ::mlir::StringAttr getRaw() const { return getOf()[0]; }
     ::mlir::StringAttr getQuery() const { return getOf()[isWalk() ? 1 : 0]; }
   }];
@@ -177,9 +189,9 @@ def Attn_AxisTableAttr : Attn_Attr<"AxisTable", "axes"> {
     /// The line of this name, or null.
     AxisAttr lookup(::llvm::StringRef name) const;
     AxisAttr lookup(::mlir::StringAttr name) const { return lookup(name.getValue()); }
-    /// Replaces each factor axis by its parts, recursively, in order.
+    /// Replaces each factor axis by its parts, in order.
     ::llvm::SmallVector<::mlir::StringAttr> expand(::llvm::ArrayRef<::mlir::StringAttr> declared) const;
-    /// The static size; of a factor the product of its parts, of a walk that of its key axis. Nothing where unknown.
+    /// The static size, from those of other axes where a relation gives it. Nothing where unknown.
     ::std::optional<int64_t> getStaticSize(::mlir::StringAttr name) const;
   }];
 }

@@ -72,12 +72,15 @@ def Attn_InputOp : Attn_Op<"input", [Pure]> {
     %q = attn.input "q" [B, T, H, D] : real [B, T, Hk, G, D]
     %s = attn.input "s" param f32 [H] within <from 0.0 below 1.0> : real [Hk, G]
     %c = attn.input "c" param [] fallback %d : real [] : real []
+    %b = attn.input "b" optional [T, S] : real [T, S]
     ```
     The array is row-major over the declared axes unless a storage says otherwise. Without an element type the command
-    line's is meant. Of type `i32` the field is of kind `int`, else `real`.
+    line's is meant. Of type `i32` the field is of kind `int`, else `real`. An `optional` array that is not passed reads as
+    0 everywhere.
   }];
   let arguments = (ins
     Arg<StrAttr, "The name of the array.">:$name,
+    Arg<UnitAttr, "The caller may leave it out: then it is 0.">:$optional,
     Arg<DefaultValuedAttr<Attn_RoleAttr, "::fovea::attn::Role::Input">, "Whether it is bound per call or once.">:$role,
     Arg<OptionalAttr<Attn_StorageAttr>, "The element type, where the text states it.">:$storage,
     Arg<Attn_AxisListAttr, "The axes as declared, factor axes unexpanded: the shape of the array.">:$declared,
@@ -85,7 +88,7 @@ def Attn_InputOp : Attn_Op<"input", [Pure]> {
     Arg<Optional<Attn_FieldType>, "The value where the caller passes none; its axes are among those of the input.">:$fallback);
   let results = (outs Res<Attn_FieldType, "The array on its expanded axes.">:$result);
   let assemblyFormat = [{
-    $name custom<InputArray>($role, $storage, $declared) (`within` $contract^)?
+    $name (`optional` $optional^)? custom<InputArray>($role, $storage, $declared) (`within` $contract^)?
     (`fallback` $fallback^ `:` custom<Field>(type($fallback)))? `:` custom<Field>(type($result)) attr-dict
   }];
   let hasVerifier = 1;
@@ -93,7 +96,8 @@ def Attn_InputOp : Attn_Op<"input", [Pure]> {
     // The result type is that of the declared axes, expanded by the table.
     OpBuilder<(ins "AxisTableAttr":$table, "::llvm::StringRef":$name, "::llvm::ArrayRef<::llvm::StringRef>":$declared,
                    CArg<"Role", "Role::Input">:$role, CArg<"::std::optional<Storage>", "{}">:$storage,
-                   CArg<"IntervalAttr", "{}">:$contract, CArg<"::mlir::Value", "{}">:$fallback)>];
+                   CArg<"IntervalAttr", "{}">:$contract, CArg<"::mlir::Value", "{}">:$fallback,
+                   CArg<"bool", "false">:$optional)>];
   let extraClassDeclaration = [{
     FieldType getField() { return ::llvm::cast<FieldType>(getResult().getType()); }
   }];
@@ -107,7 +111,8 @@ def Attn_OutputOp : Attn_Op<"output"> {
     attn.output "lse" %lse f32 [B, T, H] : real [B, T, Hk, G]
     ```
     The declared axes, expanded, hold those of the field in any order: they give the shape of the array and its order. The
-    field is broadcast over those that it lacks.
+    field is broadcast over those that it lacks. A pair expression is an output once its walk axis is renamed back to the
+    key axis, or reduced to blocks.
   }];
   let arguments = (ins
     Arg<StrAttr, "The name of the array.">:$name,
@@ -267,8 +272,9 @@ def Attn_LogSigmoidOp : Attn_UnaryOp<"log_sigmoid", "Real", "log(sigmoid(x))">;
 def Attn_ReluOp : Attn_UnaryOp<"relu", "Number", "max(x, 0)">;
 def Attn_EluOp : Attn_UnaryOp<"elu", "Real", "x where x > 0, else e^x - 1">;
 def Attn_GeluOp : Attn_UnaryOp<"gelu", "Real", "x * (1 + erf(x / sqrt(2))) / 2">;
-def Attn_FloorOp : Attn_UnaryOp<"floor", "Real", "The greatest integer not above x">;
-def Attn_RoundOp : Attn_UnaryOp<"round", "Real", "The integer nearest to x, half to even">;
+// To an int of 32 bits: saturated, NaN gives 0, as cvt.rmi.s32.f32 and cvt.rni.s32.f32.
+def Attn_FloorOp : Attn_UnaryOp<"floor", "RealToInt", "The greatest integer not above x, saturated at 32 bits, 0 for NaN">;
+def Attn_RoundOp : Attn_UnaryOp<"round", "RealToInt", "The integer nearest to x, half to even, saturated at 32 bits, 0 for NaN">;
 // Of one bool, or into another kind.
 def Attn_NotOp : Attn_UnaryOp<"not", "Bool", "not x">;
 def Attn_ToRealOp : Attn_UnaryOp<"to_real", "ToReal", "The int or bool x as a real, true being 1">;
@@ -385,53 +391,180 @@ def Attn_RowAtOp : Attn_PureOp<"row_at"> {
   }];
 }
 
+def Attn_SliceOp : Attn_PureOp<"slice"> {
+  let summary = "A part of an axis.";
+  let description = [{
+    ```mlir
+    %r = attn.slice %x E to R after [] : real [B, T, E]
+    %p = attn.slice %x E to P after [R] : real [B, T, E]
+    ```
+    The elements of the axis from the sum of the sizes of the axes named by `after`, as many as `to` has.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field; it has the whole axis and lacks the part.">:$operand,
+    Arg<Attn_AxisNameAttr, "The whole axis, for example a concatenation.">:$from,
+    Arg<Attn_AxisNameAttr, "The axis of the part.">:$to,
+    Arg<Attn_AxisListAttr, "The parts before it; one may stand twice.">:$after);
+  let results = (outs Res<Attn_FieldType, "The field, the part in the place of the whole axis.">:$result);
+  let assemblyFormat = [{
+    $operand custom<Axis>($from) `to` custom<Axis>($to) `after` custom<Axes>($after) `:` custom<Field>(type($operand))
+    attr-dict
+  }];
+  let hasFolder = 1;
+}
+
+def Attn_ConcatOp : Attn_PureOp<"concat"> {
+  let summary = "Fields one behind the other along an axis.";
+  let description = [{
+    ```mlir
+    %x = attn.concat %r, %p along E from [R, P] : real [B, T, R], real [B, P]
+    ```
+    Operand n has the n-th of the parts, whose sizes sum up to that of the whole axis. Other axes are united by broadcast.
+  }];
+  let arguments = (ins
+    Arg<Variadic<Attn_FieldType>, "The fields, of one kind; at least one.">:$operands,
+    Arg<Attn_AxisNameAttr, "The whole axis.">:$along,
+    Arg<Attn_AxisListAttr, "The axis of each operand's part; one may stand twice.">:$parts);
+  let results = (outs Res<Attn_FieldType, "The axes of the first operand, the whole axis in its part's place, then those "
+                                          "of the others without their parts.">:$result);
+  let assemblyFormat = [{
+    $operands `along` custom<Axis>($along) `from` custom<Axes>($parts) `:` custom<Fields>(type($operands)) attr-dict
+  }];
+}
+
+def Attn_GatherOp : Attn_PureOp<"gather"> {
+  let summary = "A field at indices that are computed.";
+  let description = [{
+    ```mlir
+    %b = attn.gather %table N at %bucket : real [H, N], int [T, j]
+    ```
+    The element of the axis at the index, 0 (false) where the index is not from 0 to the size less 1.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field, of any kind.">:$operand,
+    Arg<Attn_AxisNameAttr, "An axis of the field.">:$axis,
+    Arg<Attn_FieldType, "The index, an int on any axes.">:$index);
+  let results = (outs Res<Attn_FieldType, "The axes of the field without the axis, then those of the index that are not "
+                                          "among them.">:$result);
+  let assemblyFormat = [{
+    $operand custom<Axis>($axis) `at` $index `:` custom<Field>(type($operand)) `,` custom<Field>(type($index)) attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_ScanOp : Attn_PureOp<"scan"> {
+  let summary = "The sums of all elements up to each one.";
+  let description = [{
+    ```mlir
+    %c = attn.scan %x along T : real [B, T]
+    ```
+    At index n of the axis the sum over 0 to n, the n-th included.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field, numbers.">:$operand,
+    Arg<Attn_AxisNameAttr, "The axis.">:$axis);
+  let results = (outs Res<Attn_FieldType, "The sums, on the same axes.">:$result);
+  let assemblyFormat = "$operand `along` custom<Axis>($axis) `:` custom<Field>(type($operand)) attr-dict";
+  let hasCanonicalizer = 1;
+}
+
+def Attn_BlockReduceOp : Attn_PureOp<"block_reduce"> {
+  let summary = "A sum, mean, maximum, minimum or logsumexp over each block or window of an axis.";
+  let description = [{
+    ```mlir
+    %m = attn.block_reduce max %x over S to Sb : real [B, S]
+    %n = attn.block_reduce sum %p over j to Sb : real [B, T, j]
+    ```
+    Over the elements that exist: a last block may have fewer.
+  }];
+  let arguments = (ins
+    Arg<Attn_ReduceKindAttr, "What is computed; mean and logsumexp of reals only.">:$kind,
+    Arg<Attn_FieldType, "The field.">:$operand,
+    Arg<Attn_AxisNameAttr, "The axis that has the blocks, or a walk over it.">:$from,
+    Arg<Attn_AxisNameAttr, "The axis of the blocks or windows.">:$to);
+  let results = (outs Res<Attn_FieldType, "The field, the blocks in the place of their axis.">:$result);
+  let assemblyFormat = [{
+    custom<Word>($kind) $operand `over` custom<Axis>($from) `to` custom<Axis>($to) `:` custom<Field>(type($operand))
+    attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_FlattenOp : Attn_PureOp<"flatten"> {
+  let summary = "The parts of a factor axis as one walk axis.";
+  let description = [{
+    ```mlir
+    %kj = attn.flatten %k [M, N] to j : real [B, M, N, D]
+    ```
+    With P = M * N and j a walk over P: at j the element at m = j floordiv |N|, n = j mod |N|.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field; it has all the parts, in any order.">:$operand,
+    Arg<Attn_AxisListAttr, "The parts, outermost first.">:$from,
+    Arg<Attn_AxisNameAttr, "The walk over the factor axis.">:$to);
+  let results = (outs Res<Attn_FieldType, "The field, the walk axis in the place of the first of the parts.">:$result);
+  let assemblyFormat = "$operand custom<Axes>($from) `to` custom<Axis>($to) `:` custom<Field>(type($operand)) attr-dict";
+  let hasCanonicalizer = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Weights
 //===----------------------------------------------------------------------===//
 
 def Attn_WeightsOp : Attn_PureOp<"weights", [AttrSizedOperandSegments]> {
-  let summary = "A distribution over the keys of a walk, for each row.";
+  let summary = "Weights of the keys of a walk, for each row.";
   let description = [{
     ```mlir
-    %p = attn.weights over j from T score %s : real [B, T, Hk, G, j] where %m : bool [T, j]
+    %p = attn.weights over j from T score %s : real [B, T, Hk, G, j] where %m : bool [T, j] mass %c : real [j]
                                     sinks(%a, %b : real [Hk, G], real [])
+    %f = attn.weights over j from T weight %w : real [B, T, Hk, G, j] where %m : bool [T, j]
+    %g = attn.weights over j from P as [M, N] score %s : real [M, N, j]
     ```
-    With `exp` and `sum`: w_ij = exp(score_ij) where the predicate holds, else 0, and
-    Z_i = sum_j w_ij + sum over the sinks of exp(sink_i). Row axes are the ordered union of the axes of score, predicate
-    and sinks without the walk axis, and the query axis last where none of them has it. Nothing at a key where the
-    predicate is false has any influence, NaN included.
+    With a `score`: w_ij = mass_ij * exp(score_ij) where the predicate holds, else 0, and
+    Z_i = sum_j w_ij + sum over the sinks of exp(sink_i).
+    With a `weight`: w_ij = weight_ij where the predicate holds, else 0, and Z_i = 1: nothing is divided.
+    Row axes are the ordered union of the axes of score, predicate, mass and sinks without the walk axis, and the query
+    axis last where none of them has it. Of a walk over a factor axis the query axis is that axis; its parts, which
+    follow `as`, stand for it among the row axes. Nothing at a key where the predicate is false has any influence, NaN
+    included.
   }];
   let arguments = (ins
     Arg<Attn_AxisNameAttr, "The walk axis.">:$over,
     Arg<Attn_AxisNameAttr, "The query axis.">:$query,
-    Arg<Attn_FieldType, "The score, a real, usually a pair expression.">:$score,
+    Arg<OptionalAttr<Attn_AxisListAttr>, "The parts of the query axis, where it is a factor axis.">:$queryParts,
+    Arg<Attn_FieldType, "The score, or the weight itself; a real, usually a pair expression.">:$score,
     Arg<Optional<Attn_FieldType>, "The predicate, a bool: which keys the row sees; absent: all.">:$where,
+    Arg<Optional<Attn_FieldType>, "A real factor of the weight of a score; absent: 1.">:$mass,
     Arg<Variadic<Attn_FieldType>, "Further logits, reals without the walk axis, whose value is 0.">:$sinks,
     Arg<DefaultValuedAttr<Attn_WeightFunctionAttr, "::fovea::attn::WeightFunction::Exp">,
-        "The weight of a key as a function of its score.">:$weight,
-    Arg<DefaultValuedAttr<Attn_DivisorAttr, "::fovea::attn::Divisor::Sum">,
-        "What expectations divide by.">:$divide);
-  let results = (outs Res<Attn_WeightsType, "The distribution, which only expect and stat can use.">:$result);
+        "Whether `score` is a score, or free weights.">:$weight);
+  let results = (outs Res<Attn_WeightsType, "The weights, which only expect and stat can use.">:$result);
   let assemblyFormat = [{
-    `over` custom<Axis>($over) `from` custom<Axis>($query) `score` $score `:` custom<Field>(type($score))
+    `over` custom<Axis>($over) `from` custom<Axis>($query) (`as` custom<Axes>($queryParts)^)?
+    custom<ScoreOrWeight>($weight) $score `:` custom<Field>(type($score))
     (`where` $where^ `:` custom<Field>(type($where)))?
+    (`mass` $mass^ `:` custom<Field>(type($mass)))?
     (`sinks` `(` $sinks^ `:` custom<Fields>(type($sinks)) `)`)? attr-dict
   }];
   let hasCanonicalizer = 1;
+  let hasVerifier = 1;
   let extraClassDeclaration = [{
     WeightsType getWeightsType() { return ::llvm::cast<WeightsType>(getResult().getType()); }
+    bool isFree() { return getWeight() == WeightFunction::Free; }
+    /// The query axis, or its parts where it is a factor axis: row axes all of them.
+    ::llvm::SmallVector<::mlir::StringAttr> getQueryAxes();
   }];
 }
 
 def Attn_ExpectOp : Attn_PureOp<"expect"> {
-  let summary = "The expectation of a value under weights.";
+  let summary = "The weighted sum of a value, divided where the weights are those of a score.";
   let description = [{
     ```mlir
     %o = attn.expect %p, %v : [B, T, Hk, G] over j from T, real [B, j, Hk, D]
     %o = attn.expect %p, %v coefficient %t : real [T, j] : [B, T, Hk, G] over j from T, real [B, j, Hk, D]
     ```
     sum_j (w_ij / Z_i) * coefficient_ij * value_j over the keys that the row sees; 0 where Z_i is 0. A value without the
-    walk axis is the same at every key.
+    walk axis is the same at every key. Of free weights Z_i is 1.
   }];
   let arguments = (ins
     Arg<Attn_WeightsType, "The distribution.">:$weights,
@@ -452,7 +585,8 @@ def Attn_StatOp : Attn_PureOp<"stat"> {
     %lse = attn.stat lse %p : [B, T, Hk, G] over j from T
     ```
     Over the keys that the row sees, sinks left out: `lse` is log sum_j w_ij to base e, `max` the greatest score, `mass`
-    the sum of exp(score - max), `count` their number. A row without keys has lse and max -inf, mass and count 0.
+    the sum of mass * exp(score - max). A row without keys has lse and max -inf, mass 0. Free weights have only `mass`,
+    the sum of the weights.
   }];
   let arguments = (ins
     Arg<Attn_StatKindAttr, "Which statistic.">:$kind,

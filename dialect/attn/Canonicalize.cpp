@@ -5,6 +5,7 @@
 // arithmetic; a *scalar* here is a field on no axis, constant or not.
 #include "dialect/attn/Attn.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/PatternMatch.h"
 
 #include <cmath>
@@ -113,6 +114,39 @@ struct HoistScalarOfReduce : OpRewritePattern<ReduceOp> {
   }
 };
 
+/// f(x * s) = f(x) * s for other linear functions of one field. The field of a product has its axes in the same order.
+template <typename OpTy> struct HoistScalarOfLinear : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op, PatternRewriter &rewriter) const override {
+    if constexpr (std::is_same_v<OpTy, BlockReduceOp>)
+      if (op.getKind() != ReduceKind::Sum && op.getKind() != ReduceKind::Mean)
+        return rewriter.notifyMatchFailure(op, "not linear");
+    std::optional<Scaled> scaled = getScaled(op.getOperand());
+    if (!scaled)
+      return rewriter.notifyMatchFailure(op, "the operand is not scaled");
+    IRMapping mapping;
+    mapping.map(op.getOperand(), scaled->field);
+    Operation *inner = rewriter.clone(*op, mapping);
+    rewriter.replaceOpWithNewOp<MulOp>(op, inner->getResult(0), scaled->scalar);
+    return success();
+  }
+};
+
+/// rename(rename(x, a to b), b to c) = rename(x, a to c), and x where c is a.
+struct MergeRenames : OpRewritePattern<RenameOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RenameOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getOperand().getDefiningOp<RenameOp>();
+    if (!inner || inner.getToAttr() != op.getFromAttr())
+      return rewriter.notifyMatchFailure(op, "not two renames of one axis");
+    if (inner.getFromAttr() == op.getToAttr())
+      rewriter.replaceOp(op, inner.getOperand());
+    else
+      rewriter.replaceOpWithNewOp<RenameOp>(op, inner.getOperand(), inner.getFromAttr(), op.getToAttr());
+    return success();
+  }
+};
+
 /// x / c = x * (1 / c) for a constant whose reciprocal is finite and not 0
 struct DivideByConstant : OpRewritePattern<DivOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -178,6 +212,17 @@ struct DropTruePredicate : OpRewritePattern<WeightsOp> {
   }
 };
 
+/// A mass that is 1 everywhere is none.
+struct DropUnitMass : OpRewritePattern<WeightsOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(WeightsOp op, PatternRewriter &rewriter) const override {
+    if (!op.getMass() || getReal(op.getMass()) != 1.0)
+      return rewriter.notifyMatchFailure(op, "the mass is not the constant 1");
+    rewriter.modifyOpInPlace(op, [&] { op.getMassMutable().clear(); });
+    return success();
+  }
+};
+
 /// p(s * c * y) = p(c * y) * s for a scalar s in the coefficient or the value; a coefficient that is all scalar goes.
 struct HoistScalarOfExpect : OpRewritePattern<ExpectOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -210,7 +255,19 @@ void DotOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext
   patterns.add<HoistScalarOfDot>(context);
 }
 void RenameOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
-  patterns.add<HoistScalarOfRename>(context);
+  patterns.add<HoistScalarOfRename, MergeRenames>(context);
+}
+void GatherOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfLinear<GatherOp>>(context);
+}
+void ScanOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfLinear<ScanOp>>(context);
+}
+void BlockReduceOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfLinear<BlockReduceOp>>(context);
+}
+void FlattenOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfLinear<FlattenOp>>(context);
 }
 void ReduceOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<HoistScalarOfReduce>(context);
@@ -228,7 +285,7 @@ void PowOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext
   patterns.add<SimplifyPower>(context);
 }
 void WeightsOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
-  patterns.add<DropTruePredicate>(context);
+  patterns.add<DropTruePredicate, DropUnitMass>(context);
 }
 void ExpectOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<HoistScalarOfExpect>(context);

@@ -10,14 +10,15 @@ namespace fovea::attn {
 
 /// How the kinds of the operands of a pointwise operation give the kind of its result.
 enum class KindRule {
-  Real,    // reals to real
-  Int,     // ints to int
-  Number,  // reals to real, ints to int
-  Bool,    // bools to bool
-  Compare, // two numbers of one kind to bool
-  Equal,   // two of one kind to bool
-  ToReal,  // int or bool to real
-  Select,  // bool and two of one kind to that kind
+  Real,      // reals to real
+  Int,       // ints to int
+  Number,    // reals to real, ints to int
+  Bool,      // bools to bool
+  Compare,   // two numbers of one kind to bool
+  Equal,     // two of one kind to bool
+  ToReal,    // int or bool to real
+  RealToInt, // real to int
+  Select,    // bool and two of one kind to that kind
 };
 
 llvm::LogicalResult inferPointwise(mlir::MLIRContext *context, std::optional<mlir::Location> location,

@@ -21,6 +21,19 @@ OpFoldResult SizeOp::fold(FoldAdaptor) {
   return size ? OpFoldResult(Builder(getContext()).getI64IntegerAttr(*size)) : OpFoldResult();
 }
 
+/// A part of a concatenation is what was put there, where it has all axes.
+OpFoldResult SliceOp::fold(FoldAdaptor) {
+  auto concat = getOperand().getDefiningOp<ConcatOp>();
+  if (!concat || concat.getAlongAttr() != getFromAttr())
+    return {};
+  SmallVector<StringAttr> parts = toAxes(concat.getParts()), after = toAxes(getAfter());
+  size_t n = after.size();
+  if (n >= parts.size() || parts[n] != getToAttr() || ArrayRef(parts).take_front(n) != ArrayRef(after))
+    return {};
+  Value part = concat.getOperands()[n];
+  return part.getType() == getType() ? OpFoldResult(part) : OpFoldResult();
+}
+
 /// The number in a constant's attribute; bools are 0 and 1.
 static std::optional<double> toNumber(Attribute attribute) {
   if (auto number = dyn_cast_or_null<FloatAttr>(attribute))

@@ -81,6 +81,21 @@ static void printWord(OpAsmPrinter &printer, Operation *, StatKindAttr kind) {
   printer << stringifyStatKind(kind.getValue());
 }
 
+// score, or weight for free weights
+static ParseResult parseScoreOrWeight(OpAsmParser &parser, WeightFunctionAttr &weight) {
+  StringRef word;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&word))
+    return failure();
+  if (word != "score" && word != "weight")
+    return parser.emitError(loc, "expected 'score' or 'weight', not '") << word << "'";
+  weight = WeightFunctionAttr::get(parser.getContext(), word == "score" ? WeightFunction::Exp : WeightFunction::Free);
+  return success();
+}
+static void printScoreOrWeight(OpAsmPrinter &printer, Operation *, WeightFunctionAttr weight) {
+  printer << (weight.getValue() == WeightFunction::Exp ? "score" : "weight");
+}
+
 // An array at the interface: param f32 [B, T]. Role and storage are left out where they are the default.
 static ParseResult parseOutputArray(OpAsmParser &parser, StorageAttr &storage, ArrayAttr &axes) {
   StringRef word;
@@ -201,6 +216,11 @@ LogicalResult fovea::attn::inferPointwise(MLIRContext *context, std::optional<Lo
     if (kindAt(0) == Kind::Real)
       return wants("an int or a bool");
     break;
+  case KindRule::RealToInt:
+    if (!all(Kind::Real))
+      return wants("reals");
+    result = Kind::Int;
+    break;
   case KindRule::Select:
     if (kindAt(0) != Kind::Bool || kindAt(1) != kindAt(2))
       return wants("a bool and two values of one kind");
@@ -262,17 +282,19 @@ static FailureOr<SmallVector<StringAttr>> removeAxes(std::optional<Location> loc
   return axes;
 }
 
+static LogicalResult checkReduceKind(std::optional<Location> location, StringRef name, ReduceKind kind, Kind of) {
+  bool needsReal = kind == ReduceKind::Mean || kind == ReduceKind::LogSumExp;
+  if (!isNumber(of) || (needsReal && of != Kind::Real))
+    return refuse(location, name, "cannot take the " + stringifyReduceKind(kind) + " of " + stringifyKind(of) + "s");
+  return success();
+}
+
 LogicalResult ReduceOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
                                          SmallVectorImpl<Type> &types) {
   FieldType field = fieldOf(adaptor.getOperand());
   auto axes = removeAxes(location, getOperationName(), {field}, toAxes(adaptor.getAxes()));
-  if (failed(axes))
+  if (failed(axes) || failed(checkReduceKind(location, getOperationName(), adaptor.getKind(), field.getKind())))
     return failure();
-  ReduceKind kind = adaptor.getKind();
-  bool needsReal = kind == ReduceKind::Mean || kind == ReduceKind::LogSumExp;
-  if (!isNumber(field.getKind()) || (needsReal && !field.isReal()))
-    return refuse(location, getOperationName(),
-                  "cannot take the " + stringifyReduceKind(kind) + " of " + stringifyKind(field.getKind()) + "s");
   types.push_back(FieldType::get(context, *axes, field.getKind()));
   return success();
 }
@@ -314,6 +336,95 @@ LogicalResult RowAtOp::inferReturnTypes(MLIRContext *, std::optional<Location> l
                      adaptor.getQueryAttr(), types);
 }
 
+LogicalResult SliceOp::inferReturnTypes(MLIRContext *, std::optional<Location> location, Adaptor adaptor,
+                                        SmallVectorImpl<Type> &types) {
+  return replaceAxis(location, getOperationName(), fieldOf(adaptor.getOperand()), adaptor.getFromAttr(),
+                     adaptor.getToAttr(), types);
+}
+
+LogicalResult ConcatOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                         SmallVectorImpl<Type> &types) {
+  StringRef name = getOperationName();
+  SmallVector<StringAttr> parts = toAxes(adaptor.getParts()), axes;
+  StringAttr along = adaptor.getAlongAttr();
+  if (parts.empty() || parts.size() != adaptor.getOperands().size())
+    return refuse(location, name,
+                  "has " + Twine(adaptor.getOperands().size()) + " operands for " + Twine(parts.size()) + " parts");
+  Kind kind = fieldOf(adaptor.getOperands().front()).getKind();
+  for (auto [operand, part] : llvm::zip(adaptor.getOperands(), parts)) {
+    FieldType field = fieldOf(operand);
+    if (field.getKind() != kind)
+      return refuse(location, name,
+                    "takes values of one kind, not " + stringifyKind(kind) + " and " + stringifyKind(field.getKind()));
+    if (!field.hasAxis(part))
+      return refuse(location, name, "an operand lacks the axis " + part.getValue() + " of its part");
+    if (field.hasAxis(along))
+      return refuse(location, name, "an operand already has axis " + along.getValue());
+    for (StringAttr other : parts)
+      if (other != part && field.hasAxis(other))
+        return refuse(location, name,
+                      "the operand of part " + part.getValue() + " has the axis " + other.getValue() + " of another");
+    SmallVector<StringAttr> own(field.getAxes());
+    llvm::replace(own, part, along);
+    uniteAxes(axes, own);
+  }
+  types.push_back(FieldType::get(context, axes, kind));
+  return success();
+}
+
+LogicalResult GatherOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                         SmallVectorImpl<Type> &types) {
+  FieldType field = fieldOf(adaptor.getOperand()), index = fieldOf(adaptor.getIndex());
+  if (!index.isInt())
+    return refuse(location, getOperationName(),
+                  "the index is " + stringifyKind(index.getKind()) + "; it should be int");
+  if (!field.hasAxis(adaptor.getAxisAttr()))
+    return refuse(location, getOperationName(), "the operand lacks axis " + adaptor.getAxis());
+  SmallVector<StringAttr> axes(field.getAxes());
+  llvm::erase(axes, adaptor.getAxisAttr());
+  uniteAxes(axes, index.getAxes());
+  types.push_back(FieldType::get(context, axes, field.getKind()));
+  return success();
+}
+
+LogicalResult ScanOp::inferReturnTypes(MLIRContext *, std::optional<Location> location, Adaptor adaptor,
+                                       SmallVectorImpl<Type> &types) {
+  FieldType field = fieldOf(adaptor.getOperand());
+  if (!isNumber(field.getKind()))
+    return refuse(location, getOperationName(), "takes numbers, not bools");
+  if (!field.hasAxis(adaptor.getAxisAttr()))
+    return refuse(location, getOperationName(), "the operand lacks axis " + adaptor.getAxis());
+  types.push_back(field);
+  return success();
+}
+
+LogicalResult BlockReduceOp::inferReturnTypes(MLIRContext *, std::optional<Location> location, Adaptor adaptor,
+                                              SmallVectorImpl<Type> &types) {
+  FieldType field = fieldOf(adaptor.getOperand());
+  if (failed(checkReduceKind(location, getOperationName(), adaptor.getKind(), field.getKind())))
+    return failure();
+  return replaceAxis(location, getOperationName(), field, adaptor.getFromAttr(), adaptor.getToAttr(), types);
+}
+
+LogicalResult FlattenOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                          SmallVectorImpl<Type> &types) {
+  FieldType field = fieldOf(adaptor.getOperand());
+  SmallVector<StringAttr> parts = toAxes(adaptor.getFrom()), axes;
+  StringAttr to = adaptor.getToAttr();
+  if (failed(removeAxes(location, getOperationName(), {field}, parts)))
+    return failure();
+  if (field.hasAxis(to))
+    return refuse(location, getOperationName(), "the operand already has axis " + to.getValue());
+  for (StringAttr axis : field.getAxes()) {
+    if (!llvm::is_contained(parts, axis))
+      axes.push_back(axis);
+    else if (!llvm::is_contained(axes, to))
+      axes.push_back(to);
+  }
+  types.push_back(FieldType::get(context, axes, field.getKind()));
+  return success();
+}
+
 LogicalResult WeightsOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
                                           SmallVectorImpl<Type> &types) {
   StringAttr walk = adaptor.getOverAttr(), query = adaptor.getQueryAttr();
@@ -321,25 +432,30 @@ LogicalResult WeightsOp::inferReturnTypes(MLIRContext *context, std::optional<Lo
   if (walk == query)
     return refuse(location, name, "the walk axis and the query axis are both " + walk.getValue());
   SmallVector<StringAttr> rows;
-  FieldType score = fieldOf(adaptor.getScore());
-  if (!score.isReal())
-    return refuse(location, name, "the score is " + stringifyKind(score.getKind()) + "; it should be real");
-  uniteAxes(rows, score.getAxes());
-  if (Value where = adaptor.getWhere()) {
-    if (!fieldOf(where).isBool())
+  auto take = [&](Value value, const char *what, Kind kind) {
+    FieldType field = fieldOf(value);
+    if (field.getKind() != kind)
       return refuse(location, name,
-                    "the predicate is " + stringifyKind(fieldOf(where).getKind()) + "; it should be bool");
-    uniteAxes(rows, fieldOf(where).getAxes());
-  }
+                    Twine(what) + " is " + stringifyKind(field.getKind()) + "; it should be " + stringifyKind(kind));
+    uniteAxes(rows, field.getAxes());
+    return success();
+  };
+  bool free = adaptor.getWeight() == WeightFunction::Free;
+  if (failed(take(adaptor.getScore(), free ? "the weight" : "the score", Kind::Real)) ||
+      (adaptor.getWhere() && failed(take(adaptor.getWhere(), "the predicate", Kind::Bool))) ||
+      (adaptor.getMass() && failed(take(adaptor.getMass(), "the mass", Kind::Real))))
+    return failure();
   for (Value sink : adaptor.getSinks()) {
-    if (!fieldOf(sink).isReal())
-      return refuse(location, name, "a sink is " + stringifyKind(fieldOf(sink).getKind()) + "; it should be real");
     if (fieldOf(sink).hasAxis(walk))
       return refuse(location, name, "a sink has the walk axis " + walk.getValue());
-    uniteAxes(rows, fieldOf(sink).getAxes());
+    if (failed(take(sink, "a sink", Kind::Real)))
+      return failure();
   }
   llvm::erase(rows, walk);
-  uniteAxes(rows, {query});
+  if (std::optional<ArrayAttr> parts = adaptor.getQueryParts())
+    uniteAxes(rows, toAxes(*parts));
+  else
+    uniteAxes(rows, {query});
   types.push_back(WeightsType::get(context, rows, walk, query));
   return success();
 }
@@ -396,12 +512,12 @@ void AttentionOp::build(OpBuilder &builder, OperationState &state, StringRef nam
 
 void InputOp::build(OpBuilder &builder, OperationState &state, AxisTableAttr table, StringRef name,
                     ArrayRef<StringRef> declared, Role role, std::optional<Storage> storage, IntervalAttr contract,
-                    Value fallback) {
+                    Value fallback, bool optional) {
   ArrayAttr axes = toAxisList(builder, declared);
   Kind kind = storage == Storage::I32 ? Kind::Int : Kind::Real;
   auto type = FieldType::get(builder.getContext(), table.expand(toAxes(axes)), kind);
-  build(builder, state, type, builder.getStringAttr(name), RoleAttr::get(builder.getContext(), role),
-        toStorage(builder, storage), axes, contract, fallback);
+  build(builder, state, type, builder.getStringAttr(name), optional ? builder.getUnitAttr() : UnitAttr(),
+        RoleAttr::get(builder.getContext(), role), toStorage(builder, storage), axes, contract, fallback);
 }
 
 void OutputOp::build(OpBuilder &builder, OperationState &state, StringRef name, Value value,
@@ -436,6 +552,8 @@ LogicalResult InputOp::verify() {
     return emitOpError("'") << getName() << "' is " << stringifyKind(getField().getKind()) << "; stored as "
                             << (isInt ? "i32 it is int" : "a float type it is real");
   if (Value fallback = getFallback()) {
+    if (getOptional())
+      return emitOpError("'") << getName() << "' is optional, that is 0 where absent, and has a fallback";
     FieldType type = cast<FieldType>(fallback.getType());
     if (type.getKind() != getField().getKind())
       return emitOpError("'") << getName() << "' is " << stringifyKind(getField().getKind()) << " but its fallback is "
@@ -444,6 +562,18 @@ LogicalResult InputOp::verify() {
       if (!getField().hasAxis(axis))
         return emitOpError("'") << getName() << "' lacks axis " << axis.getValue() << " of its fallback";
   }
+  return success();
+}
+
+SmallVector<StringAttr> WeightsOp::getQueryAxes() {
+  return getQueryParts() ? toAxes(*getQueryParts()) : SmallVector<StringAttr>{getQueryAttr()};
+}
+
+LogicalResult WeightsOp::verify() {
+  if (isFree() && getMass())
+    return emitOpError("free weights have no mass: multiply the weight by it");
+  if (isFree() && !getSinks().empty())
+    return emitOpError("free weights have no sinks: nothing is divided");
   return success();
 }
 
@@ -516,25 +646,103 @@ struct BodyVerifier {
       AxisAttr from = check(op, rename.getFromAttr()), to = check(op, rename.getToAttr());
       if (!from || !to)
         return failure();
-      if (to.isWalk() && to.getRaw() != from.getName())
-        return op->emitOpError("walk axis ") << to.getName().getValue() << " renames " << to.getRaw().getValue()
-                                             << ", not " << from.getName().getValue();
+      // A walk may take the keys of another walk of the same axis.
+      StringAttr raw = from.isWalk() ? from.getRaw() : from.getName();
+      if (to.isWalk() && to.getRaw() != raw)
+        return op->emitOpError("walk axis ")
+               << to.getName().getValue() << " renames " << to.getRaw().getValue() << ", not " << raw.getValue();
+      if (from.isWalk() && !to.isWalk() && to.getName() != raw)
+        return op->emitOpError("walk axis ") << from.getName().getValue() << " is the axis " << raw.getValue()
+                                             << " outside its walk, not " << to.getName().getValue();
       std::optional<int64_t> fromSize = table.getStaticSize(from.getName()), toSize = table.getStaticSize(to.getName());
       if (fromSize && toSize && *fromSize != *toSize)
         return op->emitOpError("axis ") << from.getName().getValue() << " has size " << *fromSize << ", axis "
                                         << to.getName().getValue() << " size " << *toSize;
       return success();
     }
-    if (auto weights = dyn_cast<WeightsOp>(op)) {
-      AxisAttr walk = check(op, weights.getOverAttr());
-      if (!walk)
-        return failure();
-      if (!walk.isWalk())
-        return op->emitOpError("axis ") << walk.getName().getValue() << " is not a walk axis";
-      if (walk.getQuery() != weights.getQueryAttr())
-        return op->emitOpError("walk axis ") << walk.getName().getValue() << " has the queries of "
-                                             << walk.getQuery().getValue() << ", not of " << weights.getQuery();
+    if (auto weights = dyn_cast<WeightsOp>(op))
+      return checkWeights(weights);
+    if (auto slice = dyn_cast<SliceOp>(op)) {
+      SmallVector<StringAttr> parts = toAxes(slice.getAfter());
+      parts.push_back(slice.getToAttr());
+      return checkParts(op, slice.getFromAttr(), parts, /*whole=*/false);
     }
+    if (auto concat = dyn_cast<ConcatOp>(op))
+      return checkParts(op, concat.getAlongAttr(), toAxes(concat.getParts()), /*whole=*/true);
+    if (auto reduce = dyn_cast<BlockReduceOp>(op)) {
+      AxisAttr from = check(op, reduce.getFromAttr()), to = check(op, reduce.getToAttr());
+      if (!from || !to)
+        return failure();
+      if (!to.isPieces())
+        return op->emitOpError("axis ") << to.getName().getValue() << " is neither of blocks nor of windows";
+      StringAttr raw = from.isWalk() ? from.getRaw() : from.getName();
+      if (to.getRaw() != raw)
+        return op->emitOpError("axis ") << to.getName().getValue() << " has the " << stringifyRelation(to.getRelation())
+                                        << " of " << to.getRaw().getValue() << ", not of " << raw.getValue();
+    }
+    if (auto flatten = dyn_cast<FlattenOp>(op)) {
+      AxisAttr to = check(op, flatten.getToAttr());
+      AxisAttr raw = to && to.isWalk() ? table.lookup(to.getRaw()) : AxisAttr();
+      if (!to)
+        return failure();
+      if (!raw || !raw.isFactor() || ArrayRef(toAxes(flatten.getFrom())) != raw.getOf())
+        return op->emitOpError("axis ") << to.getName().getValue() << " is no walk over the product of these axes";
+    }
+    if (auto expect = dyn_cast<ExpectOp>(op)) {
+      // Of a factor axis only the table knows the parts.
+      AxisAttr query = table.lookup(cast<WeightsType>(expect.getWeights().getType()).getQuery());
+      for (StringAttr axis : query ? table.expand({query.getName()}) : SmallVector<StringAttr>())
+        if (cast<FieldType>(expect.getValue().getType()).hasAxis(axis))
+          return op->emitOpError("the value has the query axis ") << axis.getValue();
+    }
+    if (auto stat = dyn_cast<StatOp>(op)) {
+      auto weights = stat.getWeights().getDefiningOp<WeightsOp>();
+      if (weights && weights.isFree() && stat.getKind() != StatKind::Mass)
+        return op->emitOpError("free weights have no ") << stringifyStatKind(stat.getKind()) << ", only a mass";
+    }
+    return success();
+  }
+
+  LogicalResult checkWeights(WeightsOp op) {
+    AxisAttr walk = check(op, op.getOverAttr());
+    if (!walk)
+      return failure();
+    if (!walk.isWalk())
+      return op.emitOpError("axis ") << walk.getName().getValue() << " is not a walk axis";
+    if (walk.getQuery() != op.getQueryAttr())
+      return op.emitOpError("walk axis ") << walk.getName().getValue() << " has the queries of "
+                                          << walk.getQuery().getValue() << ", not of " << op.getQuery();
+    AxisAttr query = table.lookup(op.getQueryAttr());
+    SmallVector<StringAttr> parts;
+    if (query.isFactor())
+      parts.assign(query.getOf().begin(), query.getOf().end());
+    if (op.getQueryParts().has_value() != query.isFactor() || (query.isFactor() && op.getQueryAxes() != parts))
+      return op.emitOpError("query axis ") << op.getQuery()
+                                           << (query.isFactor() ? " is a factor axis: its parts should follow 'as'"
+                                                                : " is no factor axis: nothing should follow 'as'");
+    return success();
+  }
+
+  /// Parts from the begin of an axis on, or all of it.
+  LogicalResult checkParts(Operation *op, StringAttr whole, ArrayRef<StringAttr> parts, bool all) {
+    AxisAttr axis = check(op, whole);
+    if (!axis)
+      return failure();
+    std::optional<int64_t> size = table.getStaticSize(whole), sum = 0;
+    for (StringAttr part : parts) {
+      if (!check(op, part))
+        return failure();
+      std::optional<int64_t> partSize = table.getStaticSize(part);
+      sum = sum && partSize ? std::optional(*sum + *partSize) : std::nullopt;
+    }
+    if (axis.isConcat()) {
+      bool same = parts.size() <= axis.getOf().size() && parts == axis.getOf().take_front(parts.size()) &&
+                  (!all || parts.size() == axis.getOf().size());
+      if (!same)
+        return op->emitOpError("axis ") << whole.getValue() << " does not consist of these parts in this order";
+    }
+    if (size && sum && (all ? *sum != *size : *sum > *size))
+      return op->emitOpError("axis ") << whole.getValue() << " has size " << *size << ", its parts " << *sum;
     return success();
   }
 };

@@ -34,8 +34,12 @@ inline double elu_(double x) { return x > 0 ? x : std::expm1(x); }
 inline double gelu_(double x) {
   return x == -std::numeric_limits<double>::infinity() ? 0 : 0.5 * x * std::erfc(-x * 0.70710678118654752440);
 }
-inline double floor_(double x) { return std::floor(x); }
-inline double round_(double x) { return std::nearbyint(x); } // half to even: the default rounding mode
+/// As a conversion to an int of 32 bits.
+inline double saturate32(double x) {
+  return x != x ? 0 : x < -2147483648.0 ? -2147483648.0 : x > 2147483647.0 ? 2147483647.0 : x;
+}
+inline double floor_(double x) { return saturate32(std::floor(x)); }
+inline double round_(double x) { return saturate32(std::nearbyint(x)); } // half to even: the default rounding mode
 inline double not_(double x) { return x == 0; }
 inline double to_real_(double x) { return x; }
 

@@ -123,8 +123,8 @@ LogicalResult WeightsType::verify(function_ref<InFlightDiagnostic()> emitError, 
     return failure();
   if (llvm::is_contained(rows, walk))
     return emitError() << "the walk axis " << walk.getValue() << " is among the row axes";
-  if (!llvm::is_contained(rows, query))
-    return emitError() << "the query axis " << query.getValue() << " is not among the row axes";
+  if (query.getValue().empty()) // a factor axis is not among the rows, its parts are
+    return emitError() << "the query axis has an empty name";
   return success();
 }
 
@@ -165,47 +165,90 @@ void WeightsType::print(AsmPrinter &printer) const {
 //===----------------------------------------------------------------------===//
 
 AxisAttr AxisAttr::get(MLIRContext *context, StringRef name, int64_t size) {
-  return get(context, name, Relation::Plain, {}, size);
+  return get(context, name, Relation::Plain, ArrayRef<StringRef>(), size);
 }
 
 AxisAttr AxisAttr::get(MLIRContext *context, StringRef name, Relation relation, ArrayRef<StringRef> of, int64_t size) {
   SmallVector<StringAttr> names;
   for (StringRef axis : of)
     names.push_back(StringAttr::get(context, axis));
-  return get(context, StringAttr::get(context, name), relation, names, size);
+  return get(context, StringAttr::get(context, name), relation, names, size, 0, 0, 0);
+}
+
+int64_t AxisAttr::countPieces(int64_t size) const {
+  if (getRelation() == Relation::Blocks)
+    return (size + getStep() - 1) / getStep();
+  return size < getExtent() ? 0 : (size - getExtent()) / getStep() + 1;
 }
 
 LogicalResult AxisAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr name, Relation relation,
-                               ArrayRef<StringAttr> of, int64_t size) {
+                               ArrayRef<StringAttr> of, int64_t size, int64_t extent, int64_t step, int64_t divisor) {
   if (name.getValue().empty())
     return emitError() << "an axis has an empty name";
   if (size < 0)
     return emitError() << "axis " << name.getValue() << " has the size " << size << "; a size is at least 1";
-  if (size != 0 && relation == Relation::Factor)
-    return emitError() << "factor axis " << name.getValue() << " has a size of its own; its parts give it";
-  size_t wanted = relation == Relation::Plain ? 0 : relation == Relation::Keys ? 1 : 2;
-  if (relation == Relation::Factor ? of.size() < wanted : of.size() != wanted)
+  bool derived = relation != Relation::Plain && relation != Relation::Keys && relation != Relation::Walk;
+  if (size != 0 && derived) {
+    bool parts = relation == Relation::Factor || relation == Relation::Concat;
+    return emitError() << stringifyRelation(relation) << " axis " << name.getValue() << " has a size of its own; "
+                       << (parts ? StringRef("its parts give it") : StringRef("its axis gives it"));
+  }
+  bool many = relation == Relation::Factor || relation == Relation::Concat;
+  size_t wanted = relation == Relation::Plain ? 0 : many || relation == Relation::Walk ? 2 : 1;
+  if (many ? of.size() < wanted : of.size() != wanted)
     return emitError() << "axis " << name.getValue() << ", a " << stringifyRelation(relation) << " axis, refers to "
-                       << of.size() << " axes; it should be " << wanted
-                       << (relation == Relation::Factor ? " or more" : "");
+                       << of.size() << " axes; it should be " << wanted << (many ? " or more" : "");
+  auto isSize = [](int64_t value) { return value >= 1 && value <= INT32_MAX; };
+  bool pieces = relation == Relation::Blocks || relation == Relation::Windows;
+  if (pieces ? !isSize(extent) || !isSize(step) : extent != 0 || step != 0)
+    return emitError() << "axis " << name.getValue() << " has extent " << extent << " and step " << step
+                       << (pieces ? "; both are from 1 to 2147483647" : "; only blocks and windows have them");
+  if (relation == Relation::Blocks && extent != step)
+    return emitError() << "axis " << name.getValue() << " has blocks of extent " << extent << " at a step of " << step
+                       << "; they should be equal";
+  if (relation == Relation::Share ? !isSize(divisor) : divisor != 0)
+    return emitError() << "axis " << name.getValue() << " has the divisor " << divisor
+                       << (relation == Relation::Share ? "; it is from 1 to 2147483647" : "; only shares have one");
   return success();
 }
 
-// B | D : 64 | H = Hk * G | S keys T | j walk S from T
+// B | D : 64 | H = Hk * G | S keys T | j walk S from T | Sb = S / 64 | Sc = windows S of 32 step 16 | E = R + P |
+// F = D share 2
 static ParseResult parseAxis(AsmParser &parser, AxisAttr &axis) {
   SMLoc loc = parser.getCurrentLocation();
   StringAttr name;
   SmallVector<StringAttr> of;
   Relation relation = Relation::Plain;
-  int64_t size = 0;
+  int64_t size = 0, extent = 0, step = 0, divisor = 0;
   if (parseAxisName(parser, name))
     return failure();
   if (succeeded(parser.parseOptionalEqual())) {
-    relation = Relation::Factor;
-    do {
-      if (parseAxisName(parser, of.emplace_back()))
+    if (succeeded(parser.parseOptionalKeyword("windows"))) {
+      relation = Relation::Windows;
+      if (parseAxisName(parser, of.emplace_back()) || parser.parseKeyword("of") || parser.parseInteger(extent) ||
+          parser.parseKeyword("step") || parser.parseInteger(step))
         return failure();
-    } while (succeeded(parser.parseOptionalStar()));
+    } else if (parseAxisName(parser, of.emplace_back())) {
+      return failure();
+    } else if (succeeded(parser.parseOptionalSlash())) {
+      relation = Relation::Blocks;
+      if (parser.parseInteger(extent))
+        return failure();
+      step = extent;
+    } else if (succeeded(parser.parseOptionalKeyword("share"))) {
+      relation = Relation::Share;
+      if (parser.parseInteger(divisor))
+        return failure();
+    } else {
+      bool sum = succeeded(parser.parseOptionalPlus());
+      relation = sum ? Relation::Concat : Relation::Factor;
+      auto next = [&] { return succeeded(sum ? parser.parseOptionalPlus() : parser.parseOptionalStar()); };
+      if (sum || next())
+        do {
+          if (parseAxisName(parser, of.emplace_back()))
+            return failure();
+        } while (next());
+    }
   } else if (succeeded(parser.parseOptionalKeyword("keys"))) {
     relation = Relation::Keys;
     if (parseAxisName(parser, of.emplace_back()))
@@ -223,12 +266,19 @@ static ParseResult parseAxis(AsmParser &parser, AxisAttr &axis) {
     if (size < 1)
       return parser.emitError(sizeLoc, "a size is at least 1");
   }
-  axis = AxisAttr::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), name, relation, of, size);
+  axis = AxisAttr::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), name, relation, of, size,
+                              extent, step, divisor);
   return success(axis != nullptr);
 }
 
 static void printAxis(AsmPrinter &printer, AxisAttr axis) {
-  auto name = [&](StringAttr of) { printer.printKeywordOrString(of.getValue()); };
+  auto name = [&](StringAttr of) {
+    // After `=` the word begins a relation.
+    if (of.getValue() == "windows" && axis.getName() != of)
+      printer << "\"windows\"";
+    else
+      printer.printKeywordOrString(of.getValue());
+  };
   name(axis.getName());
   switch (axis.getRelation()) {
   case Relation::Plain:
@@ -246,6 +296,25 @@ static void printAxis(AsmPrinter &printer, AxisAttr axis) {
     name(axis.getRaw());
     printer << " from ";
     name(axis.getQuery());
+    break;
+  case Relation::Blocks:
+    printer << " = ";
+    name(axis.getRaw());
+    printer << " / " << axis.getExtent();
+    break;
+  case Relation::Windows:
+    printer << " = windows ";
+    name(axis.getRaw());
+    printer << " of " << axis.getExtent() << " step " << axis.getStep();
+    break;
+  case Relation::Concat:
+    printer << " = ";
+    llvm::interleave(axis.getOf(), printer, name, " + ");
+    break;
+  case Relation::Share:
+    printer << " = ";
+    name(axis.getRaw());
+    printer << " share " << axis.getDivisor();
     break;
   }
   if (axis.isStatic())
@@ -265,6 +334,61 @@ void AxisAttr::print(AsmPrinter &printer) const {
   printer << '>';
 }
 
+namespace {
+/// Static sizes of a table without cycles, each computed once.
+struct StaticSizes {
+  explicit StaticSizes(ArrayRef<AxisAttr> axes) : axes(axes) {}
+
+  std::optional<int64_t> of(StringAttr name) {
+    if (auto found = known.find(name); found != known.end())
+      return found->second;
+    std::optional<int64_t> size;
+    for (AxisAttr axis : axes)
+      if (axis.getName() == name)
+        size = compute(axis);
+    known[name] = size;
+    return size;
+  }
+
+private:
+  ArrayRef<AxisAttr> axes;
+  llvm::DenseMap<StringAttr, std::optional<int64_t>> known;
+
+  std::optional<int64_t> compute(AxisAttr axis) {
+    if (axis.isStatic())
+      return axis.getSize();
+    switch (axis.getRelation()) {
+    case Relation::Plain:
+    case Relation::Keys:
+      return std::nullopt;
+    case Relation::Walk:
+      return of(axis.getRaw());
+    case Relation::Blocks:
+    case Relation::Windows: {
+      std::optional<int64_t> size = of(axis.getRaw());
+      return size ? std::optional(axis.countPieces(*size)) : std::nullopt;
+    }
+    case Relation::Share: {
+      std::optional<int64_t> size = of(axis.getRaw());
+      return size ? std::optional(*size / axis.getDivisor()) : std::nullopt;
+    }
+    case Relation::Factor:
+    case Relation::Concat: {
+      int64_t total = axis.isFactor() ? 1 : 0;
+      for (StringAttr part : axis.getOf()) {
+        std::optional<int64_t> size = of(part);
+        if (!size || (axis.isFactor() ? __builtin_mul_overflow(total, *size, &total)
+                                      : __builtin_add_overflow(total, *size, &total)))
+          return std::nullopt;
+      }
+      return total;
+    }
+    }
+    return std::nullopt;
+  }
+};
+} // namespace
+
 LogicalResult AxisTableAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<AxisAttr> axes) {
   llvm::DenseMap<StringAttr, AxisAttr> table;
   for (AxisAttr axis : axes)
@@ -276,8 +400,8 @@ LogicalResult AxisTableAttr::verify(function_ref<InFlightDiagnostic()> emitError
       if (!other)
         return emitError() << "axis " << axis.getName().getValue() << " refers to " << of.getValue()
                            << ", which is not declared";
-      // No chains: sizes and positions then need one look-up, and no cycle can exist.
-      if (other.isFactor() || other.isWalk())
+      // A factor axis stands in no type: only a walk may be over one.
+      if (other.isWalk() || (other.isFactor() && !axis.isWalk()))
         return emitError() << "axis " << axis.getName().getValue() << " refers to the "
                            << stringifyRelation(other.getRelation()) << " axis " << of.getValue();
       if (axis.isKeys() && other.isKeys())
@@ -286,7 +410,35 @@ LogicalResult AxisTableAttr::verify(function_ref<InFlightDiagnostic()> emitError
     }
     if (axis.isFactor() && failed(verifyDistinct(emitError, axis.getOf())))
       return failure();
+    if (axis.isWalk() && axis.getRaw() != axis.getQuery())
+      for (StringAttr of : axis.getOf())
+        if (table.lookup(of).isFactor())
+          return emitError() << "axis " << axis.getName().getValue() << " walks " << axis.getRaw().getValue()
+                             << " from " << axis.getQuery().getValue() << "; keys and queries of the factor axis "
+                             << of.getValue() << " should be the same";
   }
+  // Sizes follow from other axes, so no axis may reach itself.
+  llvm::DenseMap<StringAttr, bool> closed; // false while its axes are being visited
+  std::function<StringAttr(AxisAttr)> findCycle = [&](AxisAttr axis) -> StringAttr {
+    auto [state, isNew] = closed.try_emplace(axis.getName(), false);
+    if (!isNew)
+      return state->second ? StringAttr() : axis.getName();
+    for (StringAttr of : axis.getOf())
+      if (StringAttr cycle = findCycle(table.lookup(of)))
+        return cycle;
+    closed[axis.getName()] = true;
+    return {};
+  };
+  for (AxisAttr axis : axes)
+    if (StringAttr cycle = findCycle(axis))
+      return emitError() << "the size of axis " << cycle.getValue() << " follows from itself";
+  StaticSizes sizes(axes);
+  for (AxisAttr axis : axes)
+    if (axis.isShare())
+      if (std::optional<int64_t> size = sizes.of(axis.getRaw()); size && *size % axis.getDivisor() != 0)
+        return emitError() << "axis " << axis.getRaw().getValue() << " has size " << *size << ", which "
+                           << axis.getDivisor() << " does not divide; axis " << axis.getName().getValue()
+                           << " is that share of it";
   return success();
 }
 
@@ -309,24 +461,7 @@ SmallVector<StringAttr> AxisTableAttr::expand(ArrayRef<StringAttr> declared) con
   return axes;
 }
 
-std::optional<int64_t> AxisTableAttr::getStaticSize(StringAttr name) const {
-  AxisAttr axis = lookup(name);
-  if (!axis)
-    return std::nullopt;
-  if (axis.isStatic())
-    return axis.getSize();
-  if (axis.isWalk())
-    return getStaticSize(axis.getRaw());
-  if (!axis.isFactor())
-    return std::nullopt;
-  int64_t size = 1;
-  for (StringAttr part : axis.getOf()) {
-    std::optional<int64_t> partSize = getStaticSize(part);
-    if (!partSize || __builtin_mul_overflow(size, *partSize, &size))
-      return std::nullopt;
-  }
-  return size;
-}
+std::optional<int64_t> AxisTableAttr::getStaticSize(StringAttr name) const { return StaticSizes(getAxes()).of(name); }
 
 ParseResult fovea::attn::parseTable(AsmParser &parser, AxisTableAttr &table) {
   SMLoc loc = parser.getCurrentLocation();

@@ -443,8 +443,6 @@ private:
       return finite(x, add(d, mul(constant(4 * kSingle), magnitude(x))));
     case attn::StatKind::Mass:
       return mul(magnitude(x), add(expm1(mul(constant(2.0), d)), constant(order)));
-    case attn::StatKind::Count:
-      return {};
     }
     return {};
   }

@@ -76,28 +76,40 @@ FailureOr<attn::AxisTableAttr> AttentionLowering::table() const {
   for (const sema::Axis &entry : source.axes) {
     attn::Relation relation = attn::Relation::Plain;
     SmallVector<StringAttr> of;
-    int64_t size = entry.size && (entry.isStatic || entry.needsSize) ? *entry.size : 0;
+    // Other axes have the size that their relation gives.
+    int64_t size = 0;
     switch (entry.relation) {
+    case sema::AxisRelation::Keys:
+      relation = attn::Relation::Keys;
+      of = {axis(entry.query)};
+      [[fallthrough]];
     case sema::AxisRelation::Plain:
+      size = entry.size && (entry.isStatic || entry.needsSize) ? *entry.size : 0;
       break;
     case sema::AxisRelation::Factor:
       relation = attn::Relation::Factor;
       of = axes(entry.factors);
-      size = 0; // its factors have it
       break;
-    case sema::AxisRelation::Keys:
-      relation = attn::Relation::Keys;
-      of = {axis(entry.query)};
+    case sema::AxisRelation::Concat:
+      relation = attn::Relation::Concat;
+      of = axes(entry.parts);
       break;
     case sema::AxisRelation::Walk:
       relation = attn::Relation::Walk;
       of = {axis(entry.raw), axis(entry.query)};
-      size = 0; // that of the key axis
+      break;
+    case sema::AxisRelation::Blocks:
+    case sema::AxisRelation::Windows:
+    case sema::AxisRelation::Share:
+      relation = entry.relation == sema::AxisRelation::Blocks    ? attn::Relation::Blocks
+                 : entry.relation == sema::AxisRelation::Windows ? attn::Relation::Windows
+                                                                 : attn::Relation::Share;
+      of = {axis(entry.raw)};
       break;
     }
-    auto attribute =
-        attn::AxisAttr::getChecked([&] { return emitError(at(entry.span)); }, context,
-                                   StringAttr::get(context, entry.name), relation, ArrayRef<StringAttr>(of), size);
+    auto attribute = attn::AxisAttr::getChecked(
+        [&] { return emitError(at(entry.span)); }, context, StringAttr::get(context, entry.name), relation,
+        ArrayRef<StringAttr>(of), size, entry.extent, entry.step, entry.divisor);
     if (!attribute)
       return failure();
     entries.push_back(attribute);
@@ -194,6 +206,7 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
     Value fallback = declaration.defaultNode ? values[*declaration.defaultNode] : Value();
     auto role = declaration.role == sema::Role::Param ? attn::Role::Param : attn::Role::Input;
     values[id] = attn::InputOp::create(builder, loc, type, StringAttr::get(context, declaration.name),
+                                       declaration.optional ? builder.getUnitAttr() : UnitAttr(),
                                        attn::RoleAttr::get(context, role), storage(declaration.type),
                                        axisList(declaration.declaredAxes), contract(declaration), fallback);
     return success();
@@ -205,11 +218,18 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
     return success();
   }
   case sema::Op::Weights: {
-    Value where = node.hasWhere ? operands[1] : Value();
-    values[id] = attn::WeightsOp::create(builder, loc, type, attrAxis(0), attrAxis(1), operands[0], where,
-                                         ValueRange(operands).drop_front(node.hasWhere ? 2 : 1),
-                                         attn::WeightFunctionAttr::get(context, attn::WeightFunction::Exp),
-                                         attn::DivisorAttr::get(context, attn::Divisor::Sum));
+    ArrayRef<Value> rest = ArrayRef(operands).drop_front();
+    auto take = [&](bool has) {
+      Value value = has ? rest.front() : Value();
+      rest = rest.drop_front(has);
+      return value;
+    };
+    Value where = take(node.hasWhere), mass = take(node.hasMass);
+    const sema::Axis &query = source.axes[node.attrAxes[1]];
+    ArrayAttr parts = query.relation == sema::AxisRelation::Factor ? axisList(query.factors) : ArrayAttr();
+    auto weight = node.weight == sema::WeightKind::Free ? attn::WeightFunction::Free : attn::WeightFunction::Exp;
+    values[id] = attn::WeightsOp::create(builder, loc, type, attrAxis(0), attrAxis(1), parts, operands[0], where, mass,
+                                         rest, attn::WeightFunctionAttr::get(context, weight));
     return success();
   }
   case sema::Op::Constant:
@@ -239,6 +259,29 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
   case sema::Op::RowAt:
     set("keys", attrAxis(0));
     set("query", attrAxis(1));
+    break;
+  case sema::Op::Slice:
+    set("from", attrAxis(0));
+    set("to", attrAxis(1));
+    set("after", axisList(ArrayRef(node.attrAxes).drop_front(2)));
+    break;
+  case sema::Op::Concat:
+    set("along", attrAxis(0));
+    set("parts", axisList(ArrayRef(node.attrAxes).drop_front()));
+    break;
+  case sema::Op::Gather:
+  case sema::Op::Scan:
+    set("axis", attrAxis(0));
+    break;
+  case sema::Op::BlockReduce:
+    set("kind",
+        attn::ReduceKindAttr::get(context, translate<attn::ReduceKind>(node.reduce, attn::symbolizeReduceKind)));
+    set("from", attrAxis(0));
+    set("to", attrAxis(1));
+    break;
+  case sema::Op::Flatten:
+    set("from", axisList(ArrayRef(node.attrAxes).drop_back()));
+    set("to", axis(node.attrAxes.back()));
     break;
   case sema::Op::Stat:
     set("kind", attn::StatKindAttr::get(context, translate<attn::StatKind>(node.stat, attn::symbolizeStatKind)));

@@ -182,8 +182,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     return op.emitError("depends on itself");
   if (!op.getSinks().empty())
     return op.emitError("has sinks; they must have become gates before (attn-sink-to-gate)");
-  if (op.getWeight() != WeightFunction::Exp || op.getDivide() != Divisor::Sum)
-    return op.emitError("in this version weights are exponentials divided by their sum");
+  if (op.isFree() || op.getMass())
+    return op.emitError("not in this version: free weights, and a mass");
 
   folding.push_back(op);
   Block *outerKeyBlock = keyBlock;
@@ -481,8 +481,6 @@ FailureOr<TileValue> LaunchEmitter::stat(StatOp op, const Environment &env) {
     Value some = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNE, sum, zero);
     return TileValue{arith::SelectOp::create(builder, loc, some, lse, none), rows};
   }
-  case StatKind::Count:
-    break;
   }
-  return op.emitError("the count of keys is not in this version; lse, max and mass are");
+  return op.emitError("an unknown statistic");
 }

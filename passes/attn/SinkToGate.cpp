@@ -25,11 +25,9 @@ struct SinkToGate : OpRewritePattern<WeightsOp> {
   LogicalResult matchAndRewrite(WeightsOp op, PatternRewriter &rewriter) const override {
     if (op.getSinks().empty())
       return rewriter.notifyMatchFailure(op, "no sinks");
-    if (op.getWeight() != WeightFunction::Exp || op.getDivide() != Divisor::Sum)
-      return rewriter.notifyMatchFailure(op, "the identity is that of exp divided by sum");
     Location loc = op.getLoc();
-    auto plain = WeightsOp::create(rewriter, loc, op.getOverAttr(), op.getQueryAttr(), op.getScore(), op.getWhere(),
-                                   ValueRange(), op.getWeightAttr(), op.getDivideAttr());
+    auto plain = WeightsOp::create(rewriter, loc, op.getOverAttr(), op.getQueryAttr(), op.getQueryPartsAttr(),
+                                   op.getScore(), op.getWhere(), op.getMass(), ValueRange(), op.getWeightAttr());
     bool sameRows = plain.getWeightsType() == op.getWeightsType();
     bool readsStat = llvm::any_of(op->getUsers(), [](Operation *user) { return isa<StatOp>(user); });
     if (!sameRows && readsStat) {

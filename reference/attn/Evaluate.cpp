@@ -256,8 +256,6 @@ double statistic(attn::StatKind kind, const Rows &rows, int64_t r) {
     return rows.max[r];
   case attn::StatKind::Mass:
     return rows.sum[r];
-  case attn::StatKind::Count:
-    return rows.number[r];
   }
   return 0;
 }
