@@ -71,14 +71,11 @@ void countGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *address,
       last = s;
     }
     Buffer *b = buffers[l];
-    (kind == AccessKind::Load ? b->counters.loadBytes : b->counters.storeBytes) += bytes;
+    BufferCounters &own = w.launch->buffers[b->index];
+    (kind == AccessKind::Load ? own.loadBytes : own.storeBytes) += bytes;
     const uint64_t first = (address[l] - b->base) / 32, end = (address[l] - b->base + bytes - 1) / 32;
-    for (uint64_t s = first; s <= end; ++s) {
-      if (b->host)
-        b->touched[s / 64] |= 1ull << (s % 64);
-      else
-        b->touchedSparse.insert(s);
-    }
+    for (uint64_t s = first; s <= end; ++s)
+      b->touchSector(s);
   });
   if (!sorted) {
     std::sort(sectors, sectors + count);
@@ -90,8 +87,8 @@ void countGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *address,
   (kind == AccessKind::Load ? c.globalLoadBytes : c.globalStoreBytes) += total;
   w.launch->counts[size_t(&i - w.launch->kernel->code.data())].sectors += count;
   // A warp access rarely spans buffers; its sectors go to the first lane's.
-  Buffer *b = buffers[std::countr_zero(mask)];
-  (kind == AccessKind::Load ? b->counters.loadSectors : b->counters.storeSectors) += count;
+  BufferCounters &own = w.launch->buffers[buffers[std::countr_zero(mask)]->index];
+  (kind == AccessKind::Load ? own.loadSectors : own.storeSectors) += count;
 }
 
 uint32_t resolveGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *address, uint32_t bytes, AccessKind kind,
@@ -104,7 +101,7 @@ uint32_t resolveGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *ad
   forLanes(mask, [&](uint32_t l) {
     const uint64_t a = address[l];
     if (!current || !current->contains(a, bytes)) {
-      Buffer *found = launch.globals.contains(a, 1) ? &launch.globals : launch.memory->find(a);
+      Buffer *found = launch.state->globals.contains(a, 1) ? &launch.state->globals : launch.memory->find(a);
       if (!found || !found->contains(a, bytes)) {
         reportOutOfBounds(w, i, l, a, bytes, kind, "global");
         return;
@@ -131,6 +128,9 @@ uint32_t resolveGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *ad
     } else if (current->tracked && kind != AccessKind::Load) {
       current->setInit(a, bytes);
     }
+    // What no kernel writes cannot race.
+    if (launch.races && !current->readOnly && !readOnlySpace)
+      launch.globalShadow.access(w, i, l, *current, a, bytes, kind);
     buffers[l] = current;
     at[l] = current->at(a, kind != AccessKind::Load);
     good |= 1u << l;
@@ -170,10 +170,7 @@ uint32_t resolveShared(Warp &w, const Inst &i, uint32_t mask, const uint64_t *ad
       if (shadow.tracksInit() && kind != AccessKind::Store && !shadow.initialised(a, bytes))
         undefined |= 1u << l;
       if (shadow.tracksRaces())
-        shadow.access(w, i, l, a, bytes,
-                      kind == AccessKind::Load    ? SharedShadow::Access::Read
-                      : kind == AccessKind::Store ? SharedShadow::Access::Write
-                                                  : SharedShadow::Access::Atomic);
+        shadow.access(w, i, l, a, bytes, kind);
       if (shadow.tracksInit() && kind != AccessKind::Load)
         shadow.setInitialised(a, bytes, true);
     });

@@ -115,17 +115,17 @@ void copyAsync(Warp &w, const Inst &i, uint32_t mask) {
     land(w, w.copies.back(), ok);
 }
 
-void finish(Warp &w, const Inst &i, AsyncCopy &copy, uint32_t lanes) {
+void finish(Warp &w, AsyncCopy &copy, uint32_t lanes) {
   land(w, copy, lanes);
   if (w.cta->shadow.tracksRaces())
-    forLanes(lanes, [&](uint32_t l) { w.cta->shadow.endCopy(w, i, copy.to[l], copy.size, copy.line); });
+    forLanes(lanes, [&](uint32_t l) { w.cta->shadow.endCopy(w, l, copy.to[l], copy.size, copy.line); });
   copy.waiting &= ~lanes;
 }
 
 void commitGroup(Warp &w, const Inst &, uint32_t mask) {
   forLanes(mask, [&](uint32_t l) { ++w.committed[l]; });
 }
-void waitGroup(Warp &w, const Inst &i, uint32_t mask) { waitCopies(w, i, mask, i.imm); }
+void waitGroup(Warp &w, const Inst &i, uint32_t mask) { waitCopies(w, mask, i.imm); }
 
 bool decodeCp(Decoder &d) {
   Inst &i = d.inst;
@@ -192,7 +192,7 @@ const OpcodeEntry table[] = {{"cp", decodeCp}};
 
 } // namespace
 
-void waitCopies(Warp &w, const Inst &i, uint32_t mask, int64_t newestAllowed) {
+void waitCopies(Warp &w, uint32_t mask, int64_t newestAllowed) {
   for (size_t n = w.firstCopy; n < w.copies.size(); ++n) {
     AsyncCopy &copy = w.copies[n];
     uint32_t done = 0;
@@ -201,7 +201,7 @@ void waitCopies(Warp &w, const Inst &i, uint32_t mask, int64_t newestAllowed) {
         done |= 1u << l;
     });
     if (done)
-      finish(w, i, copy, done);
+      finish(w, copy, done);
   }
   while (w.firstCopy < w.copies.size() && !w.copies[w.firstCopy].waiting)
     ++w.firstCopy;
@@ -223,8 +223,15 @@ void landSomeCopies(Warp &w) {
 void finishCopies(Warp &w) {
   for (size_t n = w.firstCopy; n < w.copies.size(); ++n) {
     AsyncCopy &copy = w.copies[n];
-    if (copy.waiting)
-      finish(w, w.launch->kernel->code[copy.inst], copy, copy.waiting);
+    if (!copy.waiting)
+      continue;
+    const Inst &i = w.launch->kernel->code[copy.inst];
+    if (w.cta->shadow.tracksRaces() && w.launch->wants(i, FindingKind::AsyncHazard)) {
+      const uint32_t lane = uint32_t(std::countr_zero(copy.waiting));
+      w.launch->add(w, i, FindingKind::AsyncHazard, lane, copy.to[lane], "",
+                    "the thread ends without a wait for this copy to shared memory at " + hex(copy.to[lane]));
+    }
+    finish(w, copy, copy.waiting);
   }
   w.copies.clear();
   w.firstCopy = 0;

@@ -110,7 +110,7 @@ enum class AsyncPolicy {
 /// Bounds and barrier faults are always reported, since execution cannot go on meaningfully past them.
 struct Checks {
   bool uninitialised = true; // registers, shared, local and output memory
-  bool races = true;         // shared memory, between warps and against asynchronous copies in flight
+  bool races = true;         // shared and global memory, between threads and against asynchronous copies in flight
   bool poison = true;        // under Lazy and Random: the destination holds NaN bits until the copy lands
   static Checks all() { return {}; }
   static Checks none() { return {false, false, false}; }
@@ -127,11 +127,15 @@ struct Options {
   uint64_t seed = 1; // of AsyncPolicy::Random and of the warp order
   bool counters = false;
   Accumulate accumulate = Accumulate::Fma;
+  /// Host threads that run CTAs; 0: one per core. Results, findings and counters do not depend on it. Kernels whose
+  /// CTAs may talk to each other (atomic or ordered accesses to global memory) run on one thread, CTA after CTA.
+  uint32_t threads = 0;
+  /// Races: any warp-synchronous instruction orders its warp's lanes, not only bar.warp.sync and CTA barriers.
+  bool lenient = false;
   bool perturb = false;      // moves results of approximate instructions inside their error bounds, by the seed
   uint32_t maxFindings = 20; // findings kept; all are counted
   uint64_t instructionBudget = 1ull << 36; // warp instructions of the whole launch, against hangs
-  uint64_t memoryLimit =
-      1ull << 30; // bytes the emulator may allocate for registers, shared and local memory of one CTA
+  uint64_t memoryLimit = 1ull << 30; // bytes for registers, shared and local memory of the CTAs that run at a time
 };
 
 enum class FindingKind {
@@ -201,7 +205,7 @@ struct LaunchReport {
 
 /// Runs one kernel over the grid. Errors are misuse (no such kernel, wrong block, wrong parameter size, a size that
 /// cannot be allocated); faults of the kernel itself are findings of the report. `paramBytes` must be
-/// KernelInfo::paramBytes long.
+/// KernelInfo::paramBytes long. Launches are ordered: each begins after all before it have ended.
 Result<LaunchReport> launch(const Module &module, std::string_view kernel, Dim3 grid, Dim3 block,
                             uint32_t dynamicShared, std::string_view paramBytes, Memory &memory,
                             const Options &options = {});

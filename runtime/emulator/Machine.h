@@ -6,8 +6,10 @@
 
 #include "runtime/emulator/Memory.h"
 #include "runtime/emulator/Program.h"
+#include "runtime/emulator/Shadow.h"
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <vector>
@@ -100,44 +102,6 @@ struct BarrierState {
   std::array<uint32_t, 32> clocks{}; // joined vector clock
 };
 
-/// What is known of shared memory: which bytes were written, by whom, who read them, what is still on its way.
-class SharedShadow {
-public:
-  struct Cell {
-    uint32_t writeClock = 0;
-    uint32_t writeLine = 0, readLine = 0;
-    uint32_t pendingLine = 0; // of the asynchronous copy in flight, 0: none
-    int32_t bytes = -1;       // index of four byte cells, once accesses of less than four bytes were seen
-    uint8_t writer = 0;
-    bool atomic = false;
-    uint8_t pendingWarp = 0;
-  };
-  enum class Access : uint8_t { Read, Write, Atomic };
-
-  void reset(uint32_t bytes, uint32_t warps, bool initialisation, bool races);
-  /// One lane's access of `bytes` at shared address `address`, inside bounds.
-  void access(Warp &warp, const Inst &inst, uint32_t lane, uint32_t address, uint32_t bytes, Access kind);
-  void beginCopy(Warp &warp, const Inst &inst, uint32_t lane, uint32_t address, uint32_t bytes);
-  void endCopy(Warp &warp, const Inst &inst, uint32_t address, uint32_t bytes, uint32_t line);
-  bool initialised(uint32_t address, uint32_t bytes) const;
-  void setInitialised(uint32_t address, uint32_t bytes, bool value) { std::memset(&init_[address], value, bytes); }
-  bool tracksInit() const { return !init_.empty(); }
-  bool tracksRaces() const { return !cells_.empty(); }
-
-  // Vector clocks: a warp's own entry grows at each release.
-  uint32_t clock(uint32_t warp, uint32_t of) const { return clocks_[warp][of]; }
-  std::array<uint32_t, 32> &clocks(uint32_t warp) { return clocks_[warp]; }
-
-private:
-  void touch(Warp &warp, const Inst &inst, uint32_t lane, uint32_t address, size_t cell, Access kind);
-  template <typename F> void eachCell(uint32_t address, uint32_t bytes, F &&f);
-  std::vector<uint8_t> init_;
-  std::vector<Cell> cells_;
-  std::vector<uint32_t> reads_; // cell * warps + warp: clock of the last read
-  std::vector<std::array<uint32_t, 32>> clocks_;
-  uint32_t warps_ = 0;
-};
-
 struct Cta {
   Dim3 id;
   uint32_t warpCount = 0, threads = 0;
@@ -148,6 +112,7 @@ struct Cta {
   std::vector<Warp> warps;
   std::array<BarrierState, 16> barriers;
   SharedShadow shadow;
+  Clocks clocks;
   uint64_t liveWarps = 0;
 };
 
@@ -157,19 +122,32 @@ struct InstCounters {
   uint32_t worst = 0;
 };
 
+/// What the workers of a launch share.
+struct LaunchState {
+  Buffer globals;                            // module variables
+  std::atomic<uint64_t> next{0};             // CTA
+  std::atomic<uint64_t> stopAt{UINT64_MAX};  // the first CTA that could not go on: later ones need not run
+  std::atomic<uint64_t> warpInstructions{0}; // so far, for the budget
+};
+
+/// One worker of a launch: runs CTAs one after the other.
 struct Launch {
   const ModuleImpl *module = nullptr;
   const Kernel *kernel = nullptr;
   MemoryImpl *memory = nullptr;
+  LaunchState *state = nullptr;
   Options options;
   Dim3 grid, block;
   uint32_t dynamicShared = 0;
   std::string params;
-  Buffer globals; // module variables
   Cta cta;
+  uint64_t ctaNumber = 0;
+  GlobalShadow globalShadow;
   LaunchReport report;
   std::vector<InstCounters> counts;
+  std::vector<BufferCounters> buffers; // by Buffer::index
   uint64_t random = 0;
+  bool races = false;
   bool stop = false; // a fault after which nothing can go on
   bool counting = false;
 
@@ -186,23 +164,19 @@ struct Launch {
   }
 };
 
+Dim3 ctaOf(const Launch &launch, uint64_t number);
+Dim3 threadOf(const Launch &launch, uint32_t thread);
 Dim3 threadOf(const Launch &launch, const Warp &warp, uint32_t lane);
 std::string hex(uint64_t value);
 
 /// Runs one CTA to its end; `launch.cta` is prepared by it.
-void runCta(Launch &launch, Dim3 id);
+void runCta(Launch &launch, uint64_t number);
 
 // --- memory access, for the families ---
 
+void laneAddresses(const Warp &warp, const Inst &inst, uint64_t *out);
 /// Resolves a warp access: fills host pointers of the active lanes whose access is legal and returns their mask;
 /// reports the rest. `bytes` per lane, a power of two up to 32.
-struct Resolved {
-  uint8_t *at[32];
-  uint32_t mask = 0;
-  Buffer *buffer = nullptr; // if all lanes lie in one buffer
-};
-enum class AccessKind : uint8_t { Load, Store, Atomic };
-void laneAddresses(const Warp &warp, const Inst &inst, uint64_t *out);
 uint32_t resolve(Warp &warp, const Inst &inst, uint32_t mask, Space space, const uint64_t *address, uint32_t bytes,
                  AccessKind kind, uint8_t **at, uint32_t &undefined);
 /// Shared address of a lane given a shared or (with `generic`) generic address; checks bounds and alignment.
@@ -211,8 +185,7 @@ void countShared(Warp &warp, const Inst &inst, uint32_t mask, const uint64_t *ad
 void countPhases(Warp &warp, const Inst &inst, const uint32_t *rows, uint32_t count);
 
 // --- asynchronous copies ---
-void issueCopy(Warp &warp, const Inst &inst, const AsyncCopy &copy);
-void waitCopies(Warp &warp, const Inst &inst, uint32_t mask, int64_t newestAllowed); // -1: all, also uncommitted ones
+void waitCopies(Warp &warp, uint32_t mask, int64_t newestAllowed); // -1: all, also uncommitted ones
 void landSomeCopies(Warp &warp);
 void finishCopies(Warp &warp); // at the end of a warp
 

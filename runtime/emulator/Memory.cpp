@@ -6,6 +6,7 @@
 #include "runtime/emulator/Program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,39 +19,45 @@ static std::string hex(uint64_t value) {
   return text;
 }
 
+Page *Buffer::page(uint64_t number, bool create) {
+  std::lock_guard<std::mutex> guard(*lock);
+  auto it = pages.find(number);
+  if (it == pages.end()) {
+    if (!create)
+      return nullptr;
+    it = pages.emplace(number, std::make_unique<Page>()).first;
+  }
+  return it->second.get();
+}
+
 uint8_t *Buffer::at(uint64_t address, bool create) {
   const uint64_t offset = address - base;
   if (host)
     return host + offset;
-  auto it = pages.find(offset / pageBytes);
-  if (it == pages.end()) {
-    if (!create) {
-      static Page zero;
-      return zero.data + offset % pageBytes;
-    }
-    it = pages.emplace(offset / pageBytes, std::make_unique<Page>()).first;
-  }
-  return it->second->data + offset % pageBytes;
+  static Page zero;
+  Page *found = page(offset / pageBytes, create);
+  return (found ? found : &zero)->data + offset % pageBytes;
 }
 
+// CTAs on other threads may set neighbouring bits of a word.
 bool Buffer::isInit(uint64_t address, uint32_t bytes) const {
   const uint64_t offset = address - base;
-  const uint64_t *bits;
+  uint64_t *bits;
   uint64_t at = offset;
   if (host) {
-    bits = init.data();
+    bits = const_cast<uint64_t *>(init.data());
   } else {
-    auto it = pages.find(offset / pageBytes);
-    if (it == pages.end())
+    Page *found = const_cast<Buffer *>(this)->page(offset / pageBytes, false);
+    if (!found)
       return false;
-    bits = it->second->init;
+    bits = found->init;
     at = offset % pageBytes;
   }
   for (uint32_t done = 0; done < bytes;) {
     const uint64_t bit = (at + done) % 64;
     const uint32_t part = std::min<uint64_t>(bytes - done, 64 - bit);
     const uint64_t mask = (part == 64 ? ~0ull : (1ull << part) - 1) << bit;
-    if ((bits[(at + done) / 64] & mask) != mask)
+    if ((std::atomic_ref(bits[(at + done) / 64]).load(std::memory_order_relaxed) & mask) != mask)
       return false;
     done += part;
   }
@@ -63,17 +70,34 @@ void Buffer::setInit(uint64_t address, uint64_t bytes, bool value) {
     uint64_t *bits = init.data();
     uint64_t at = offset;
     if (!host) {
-      this->at(base + offset, true);
-      bits = pages[offset / pageBytes]->init;
+      bits = page(offset / pageBytes, true)->init;
       at = offset % pageBytes;
     }
     const uint64_t bit = at % 64;
     const uint64_t part = std::min<uint64_t>(bytes, 64 - bit);
     const uint64_t mask = (part == 64 ? ~0ull : (1ull << part) - 1) << bit;
-    bits[at / 64] = value ? bits[at / 64] | mask : bits[at / 64] & ~mask;
+    std::atomic_ref word(bits[at / 64]);
+    if ((word.load(std::memory_order_relaxed) & mask) != (value ? mask : 0)) {
+      if (value)
+        word.fetch_or(mask, std::memory_order_relaxed);
+      else
+        word.fetch_and(~mask, std::memory_order_relaxed);
+    }
     offset += part;
     bytes -= part;
   }
+}
+
+void Buffer::touchSector(uint64_t sector) {
+  if (!host) {
+    std::lock_guard<std::mutex> guard(*lock);
+    touchedSparse.insert(sector);
+    return;
+  }
+  std::atomic_ref word(touched[sector / 64]);
+  const uint64_t bit = 1ull << (sector % 64);
+  if (!(word.load(std::memory_order_relaxed) & bit))
+    word.fetch_or(bit, std::memory_order_relaxed);
 }
 
 Buffer *MemoryImpl::find(uint64_t address) const {

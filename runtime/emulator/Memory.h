@@ -7,6 +7,7 @@
 #include "runtime/emulator/Emulator.h"
 
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -26,6 +27,7 @@ struct FreeDeleter {
 
 struct Buffer {
   std::string name;
+  uint32_t index = 0; // within a launch
   uint64_t base = 0, size = 0;
   uint8_t *host = nullptr; // null: sparse
   std::unique_ptr<uint8_t, FreeDeleter> owned;
@@ -33,10 +35,10 @@ struct Buffer {
   bool tracked = false;       // initialisation is checked
   std::vector<uint64_t> init; // a bit per byte; dense tracked buffers only
   std::unordered_map<uint64_t, std::unique_ptr<Page>> pages;
+  std::unique_ptr<std::mutex> lock = std::make_unique<std::mutex>(); // of pages and touchedSparse
   // Counting, reset by each launch that counts.
   std::vector<uint64_t> touched; // a bit per 32-byte sector; dense only
   std::unordered_set<uint64_t> touchedSparse;
-  BufferCounters counters;
 
   bool contains(uint64_t address, uint64_t bytes) const {
     return address >= base && address - base < size && bytes <= size - (address - base);
@@ -46,6 +48,10 @@ struct Buffer {
   /// Are all bytes (at most 16, not across a multiple of 16 unless byte-wise) written?
   bool isInit(uint64_t address, uint32_t bytes) const;
   void setInit(uint64_t address, uint64_t bytes, bool value = true);
+  void touchSector(uint64_t sector);
+
+private:
+  Page *page(uint64_t number, bool create);
 };
 
 class MemoryImpl {

@@ -9,6 +9,11 @@ namespace fovea::emulator {
 
 namespace {
 
+/// bar.warp.sync orders the accesses of the warp's lanes.
+void orderWarp(Warp &w, const Inst &, uint32_t) {
+  if (w.launch->races)
+    w.cta->clocks.advance(w.id);
+}
 void nothing(Warp &, const Inst &, uint32_t) {}
 
 bool decodeBra(Decoder &d) {
@@ -77,7 +82,7 @@ bool decodeBar(Decoder &d) {
     i.kind = Kind::Sync;
     i.e = d.source(0u, {'b', 32});
     i.strict = 1;
-    i.fn = nothing;
+    i.fn = orderWarp;
     return !d.failed();
   }
   if (d.take("cluster")) {

@@ -69,6 +69,26 @@ template <typename T> void loadUniform(Warp &w, const Inst &i, uint32_t mask) {
   }
 }
 
+/// Of lanes of one store that meet at an address, all must have stored what the memory holds now.
+template <typename T> void checkMeeting(Warp &w, const Inst &i, uint32_t good, const uint64_t *address, uint8_t **at) {
+  for (uint32_t n = 0; n < i.count; ++n) {
+    const int32_t from = i.count == 1 ? i.b : w.launch->kernel->pool[i.pool + n];
+    if (from < 0)
+      continue;
+    const uint32_t offset = n * sizeof(T);
+    uint32_t lost = 0;
+    forLanes(good, [&](uint32_t l) {
+      const T v = i.dataBits == 64 ? T(w.r64(from)[l]) : T(w.r32(from)[l]);
+      lost |= uint32_t(std::memcmp(at[l] + offset, &v, sizeof(T)) != 0) << l;
+    });
+    if (lost && w.launch->wants(i, FindingKind::Race)) {
+      const uint32_t lane = uint32_t(std::countr_zero(lost));
+      w.launch->add(w, i, FindingKind::Race, lane, address[lane] + offset, "",
+                    "lanes of one store write different values to " + hex(address[lane] + offset));
+    }
+  }
+}
+
 template <typename T> void store(Warp &w, const Inst &i, uint32_t mask) {
   uint64_t address[32];
   uint8_t *at[32];
@@ -96,6 +116,8 @@ template <typename T> void store(Warp &w, const Inst &i, uint32_t mask) {
         });
     }
   }
+  if (w.launch->races && i.space != Space::Local)
+    checkMeeting<T>(w, i, good, address, at);
 }
 
 bool semantics(Decoder &d, bool isLoad) {

@@ -69,7 +69,7 @@ void ldmatrix(Warp &w, const Inst &i, uint32_t) {
       }
   if (shadow.tracksRaces())
     for (uint32_t l = 0; l < lanes; ++l)
-      shadow.access(w, i, l, rows[l], 16, SharedShadow::Access::Read);
+      shadow.access(w, i, collectiveLane, rows[l], 16, AccessKind::Load);
   if (w.launch->counting) {
     countPhases(w, i, rows, lanes);
     w.launch->report.counters.sharedLoadBytes += lanes * 16;
@@ -98,7 +98,7 @@ void stmatrix(Warp &w, const Inst &i, uint32_t) {
   SharedShadow &shadow = cta.shadow;
   if (shadow.tracksRaces())
     for (uint32_t l = 0; l < lanes; ++l)
-      shadow.access(w, i, l, rows[l], 16, SharedShadow::Access::Write);
+      shadow.access(w, i, collectiveLane, rows[l], 16, AccessKind::Store);
   if (shadow.tracksInit())
     for (uint32_t l = 0; l < lanes; ++l) {
       shadow.setInitialised(rows[l], 16, true);

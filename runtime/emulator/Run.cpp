@@ -120,11 +120,11 @@ void completeBarrier(Launch &launch, uint32_t id) {
       w.setPredicate(i.d, fullMask, b.any ? fullMask : 0);
     w.state = WarpState::Ready;
     w.splits[w.current].pc = w.barrierPc + 1;
-    if (cta.shadow.tracksRaces()) {
-      auto &mine = cta.shadow.clocks(n);
+    if (launch.races) {
+      auto &mine = cta.clocks[n];
       for (uint32_t u = 0; u < cta.warpCount; ++u)
         mine[u] = std::max(mine[u], b.clocks[u]);
-      ++mine[n];
+      cta.clocks.advance(n);
     }
   }
   b = BarrierState{};
@@ -179,12 +179,15 @@ void arriveAtBarrier(Launch &launch, Warp &w, const Inst &i, uint32_t pc) {
                      " before it completes");
   b.arrivedWarps |= 1u << w.id;
   b.arrived += 32;
-  if (cta.shadow.tracksRaces()) {
-    auto &mine = cta.shadow.clocks(w.id);
+  if (launch.races) {
+    const auto &mine = cta.clocks[w.id];
     for (uint32_t u = 0; u < cta.warpCount; ++u)
       b.clocks[u] = std::max(b.clocks[u], mine[u]);
+    if (cta.clocks.exhausted(w.id))
+      return fault(launch, w, i, FindingKind::Budget, lane,
+                   "more barriers than the race checker can count; switch it off for this kernel");
     if (i.barrierOp == BarrierOp::Arrive)
-      ++mine[w.id];
+      cta.clocks.advance(w.id);
   }
   if (i.c >= 0) {
     const uint32_t p = w.predicate(i.c) & w.live;
@@ -255,6 +258,13 @@ template <bool checked> inline void execute(Launch &launch, Warp &w, const Inst 
   i.fn(w, i, mask);
 }
 
+/// A warp-synchronous instruction with all its lanes.
+template <bool checked> inline void executeTogether(Launch &launch, Warp &w, const Inst &i, uint32_t mask) {
+  execute<checked>(launch, w, i, mask);
+  if (launch.races && launch.options.lenient)
+    launch.cta.clocks.advance(w.id);
+}
+
 /// Parked splits at one place whose lanes make up what they wait for run the instruction together.
 template <bool checked> bool tryParked(Launch &launch, Warp &w) {
   for (size_t n = 0; n < w.splits.size(); ++n) {
@@ -270,7 +280,7 @@ template <bool checked> bool tryParked(Launch &launch, Warp &w) {
       continue;
     const uint32_t parkedFor = w.splits[n].parkedFor;
     const Inst &i = launch.kernel->code[pc];
-    execute<checked>(launch, w, i, together & parkedFor);
+    executeTogether<checked>(launch, w, i, together & parkedFor);
     for (Split &s : w.splits)
       if (s.parked && s.pc == pc && s.parkedFor == parkedFor) {
         s.parked = false;
@@ -428,7 +438,7 @@ template <bool checked> void runWarp(Launch &launch, Warp &w, uint32_t quantum) 
           again = true;
           break;
         }
-        execute<checked>(launch, w, i, m);
+        executeTogether<checked>(launch, w, i, m);
         ++pc;
         break;
       case Kind::Sync: {
@@ -454,7 +464,7 @@ template <bool checked> void runWarp(Launch &launch, Warp &w, uint32_t quantum) 
           member &= w.live;
         }
         if (member == m) {
-          execute<checked>(launch, w, i, m);
+          executeTogether<checked>(launch, w, i, m);
           ++pc;
           break;
         }
@@ -655,15 +665,28 @@ void prepareWarp(Launch &launch, Warp &w, uint32_t id, bool trackRegisters) {
 
 } // namespace
 
-Dim3 threadOf(const Launch &launch, const Warp &w, uint32_t lane) {
-  const uint32_t t = w.id * 32 + lane;
+Dim3 ctaOf(const Launch &launch, uint64_t number) {
+  return {uint32_t(number % launch.grid.x), uint32_t(number / launch.grid.x % launch.grid.y),
+          uint32_t(number / launch.grid.x / launch.grid.y)};
+}
+
+Dim3 threadOf(const Launch &launch, uint32_t t) {
   return {t % launch.block.x, t / launch.block.x % launch.block.y, t / launch.block.x / launch.block.y};
 }
 
-void runCta(Launch &launch, Dim3 id) {
+Dim3 threadOf(const Launch &launch, const Warp &w, uint32_t lane) { return threadOf(launch, w.id * 32 + lane); }
+
+void runCta(Launch &launch, uint64_t number) {
   Cta &cta = launch.cta;
   const Checks &checks = launch.options.checks;
-  cta.id = id;
+  cta.id = ctaOf(launch, number);
+  launch.ctaNumber = number;
+  // Each CTA draws from its own sequence, whichever thread runs it.
+  launch.random = launch.options.seed ^ number * 0xd1342543de82ef95ull;
+  launch.random = launch.nextRandom();
+  cta.clocks.reset(cta.warpCount);
+  if (launch.races)
+    launch.globalShadow.beginCta(uint32_t(number));
   // Contents are not defined at the start: a pattern that is NaN in every type.
   std::fill(cta.shared.begin(), cta.shared.end(), uint8_t(0xff));
   std::fill(cta.local.begin(), cta.local.end(), uint8_t(0xff));
@@ -676,13 +699,16 @@ void runCta(Launch &launch, Dim3 id) {
   const bool random = launch.options.policy == AsyncPolicy::Random;
   uint64_t live = cta.warpCount;
   while (live && !launch.stop) {
-    bool ran = false;
+    if (launch.state->stopAt.load(std::memory_order_relaxed) < number)
+      return;
+    bool progress = false;
     const uint32_t first = random ? uint32_t(launch.nextRandom() % cta.warpCount) : 0;
     for (uint32_t n = 0; n < cta.warpCount && !launch.stop; ++n) {
       Warp &w = cta.warps[(n + first) % cta.warpCount];
       if (w.state != WarpState::Ready)
         continue;
-      ran = true;
+      progress = true;
+      const uint64_t before = launch.report.counters.warpInstructions;
       const uint32_t quantum = random ? 16 + uint32_t(launch.nextRandom() % 256) : 512;
       if (checks.uninitialised)
         runWarp<true>(launch, w, quantum);
@@ -696,7 +722,10 @@ void runCta(Launch &launch, Dim3 id) {
         --cta.liveWarps;
         checkBarriers(launch);
       }
-      if (launch.report.counters.warpInstructions > launch.options.instructionBudget && !launch.stop) {
+      const uint64_t ran = launch.report.counters.warpInstructions - before;
+      if (launch.state->warpInstructions.fetch_add(ran, std::memory_order_relaxed) + ran >
+              launch.options.instructionBudget &&
+          !launch.stop) {
         std::string where;
         const Inst *inst = nullptr;
         for (const Warp &o : cta.warps) {
@@ -714,7 +743,7 @@ void runCta(Launch &launch, Dim3 id) {
                   " warp instructions is spent (an endless loop?): " + where);
       }
     }
-    if (!ran && live && !launch.stop)
+    if (!progress && live && !launch.stop)
       reportDeadlock(launch);
   }
   if (!launch.stop)

@@ -262,14 +262,15 @@ TEST(MemoryAccess, CountersOfSectorsAndBanks) {
   Options o;
   o.counters = true;
   // Coalesced load, strided store; a column of 32-word rows conflicts 32 ways, of 33-word rows not at all.
-  RunResult r = runOn(".shared .align 16 .b8 s[8448];\n"
-                      "add.u64 %rd1, %rd60, %rd63; ld.global.u32 %r1, [%rd1];\n"
-                      "mul.wide.u32 %rd2, %r127, 128; add.u64 %rd2, %rd2, %rd61; st.global.u32 [%rd2], %r1;\n"
-                      "mul.lo.u32 %r2, %r127, 128; mov.u32 %r3, s; add.u32 %r2, %r2, %r3;\nst.shared.u32 [%r2], %r1;\n"
-                      "mul.lo.u32 %r4, %r127, 132; add.u32 %r4, %r4, %r3;\nst.shared.u32 [%r4+4096], %r1;\n"
-                      "shl.b32 %r5, %r127, 4; add.u32 %r5, %r5, %r3;\nst.shared.v4.u32 [%r5], "
-                      "{%r1,%r1,%r1,%r1};\nld.shared.u32 %r6, [s];",
-                      a, b, o);
+  RunResult r =
+      runOn(".shared .align 16 .b8 s[8448];\n"
+            "add.u64 %rd1, %rd60, %rd63; ld.global.u32 %r1, [%rd1];\n"
+            "mul.wide.u32 %rd2, %r127, 128; add.u64 %rd2, %rd2, %rd61; st.global.u32 [%rd2], %r1;\n"
+            "mul.lo.u32 %r2, %r127, 128; mov.u32 %r3, s; add.u32 %r2, %r2, %r3;\nst.shared.u32 [%r2], %r1;\n"
+            "mul.lo.u32 %r4, %r127, 132; add.u32 %r4, %r4, %r3; bar.warp.sync -1;\nst.shared.u32 [%r4+4096], %r1;\n"
+            "shl.b32 %r5, %r127, 4; add.u32 %r5, %r5, %r3; bar.warp.sync -1;\nst.shared.v4.u32 [%r5], "
+            "{%r1,%r1,%r1,%r1}; bar.warp.sync -1;\nld.shared.u32 %r6, [s];",
+            a, b, o);
   ASSERT_TRUE(r.ok && r.report.clean()) << describe(r);
   const Counters &c = r.report.counters;
   EXPECT_EQ(c.globalLoadBytes, 128u);
@@ -287,6 +288,81 @@ TEST(MemoryAccess, CountersOfSectorsAndBanks) {
   EXPECT_EQ(waves[3], (std::pair<uint64_t, uint64_t>(1, 1)));
   EXPECT_EQ(c.opcodes.at("st.shared.u32"), 2u);
   EXPECT_NE(r.report.toJson().find("\"globalSectorsUnique\": 36"), std::string::npos);
+}
+
+// Results, findings and counters of one thread and of several are the same.
+TEST(Launch, HostThreadsDoNotShow) {
+  const std::string text =
+      kernelText(".shared .align 4 .b8 s[128];\nmov.u32 %r1, %ctaid.x; mov.u32 %r2, %ctaid.y; mov.u32 %r3, %nctaid.x; "
+                 "mad.lo.u32 %r4, %r2, %r3, %r1; mad.lo.u32 %r5, %r4, 32, %r127; mul.wide.u32 %rd1, %r5, 4;\n"
+                 "add.u64 %rd2, %rd60, %rd1; add.u64 %rd3, %rd61, %rd1; cvt.rn.f32.u32 %f1, %r5; ex2.approx.f32 %f2, "
+                 "%f1; sin.approx.f32 %f2, %f1; st.global.f32 [%rd2], %f2;\n"
+                 "rem.u32 %r6, %r4, 7; setp.eq.u32 %p1, %r6, 5;\n@%p1 ld.global.u32 %r7, [%rd3+65536];\n"
+                 "@%p1 ld.shared.u32 %r8, [s];");
+  auto once = [&](uint32_t threads, std::vector<float> &out) {
+    std::vector<uint32_t> in(96 * 32);
+    out.assign(96 * 32, 0);
+    BufferOptions a, b;
+    a.name = "a";
+    a.initialised = false;
+    b.name = "b";
+    Memory memory;
+    Params p;
+    p.add(*memory.addBuffer(out.data(), out.size() * 4, a))
+        .add(*memory.addBuffer(in.data(), in.size() * 4, b))
+        .add(uint64_t(0));
+    Options o;
+    o.threads = threads;
+    o.perturb = true;
+    o.counters = true;
+    o.policy = AsyncPolicy::Random;
+    RunResult r = run(text, memory, p, {12, 8, 1}, {32, 1, 1}, o);
+    EXPECT_TRUE(r.ok) << r.error;
+    EXPECT_TRUE(r.report.completed);
+    r.report.seconds = 0;
+    return r.report.toJson();
+  };
+  std::vector<float> one, other;
+  const std::string report = once(1, one);
+  EXPECT_NE(report.find("out of bounds"), std::string::npos);
+  for (uint32_t threads : {2u, 3u, 8u, 200u, 0u}) {
+    EXPECT_EQ(once(threads, other), report);
+    EXPECT_EQ(std::memcmp(one.data(), other.data(), one.size() * 4), 0);
+  }
+}
+
+// A kernel that cannot go on stops at the same place for any number of threads.
+TEST(Launch, TheFirstTrapCounts) {
+  const std::string text = kernelText("mov.u32 %r1, %ctaid.x; setp.ge.u32 %p1, %r1, 17;\n@%p1 trap;");
+  for (uint32_t threads : {1u, 4u}) {
+    Memory memory;
+    Params p;
+    p.add(uint64_t(0)).add(uint64_t(0)).add(uint64_t(0));
+    Options o;
+    o.threads = threads;
+    RunResult r = run(text, memory, p, {64, 1, 1}, {32, 1, 1}, o);
+    ASSERT_TRUE(r.ok && !r.report.completed);
+    ASSERT_EQ(r.report.findings.size(), 1u);
+    EXPECT_EQ(r.report.findings[0].cta.x, 17u);
+  }
+}
+
+TEST(Launch, CtasThatTalkRunInOrder) {
+  // The ticket of each CTA is its number: those before it have finished.
+  const std::string text = kernelText("mov.u32 %r1, %ctaid.x; setp.eq.u32 %p1, %r127, 0; @!%p1 bra E; "
+                                      "atom.global.add.u32 %r2, [%rd60], 1; mul.wide.u32 %rd1, %r1, 4; add.u64 %rd1, "
+                                      "%rd1, %rd61; st.global.u32 [%rd1], %r2; E:");
+  std::vector<uint32_t> tickets(100);
+  uint32_t counter = 0;
+  Memory memory;
+  Params p;
+  p.add(*memory.addBuffer(&counter, 4)).add(*memory.addBuffer(tickets.data(), 400)).add(uint64_t(0));
+  Options o;
+  o.threads = 8;
+  RunResult r = run(text, memory, p, {100, 1, 1}, {32, 1, 1}, o);
+  ASSERT_TRUE(r.ok && r.report.clean()) << describe(r);
+  for (uint32_t n = 0; n < 100; ++n)
+    EXPECT_EQ(tickets[n], n);
 }
 
 TEST(Launch, WrongCallsAreErrors) {

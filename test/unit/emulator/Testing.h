@@ -78,12 +78,13 @@ inline RunResult run(const std::string &text, Memory &memory, const Params &para
   return result;
 }
 
-inline std::string describe(const RunResult &r) {
-  std::string out = r.error;
-  for (const Finding &f : r.report.findings)
+inline std::string describe(const LaunchReport &report) {
+  std::string out;
+  for (const Finding &f : report.findings)
     out += f.format() + "\n";
   return out;
 }
+inline std::string describe(const RunResult &r) { return r.error + describe(r.report); }
 
 /// Does a finding of this kind stand on the PTX line that contains `text`?
 inline bool found(const LaunchReport &report, FindingKind kind, const std::string &text) {
