@@ -47,3 +47,7 @@ def has_gpu():
 # Tests say REQUIRES: gpu where they launch kernels on one.
 if has_gpu():
     config.available_features.add("gpu")
+
+# Tests say REQUIRES: golden where they read results that a GPU gave.
+if any(name.endswith(".safetensors") for _, _, names in os.walk(os.path.join(config.test_source_root, "golden", "recorded")) for name in names):
+    config.available_features.add("golden")
