@@ -184,3 +184,114 @@ attn.attention @powers none axes [T] {
   attn.output "b" %b [T] : real [T]
   attn.output "c" %c [T] : real [T]
 }
+
+// A part of a concatenation is what was put there, unless that lacks an axis of the whole.
+// CHECK-LABEL: @parts
+attn.attention @parts none axes [T, A : 4, C : 8, E = A + C] {
+  // CHECK-DAG: %[[X:.*]] = attn.input "x"
+  // CHECK-DAG: %[[Y:.*]] = attn.input "y"
+  %x = attn.input "x" [T, A] : real [T, A]
+  %y = attn.input "y" [C] : real [C]
+  %e = attn.concat %x, %y along E from [A, C] : real [T, A], real [C]
+  %a = attn.slice %e E to A after [] : real [T, E]
+  // CHECK: %[[B:.*]] = attn.slice %{{.*}} E to C after [A]
+  %b = attn.slice %e E to C after [A] : real [T, E]
+  // CHECK: attn.output "a" %[[X]]
+  attn.output "a" %a [T, A] : real [T, A]
+  // CHECK: attn.output "b" %[[B]]
+  attn.output "b" %b [T, C] : real [T, C]
+}
+
+// CHECK-LABEL: @renames
+attn.attention @renames none axes [T, S keys T, j walk S from T, k walk S from T] {
+  // CHECK: %[[X:.*]] = attn.input "x"
+  %x = attn.input "x" [S] : real [S]
+  %a = attn.rename %x S to j : real [S]
+  %b = attn.rename %a j to S : real [j]
+  %c = attn.rename %b S to j : real [S]
+  %d = attn.rename %c j to k : real [j]
+  // CHECK: %[[K:.*]] = attn.rename %[[X]] S to k
+  // CHECK: attn.weights over k from T score %[[K]]
+  %p = attn.weights over k from T score %d : real [k]
+  %l = attn.stat lse %p : [T] over k from T
+  attn.output "l" %l [T] : real [T]
+  // CHECK: attn.output "b" %[[X]]
+  attn.output "b" %b [S] : real [S]
+}
+
+// CHECK-LABEL: @unit_mass
+attn.attention @unit_mass none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  %one = attn.constant real 1.0
+  %two = attn.constant real 2.0
+  // CHECK: attn.weights over j from T score %{{[^ ]*}} : real [T]{{$}}
+  %p = attn.weights over j from T score %x : real [T] mass %one : real []
+  // CHECK: attn.weights over j from T score %{{[^ ]*}} : real [T] mass
+  %q = attn.weights over j from T score %x : real [T] mass %two : real []
+  %a = attn.stat lse %p : [T] over j from T
+  %b = attn.stat lse %q : [T] over j from T
+  attn.output "a" %a [T] : real [T]
+  attn.output "b" %b [T] : real [T]
+}
+
+// Scalars move out of linear functions; a maximum is none.
+// CHECK-LABEL: @linear
+attn.attention @linear none axes [M, N, P = M * N, j walk P from P, Mb = M / 4] {
+  // CHECK-DAG: %[[X:.*]] = attn.input "x"
+  // CHECK-DAG: %[[C:.*]] = attn.constant real 3.0
+  %x = attn.input "x" [P] : real [M, N]
+  %i = attn.index M
+  %c = attn.constant real 3.0
+  %y = attn.mul %x, %c : real [M, N], real []
+  // CHECK: %[[Y:.*]] = attn.mul %[[X]], %[[C]]
+  // CHECK: %[[SCAN:.*]] = attn.scan %[[X]] along M
+  // CHECK: attn.mul %[[SCAN]], %[[C]]
+  %scan = attn.scan %y along M : real [M, N]
+  // CHECK: %[[SUM:.*]] = attn.block_reduce sum %[[X]] over M to Mb
+  // CHECK: attn.mul %[[SUM]], %[[C]]
+  %sum = attn.block_reduce sum %y over M to Mb : real [M, N]
+  // CHECK: attn.block_reduce max %[[Y]] over M to Mb
+  %max = attn.block_reduce max %y over M to Mb : real [M, N]
+  // CHECK: %[[G:.*]] = attn.gather %[[X]] N at
+  // CHECK: attn.mul %[[G]], %[[C]]
+  %g = attn.gather %y N at %i : real [M, N], int [M]
+  // CHECK: %[[F:.*]] = attn.flatten %[[X]] [M, N] to j
+  // CHECK: attn.weights over j from P as [M, N] score %[[F]]
+  %f = attn.flatten %y [M, N] to j : real [M, N]
+  %third = attn.constant real 0x3FD5555555555555
+  %z = attn.mul %f, %third : real [j], real []
+  %p = attn.weights over j from P as [M, N] score %z : real [j]
+  %l = attn.stat lse %p : [M, N] over j from P
+  attn.output "scan" %scan [P] : real [M, N]
+  attn.output "sum" %sum [Mb, N] : real [Mb, N]
+  attn.output "max" %max [Mb, N] : real [Mb, N]
+  attn.output "g" %g [M] : real [M]
+  attn.output "l" %l [P] : real [M, N]
+}
+
+// Rounding gives an int, with the range of 32 bits; as a real it stays a real of that int.
+// CHECK-LABEL: @rounding
+attn.attention @rounding none axes [T] {
+  // CHECK-DAG: %[[X:.*]] = attn.input "x"
+  %x = attn.input "x" [T] : real [T]
+  // CHECK-DAG: %[[A:.*]] = attn.constant int -4
+  %a = attn.constant real -3.5
+  %fa = attn.floor %a : real []
+  // CHECK-DAG: %[[B:.*]] = attn.constant int 2147483647
+  %b = attn.constant real 1.0e300
+  %fb = attn.round %b : real []
+  // CHECK-DAG: %[[C:.*]] = attn.constant int 0
+  %c = attn.constant real 0x7FF8000000000000
+  %fc = attn.floor %c : real []
+  // CHECK: %[[F:.*]] = attn.floor %[[X]]
+  %fx = attn.floor %x : real [T]
+  // CHECK: attn.to_real %[[F]]
+  %r = attn.to_real %fx : int [T]
+  // CHECK: attn.output "a" %[[A]]
+  attn.output "a" %fa [] : int []
+  // CHECK: attn.output "b" %[[B]]
+  attn.output "b" %fb [] : int []
+  // CHECK: attn.output "c" %[[C]]
+  attn.output "c" %fc [] : int []
+  attn.output "r" %r [T] : real [T]
+}

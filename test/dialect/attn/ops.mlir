@@ -40,8 +40,6 @@ attn.attention @plain causal axes [B, T, Hk, G, D : 64, H = Hk * G, S keys T, j 
   %max = attn.stat max %p : [B, T, Hk, G] over j from T
   // CHECK: attn.stat mass
   %mass = attn.stat mass %p : [B, T, Hk, G] over j from T
-  // CHECK: attn.stat count
-  %count = attn.stat count %p : [B, T, Hk, G] over j from T
   // CHECK: attn.output "o" %[[O]] [B, T, H, D] : real [B, T, Hk, G, D]
   attn.output "o" %o [B, T, H, D] : real [B, T, Hk, G, D]
   // CHECK: attn.output "lse" %{{.*}} f32 [B, H, T] : real [B, T, Hk, G]
@@ -199,4 +197,77 @@ attn.attention @intervals none axes [A] {
   // CHECK: within <from 0.000000e+00 below 1.000000e+00>
   %c = attn.input "c" [A] within <from 0.0 below 1.0> : real [A]
   attn.output "o" %a [A] : real [A]
+}
+
+// CHECK-LABEL: attn.attention @relations none axes [T, S keys T, D : 8, R : 4, H = R * D, Sb = S / 64, Sc = windows S of 32 step 16, E = R + R + D, F = D share 2, b walk Sb from T]
+attn.attention @relations none axes [T, S keys T, D : 8, R : 4, H = R * D, Sb = S / 64, Sc = windows S of 32 step 16,
+                                     E = R + R + D, F = D share 2, b walk Sb from T] {
+  // CHECK: attn.input "x" optional param f32 [T, E] : real [T, E]
+  %x = attn.input "x" optional param f32 [T, E] : real [T, E]
+  // CHECK: attn.input "k" optional [S, D] : real [S, D]
+  %k = attn.input "k" optional [S, D] : real [S, D]
+  %doc = attn.input "doc" i32 [S] : int [S]
+  // CHECK: attn.slice %{{.*}} E to R after [R] : real [T, E]
+  %r = attn.slice %x E to R after [R] : real [T, E]
+  // CHECK: attn.slice %{{.*}} E to D after [R, R] : real [T, E]
+  %d = attn.slice %x E to D after [R, R] : real [T, E]
+  // CHECK: attn.slice %{{.*}} D to F after [F] : real [T, D]
+  %f = attn.slice %d D to F after [F] : real [T, D]
+  // CHECK: attn.concat %{{.*}}, %{{.*}}, %{{.*}} along E from [R, R, D] : real [T, R], real [T, R], real [S, D]
+  %e = attn.concat %r, %r, %k along E from [R, R, D] : real [T, R], real [T, R], real [S, D]
+  // CHECK: attn.concat %{{.*}} along D from [F, F] : real [T, F], real [T, F]
+  %dd = attn.concat %f, %f along D from [F, F] : real [T, F], real [T, F]
+  // CHECK: attn.gather %{{.*}} S at %{{.*}} : real [S, D], int [S]
+  %g = attn.gather %k S at %doc : real [S, D], int [S]
+  // CHECK: attn.scan %{{.*}} along S : int [S]
+  %scan = attn.scan %doc along S : int [S]
+  // CHECK: attn.block_reduce max %{{.*}} over S to Sb : real [S, D]
+  %m = attn.block_reduce max %k over S to Sb : real [S, D]
+  // CHECK: attn.block_reduce sum %{{.*}} over S to Sc : int [S]
+  %n = attn.block_reduce sum %doc over S to Sc : int [S]
+  // CHECK: attn.rename %{{.*}} Sb to b : real [Sb, D]
+  %mb = attn.rename %m Sb to b : real [Sb, D]
+  %w = attn.dot %dd, %mb over [D] : real [T, D], real [b, D]
+  // CHECK: attn.weights over b from T score %{{.*}} : real [T, b] mass %{{.*}} : real [b, D]
+  %p = attn.weights over b from T score %w : real [T, b] mass %mb : real [b, D]
+  // CHECK: attn.rename %{{.*}} b to Sb : real [T, b]
+  %pair = attn.rename %w b to Sb : real [T, b]
+  attn.output "pair" %pair [T, Sb] : real [T, Sb]
+  attn.output "e" %e [T, S, E] : real [T, E, S]
+  attn.output "g" %g [S, D] : real [D, S]
+  attn.output "scan" %scan i32 [S] : int [S]
+  attn.output "n" %n i32 [Sc] : int [Sc]
+}
+
+// CHECK-LABEL: attn.attention @grid none axes [M, N, D, P = M * N, j walk P from P]
+attn.attention @grid none axes [M, N, D, P = M * N, j walk P from P] {
+  %q = attn.input "q" [P, D] : real [M, N, D]
+  %k = attn.input "k" [N, D, M] : real [N, D, M]
+  // CHECK: %[[KJ:.*]] = attn.flatten %{{.*}} [M, N] to j : real [N, D, M]
+  %kj = attn.flatten %k [M, N] to j : real [N, D, M]
+  // CHECK: attn.dot %{{.*}}, %[[KJ]] over [D] : real [M, N, D], real [j, D]
+  %s = attn.dot %q, %kj over [D] : real [M, N, D], real [j, D]
+  %i = attn.index M
+  %j = attn.index j
+  %m = attn.le %i, %j : int [M], int [j]
+  // CHECK: %[[W:.*]] = attn.weights over j from P as [M, N] weight %{{.*}} : real [M, N, j] where %{{.*}} : bool [M, j]
+  %p = attn.weights over j from P as [M, N] weight %s : real [M, N, j] where %m : bool [M, j]
+  // CHECK: attn.expect %[[W]], %[[KJ]] : [M, N] over j from P, real [j, D]
+  %o = attn.expect %p, %kj : [M, N] over j from P, real [j, D]
+  // CHECK: attn.stat mass %[[W]] : [M, N] over j from P
+  %mass = attn.stat mass %p : [M, N] over j from P
+  // The parts become row axes where no operand has them.
+  %c = attn.constant real 1.0
+  // CHECK: attn.weights over j from P as [M, N] score %{{.*}} : real []
+  %u = attn.weights over j from P as [M, N] score %c : real []
+  // CHECK: attn.stat lse %{{.*}} : [M, N] over j from P
+  %lse = attn.stat lse %u : [M, N] over j from P
+  attn.output "o" %o [P, D] : real [M, N, D]
+}
+
+// An axis named as a word of the table is quoted where it would be read as one.
+// CHECK-LABEL: attn.attention @words none axes [windows, H = "windows" + share, share]
+attn.attention @words none axes [windows, H = "windows" + share, share] {
+  %x = attn.input "x" [H] : real [H]
+  attn.output "o" %x [H] : real [H]
 }

@@ -395,3 +395,289 @@ attn.attention @negative_row_at_missing none axes [T, S keys T, D] {
   // expected-error @+1 {{'attn.row_at': the operand lacks axis S}}
   %y = attn.row_at %x S at T : real [D]
 }
+
+// -----
+
+attn.attention @negative_floor_of_int none axes [T] {
+  %i = attn.index T
+  // expected-error @+1 {{'attn.floor': takes reals, not int}}
+  %y = attn.floor %i : int [T]
+}
+
+// -----
+
+attn.attention @negative_optional_with_fallback none axes [T] {
+  %c = attn.constant real 1.0
+  // expected-error @+1 {{'attn.input' op 'x' is optional, that is 0 where absent, and has a fallback}}
+  %x = attn.input "x" optional [T] fallback %c : real [] : real [T]
+}
+
+// -----
+
+attn.attention @negative_slice_missing none axes [T, A : 4, C : 4, E = A + C] {
+  %x = attn.input "x" [T] : real [T]
+  // expected-error @+1 {{'attn.slice': the operand lacks axis E}}
+  %y = attn.slice %x E to A after [] : real [T]
+}
+
+// -----
+
+attn.attention @negative_slice_order none axes [A, C, E = A + C] {
+  %x = attn.input "x" [E] : real [E]
+  // expected-error @+1 {{'attn.slice' op axis E does not consist of these parts in this order}}
+  %y = attn.slice %x E to C after [] : real [E]
+}
+
+// -----
+
+attn.attention @negative_slice_unknown none axes [A, C, E = A + C] {
+  %x = attn.input "x" [E] : real [E]
+  // expected-error @+1 {{'attn.slice' op axis Z is not in the axis table}}
+  %y = attn.slice %x E to C after [Z] : real [E]
+}
+
+// -----
+
+attn.attention @negative_slice_beyond none axes [D : 8, A : 5] {
+  %x = attn.input "x" [D] : real [D]
+  // expected-error @+1 {{'attn.slice' op axis D has size 8, its parts 10}}
+  %y = attn.slice %x D to A after [A] : real [D]
+}
+
+// -----
+
+attn.attention @negative_concat_count none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A] : real [A]
+  // expected-error @+1 {{'attn.concat': has 1 operands for 2 parts}}
+  %y = attn.concat %x along E from [A, C] : real [A]
+}
+
+// -----
+
+attn.attention @negative_concat_kinds none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A] : real [A]
+  %i = attn.index C
+  // expected-error @+1 {{'attn.concat': takes values of one kind, not real and int}}
+  %y = attn.concat %x, %i along E from [A, C] : real [A], int [C]
+}
+
+// -----
+
+attn.attention @negative_concat_missing none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A] : real [A]
+  // expected-error @+1 {{'attn.concat': an operand lacks the axis C of its part}}
+  %y = attn.concat %x, %x along E from [A, C] : real [A], real [A]
+}
+
+// -----
+
+attn.attention @negative_concat_taken none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A] : real [A]
+  %z = attn.input "z" [C, E] : real [C, E]
+  // expected-error @+1 {{'attn.concat': an operand already has axis E}}
+  %y = attn.concat %x, %z along E from [A, C] : real [A], real [C, E]
+}
+
+// -----
+
+attn.attention @negative_concat_ambiguous none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A, C] : real [A, C]
+  %z = attn.input "z" [C] : real [C]
+  // expected-error @+1 {{'attn.concat': the operand of part A has the axis C of another}}
+  %y = attn.concat %x, %z along E from [A, C] : real [A, C], real [C]
+}
+
+// -----
+
+attn.attention @negative_concat_order none axes [A, C, E = A + C] {
+  %x = attn.input "x" [A] : real [A]
+  %z = attn.input "z" [C] : real [C]
+  // expected-error @+1 {{'attn.concat' op axis E does not consist of these parts in this order}}
+  %y = attn.concat %z, %x along E from [C, A] : real [C], real [A]
+}
+
+// -----
+
+attn.attention @negative_concat_sizes none axes [A : 3, D : 8] {
+  %x = attn.input "x" [A] : real [A]
+  // expected-error @+1 {{'attn.concat' op axis D has size 8, its parts 6}}
+  %y = attn.concat %x, %x along D from [A, A] : real [A], real [A]
+}
+
+// -----
+
+attn.attention @negative_gather_index none axes [T, N] {
+  %x = attn.input "x" [N] : real [N]
+  %y = attn.input "y" [T] : real [T]
+  // expected-error @+1 {{'attn.gather': the index is real; it should be int}}
+  %z = attn.gather %x N at %y : real [N], real [T]
+}
+
+// -----
+
+attn.attention @negative_gather_missing none axes [T, N] {
+  %x = attn.input "x" [T] : real [T]
+  %i = attn.index T
+  // expected-error @+1 {{'attn.gather': the operand lacks axis N}}
+  %z = attn.gather %x N at %i : real [T], int [T]
+}
+
+// -----
+
+attn.attention @negative_scan_of_bools none axes [T] {
+  %i = attn.index T
+  %b = attn.eq %i, %i : int [T], int [T]
+  // expected-error @+1 {{'attn.scan': takes numbers, not bools}}
+  %z = attn.scan %b along T : bool [T]
+}
+
+// -----
+
+attn.attention @negative_scan_missing none axes [T, D] {
+  %i = attn.index T
+  // expected-error @+1 {{'attn.scan': the operand lacks axis D}}
+  %z = attn.scan %i along D : int [T]
+}
+
+// -----
+
+attn.attention @negative_block_mean_of_ints none axes [T, Tb = T / 4] {
+  %i = attn.index T
+  // expected-error @+1 {{'attn.block_reduce': cannot take the mean of ints}}
+  %z = attn.block_reduce mean %i over T to Tb : int [T]
+}
+
+// -----
+
+attn.attention @negative_block_reduce_to_plain none axes [T, U] {
+  %i = attn.index T
+  // expected-error @+1 {{'attn.block_reduce' op axis U is neither of blocks nor of windows}}
+  %z = attn.block_reduce sum %i over T to U : int [T]
+}
+
+// -----
+
+attn.attention @negative_block_reduce_of_other none axes [T, U, Ub = U / 4, j walk T from T] {
+  %i = attn.index j
+  // expected-error @+1 {{'attn.block_reduce' op axis Ub has the blocks of U, not of T}}
+  %z = attn.block_reduce sum %i over j to Ub : int [j]
+}
+
+// -----
+
+attn.attention @negative_flatten_missing none axes [M, N, P = M * N, j walk P from P] {
+  %x = attn.input "x" [M] : real [M]
+  // expected-error @+1 {{'attn.flatten': an operand lacks axis N}}
+  %z = attn.flatten %x [M, N] to j : real [M]
+}
+
+// -----
+
+attn.attention @negative_flatten_taken none axes [M, N, P = M * N, j walk P from P] {
+  %x = attn.input "x" [P] : real [M, N]
+  %i = attn.index j
+  %r = attn.to_real %i : int [j]
+  %y = attn.mul %x, %r : real [M, N], real [j]
+  // expected-error @+1 {{'attn.flatten': the operand already has axis j}}
+  %z = attn.flatten %y [M, N] to j : real [M, N, j]
+}
+
+// -----
+
+attn.attention @negative_flatten_order none axes [M, N, P = M * N, j walk P from P] {
+  %x = attn.input "x" [P] : real [M, N]
+  // expected-error @+1 {{'attn.flatten' op axis j is no walk over the product of these axes}}
+  %z = attn.flatten %x [N, M] to j : real [M, N]
+}
+
+// -----
+
+attn.attention @negative_rename_to_other_axis none axes [T, S, D, j walk S from T] {
+  %i = attn.index j
+  // expected-error @+1 {{'attn.rename' op walk axis j is the axis S outside its walk, not D}}
+  %y = attn.rename %i j to D : int [j]
+}
+
+// -----
+
+attn.attention @negative_weight_word none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  // expected-error @+1 {{expected 'score' or 'weight', not 'weigh'}}
+  %p = attn.weights over j from T weigh %x : real [T]
+}
+
+// -----
+
+attn.attention @negative_mass_kind none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  %i = attn.index j
+  // expected-error @+1 {{'attn.weights': the mass is int; it should be real}}
+  %p = attn.weights over j from T score %x : real [T] mass %i : int [j]
+}
+
+// -----
+
+attn.attention @negative_weight_kind none axes [T, j walk T from T] {
+  %i = attn.index j
+  // expected-error @+1 {{'attn.weights': the weight is int; it should be real}}
+  %p = attn.weights over j from T weight %i : int [j]
+}
+
+// -----
+
+attn.attention @negative_free_mass none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  // expected-error @+1 {{'attn.weights' op free weights have no mass: multiply the weight by it}}
+  %p = attn.weights over j from T weight %x : real [T] mass %x : real [T]
+}
+
+// -----
+
+attn.attention @negative_free_sink none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  // expected-error @+1 {{'attn.weights' op free weights have no sinks: nothing is divided}}
+  %p = attn.weights over j from T weight %x : real [T] sinks(%x : real [T])
+}
+
+// -----
+
+attn.attention @negative_free_lse none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  %p = attn.weights over j from T weight %x : real [T]
+  // expected-error @+1 {{'attn.stat' op free weights have no lse, only a mass}}
+  %l = attn.stat lse %p : [T] over j from T
+}
+
+// -----
+
+attn.attention @negative_stat_word none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  %p = attn.weights over j from T score %x : real [T]
+  // expected-error @+1 {{unknown word 'count'}}
+  %l = attn.stat count %p : [T] over j from T
+}
+
+// -----
+
+attn.attention @negative_query_parts_missing none axes [M, N, P = M * N, j walk P from P] {
+  %x = attn.input "x" [P] : real [M, N]
+  // expected-error @+1 {{'attn.weights' op query axis P is a factor axis: its parts should follow 'as'}}
+  %p = attn.weights over j from P as [N, M] score %x : real [M, N]
+}
+
+// -----
+
+attn.attention @negative_query_parts none axes [T, j walk T from T] {
+  %x = attn.input "x" [T] : real [T]
+  // expected-error @+1 {{'attn.weights' op query axis T is no factor axis: nothing should follow 'as'}}
+  %p = attn.weights over j from T as [T] score %x : real [T]
+}
+
+// -----
+
+attn.attention @negative_value_on_query_part none axes [M, N, P = M * N, j walk P from P] {
+  %x = attn.input "x" [P] : real [M, N]
+  %p = attn.weights over j from P as [M, N] score %x : real [M, N]
+  // expected-error @+1 {{'attn.expect' op the value has the query axis M}}
+  %o = attn.expect %p, %x : [M, N] over j from P, real [M, N]
+}

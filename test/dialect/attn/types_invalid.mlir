@@ -34,9 +34,9 @@ attn.attention @negative_walk_is_row none axes [T, j walk T from T] {
 
 // -----
 
-attn.attention @negative_query_is_no_row none axes [B, T, j walk T from T] {
-  // expected-error @+1 {{the query axis T is not among the row axes}}
-  %lse = attn.stat lse %p : [B] over j from T
+attn.attention @negative_empty_query none axes [B, T, j walk T from T] {
+  // expected-error @+1 {{the query axis has an empty name}}
+  %lse = attn.stat lse %p : [B] over j from ""
 }
 
 // -----
@@ -99,3 +99,68 @@ attn.attention @negative_empty_interval none axes [T] {
   // expected-error @+1 {{the interval is empty}}
   %x = attn.input "x" [T] within <from 1.0 below 1.0> : real [T]
 }
+
+// -----
+
+// expected-error @+1 {{blocks axis Tb has a size of its own; its axis gives it}}
+attn.attention @negative_blocks_size none axes [T, Tb = T / 64 : 4] {}
+
+// -----
+
+// expected-error @+1 {{concat axis E has a size of its own; its parts give it}}
+attn.attention @negative_concat_size none axes [A, C, E = A + C : 4] {}
+
+// -----
+
+// expected-error @+1 {{axis Tb has extent 0 and step 0; both are from 1 to 2147483647}}
+attn.attention @negative_blocks_of_none none axes [T, Tb = T / 0] {}
+
+// -----
+
+// expected-error @+1 {{axis Tc has extent 8 and step -1; both are from 1 to 2147483647}}
+attn.attention @negative_window_step none axes [T, Tc = windows T of 8 step -1] {}
+
+// -----
+
+// expected-error @+1 {{axis Tc has extent 4294967296 and step 1; both are from 1 to 2147483647}}
+attn.attention @negative_window_extent none axes [T, Tc = windows T of 4294967296 step 1] {}
+
+// -----
+
+// expected-error @+1 {{axis F has the divisor 0; it is from 1 to 2147483647}}
+attn.attention @negative_share_of_none none axes [D, F = D share 0] {}
+
+// -----
+
+// expected-error @+1 {{axis D has size 9, which 2 does not divide; axis F is that share of it}}
+attn.attention @negative_share none axes [D : 9, F = D share 2] {}
+
+// -----
+
+// expected-error @+1 {{expected valid keyword or string}}
+attn.attention @negative_concat_of_one none axes [A, E = A + ] {}
+
+// -----
+
+// expected-error @+1 {{axis Tb refers to the factor axis H}}
+attn.attention @negative_blocks_of_factor none axes [A, C, H = A * C, Tb = H / 64] {}
+
+// -----
+
+// expected-error @+1 {{axis k refers to the walk axis j}}
+attn.attention @negative_walk_of_walk none axes [T, j walk T from T, k walk j from T] {}
+
+// -----
+
+// expected-error @+1 {{axis j walks P from T; keys and queries of the factor axis P should be the same}}
+attn.attention @negative_walk_of_factor none axes [T, M, N, P = M * N, j walk P from T] {}
+
+// -----
+
+// expected-error @+1 {{the size of axis A follows from itself}}
+attn.attention @negative_cycle none axes [A = C + D, C = A / 4, D] {}
+
+// -----
+
+// expected-error @+1 {{the size of axis A follows from itself}}
+attn.attention @negative_own_blocks none axes [A = A / 4] {}
