@@ -1,15 +1,14 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Text of `fovea explain`.
+// The record of `fovea explain`: what the levels of a compilation say, and the work by the facts of the target.
 #include "frontend/driver/Explain.h"
 
 #include "passes/analysis/KeyRange.h"
 
-#include "llvm/Support/Format.h"
-#include "llvm/Support/raw_ostream.h"
+#include "reference/attn/Reference.h"
 
-#include <cmath>
+#include "llvm/Support/raw_ostream.h"
 
 namespace fovea::driver {
 
@@ -18,8 +17,8 @@ runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &ass
   bool first = true;
   for (sema::AxisId id = 0; id < attention.axes.size(); ++id) {
     const sema::Axis &axis = attention.axes[id];
-    if (axis.relation == sema::AxisRelation::Factor || axis.relation == sema::AxisRelation::Walk)
-      continue;
+    if (axis.relation != sema::AxisRelation::Plain && axis.relation != sema::AxisRelation::Keys)
+      continue; // follows from others
     AxisUse use = useOf(attention, id);
     if (axis.size) {
       sizes[axis.name] = *axis.size;
@@ -51,8 +50,19 @@ static analysis::KeyWalk walkOf(attn::WeightsOp weights) {
   return walk;
 }
 
-Work workOf(Compilation &compilation, const runtime::AxisSizes &sizes) {
+const char *Work::bound() const {
+  return longest() == computeMs ? "products" : longest() == exponentialMs ? "exponentials" : "memory";
+}
+
+Work workOf(Compilation &compilation, const runtime::AxisSizes &given) {
   Work work;
+  runtime::AxisSizes sizes = given;
+  if (auto all = reference::inferSizes(compilation.attn(), {}, {given.begin(), given.end()})) {
+    for (const auto &[axis, size] : *all)
+      sizes[axis] = size;
+  } else {
+    llvm::consumeError(all.takeError());
+  }
   const tile::Candidate &chosen = compilation.chosen;
   attn::AttentionOp attention = compilation.canonical();
   attn::AxisTableAttr table = attention.getAxes();
@@ -160,126 +170,174 @@ static std::string rangeText(const analysis::KeyRange &range) {
   return text;
 }
 
-static std::string join(mlir::ArrayAttr names) {
-  std::string text;
+static std::vector<std::string> toStrings(mlir::ArrayAttr names) {
+  std::vector<std::string> list;
   for (auto name : names.getAsRange<mlir::StringAttr>())
-    text += (text.empty() ? "" : ", ") + name.getValue().str();
-  return text;
+    list.push_back(name.getValue().str());
+  return list;
 }
 
-std::string explain(Compilation &compilation) {
-  std::string text;
-  llvm::raw_string_ostream out(text);
-  const Target &target = *compilation.target;
-  attn::AttentionOp attention = compilation.canonical();
-  std::string assumed;
-  runtime::AxisSizes sizes = usualSizes(*compilation.attention, assumed);
-  out << compilation.attention->name << " for " << target.name << ", " << compilation.options.type << "\n";
+/// How many work items a multiprocessor holds at once, and what keeps it from holding one more.
+static void setOccupancy(Resources &kernel, const Target &target) {
+  int64_t warps = (kernel.threads + 31) / 32;
+  // Registers are given to warps in units of 256; each block takes 1 KiB of shared memory besides its own.
+  int64_t perWarp = (kernel.assembled->registers * 32 + 255) / 256 * 256;
+  const std::pair<int64_t, const char *> limits[] = {
+      {perWarp ? target.registersPerSm / perWarp / std::max<int64_t>(warps, 1) : target.maxBlocksPerSm, "registers"},
+      {target.sharedPerSm / (kernel.sharedBytes + kernel.assembled->staticShared + 1024), "shared memory"},
+      {target.maxThreadsPerSm / std::max<int64_t>(kernel.threads, 1), "threads"},
+      {target.maxBlocksPerSm, "blocks"}};
+  kernel.resident = limits[0].first;
+  kernel.limit = limits[0].second;
+  for (const auto &[count, what] : limits)
+    if (count < kernel.resident) {
+      kernel.resident = count;
+      kernel.limit = what;
+    }
+  kernel.occupancy =
+      static_cast<double>(kernel.resident * kernel.threads) / static_cast<double>(target.maxThreadsPerSm);
+}
 
-  out << "\nAlgorithm\n";
+static std::string argText(const runtime::PlanArg &arg) {
+  switch (arg.kind) {
+  case runtime::PlanArg::Kind::Pointer:
+    return arg.name;
+  case runtime::PlanArg::Kind::I64:
+  case runtime::PlanArg::Kind::I32:
+    return arg.expr.text();
+  case runtime::PlanArg::Kind::F32:
+    return std::to_string(arg.number);
+  }
+  return {};
+}
+
+static void readPlan(const runtime::Plan &plan, Explanation &out) {
+  for (const runtime::PlanEntry &from : plan.entries) {
+    Explanation::Entry entry;
+    entry.guard = from.guard.text();
+    entry.prefer = from.prefer.text() == "1" ? "" : from.prefer.text();
+    entry.reason = from.reason;
+    for (const runtime::PlanWorkspace &workspace : from.workspaces)
+      entry.workspaces.push_back({workspace.name, workspace.bytes.text()});
+    for (const runtime::PlanLaunch &launch : from.launches) {
+      Explanation::PlanLaunchText text;
+      text.kernel = launch.kernel;
+      text.grid = launch.grid[0].text();
+      for (size_t d = 1; d < 3; ++d)
+        if (launch.grid[d].text() != "1")
+          text.grid += " x " + launch.grid[d].text();
+      text.block.assign(launch.block.begin(), launch.block.end());
+      text.sharedBytes = launch.sharedBytes;
+      for (const runtime::PlanArg &arg : launch.args)
+        text.args.push_back(argText(arg));
+      entry.launches.push_back(std::move(text));
+    }
+    out.entries.push_back(std::move(entry));
+  }
+}
+
+static void readProgram(Compilation &compilation, Explanation &out) {
   tile::ProgramOp program = compilation.program();
-  const tile::Candidate &chosen = compilation.chosen;
-  for (auto workspace : program.getBody().getOps<tile::WorkspaceOp>())
-    out << "  prepared operand " << workspace.getName() << " [" << join(workspace.getDims()) << "] in "
-        << workspace.getView().getType().getElementType() << ": computed once per key, read by every query tile\n";
-  for (auto launch : program.getBody().getOps<tile::LaunchOp>()) {
-    out << "  launch " << launch.getName() << " over " << join(launch.getAxes()) << "\n";
-    launch.walk([&](tile::FoldOp fold) {
+  for (auto workspace : program.getBody().getOps<tile::WorkspaceOp>()) {
+    std::string type;
+    llvm::raw_string_ostream(type) << workspace.getView().getType().getElementType();
+    out.workspaces.push_back({workspace.getName().str(), type, toStrings(workspace.getDims())});
+  }
+  for (auto from : program.getBody().getOps<tile::LaunchOp>()) {
+    Explanation::Launch launch{from.getName().str(), toStrings(from.getAxes()), {}};
+    from.walk([&](tile::FoldOp fold) {
       auto yield = llvm::cast<tile::FoldYieldOp>(fold.getBody().front().getTerminator());
       auto scores = llvm::cast<mlir::RankedTensorType>(yield.getScore().getType());
-      out << "    fold over keys, " << scores.getDimSize(0) << " queries x " << scores.getDimSize(1) << " keys a step, "
-          << fold.getAccumulators().size() << (fold.getAccumulators().size() == 1 ? " accumulator" : " accumulators")
-          << "\n";
+      launch.folds.push_back(
+          {scores.getDimSize(0), scores.getDimSize(1), static_cast<int64_t>(fold.getAccumulators().size())});
     });
+    out.launches.push_back(std::move(launch));
   }
-  attention.walk([&](attn::WeightsOp weights) {
+  for (Timeline &timeline : timelinesOf(compilation.scheduled(), *compilation.target))
+    out.timelines.push_back(std::move(timeline));
+  for (const codegen::Kernel &kernel : compilation.kernels) {
+    Resources resources;
+    resources.kernel = kernel.name;
+    resources.grid = kernel.grid;
+    resources.threads = kernel.threads;
+    resources.sharedBytes = kernel.sharedBytes;
+    out.kernels.push_back(std::move(resources));
+  }
+}
+
+Explanation explain(Compilation &compilation) {
+  Explanation out;
+  out.name = compilation.attention->name;
+  out.target = compilation.target->name;
+  out.type = compilation.options.type;
+  out.sets = compilation.options.sets;
+  out.facts = compilation.target;
+  const syntax::SourceMap &sources = compilation.diagnostics().sources;
+  out.file = sources.name(0);
+  out.spec = sources.text(0);
+  auto text = [&](Stage stage) {
+    Result<std::string> level = compilation.text(stage);
+    return level ? *level : std::string();
+  };
+  out.attn = text(Stage::Attn);
+  out.tile = text(Stage::Tile);
+  out.schedule = text(Stage::Schedule);
+
+  for (Compilation *entry : compilation.entries())
+    readProgram(*entry, out);
+  for (const std::unique_ptr<Compilation> &alternative : compilation.alternatives)
+    out.alternatives.push_back({alternative->name, alternative->chosen.str(), {}});
+  for (const auto &[name, why] : compilation.leftOut)
+    out.alternatives.push_back({name, {}, why});
+  compilation.canonical().walk([&](attn::WeightsOp weights) {
     analysis::KeyWalk walk = walkOf(weights);
-    out << "  weights over " << walk.keys.getValue() << ", with first and last the positions of a tile's queries:\n";
-    llvm::SmallVector<analysis::KeyRange> ranges = analysis::deriveKeyRanges(weights.getWhere(), walk);
-    for (const analysis::KeyRange &range : ranges)
-      out << "    " << rangeText(range) << "\n";
-    if (ranges.empty())
-      out << "    no key is seen by any query\n";
+    Explanation::Walk entry{walk.keys.str(), {}};
+    for (const analysis::KeyRange &range : analysis::deriveKeyRanges(weights.getWhere(), walk))
+      entry.ranges.push_back(rangeText(range));
+    out.walks.push_back(std::move(entry));
   });
+  if (!compilation.candidates.empty())
+    out.masks = maskMaps(compilation);
 
-  if (!compilation.candidates.empty()) {
-    out << "\nSchedule\n  chosen: " << chosen.str() << "; " << chosen.sharedBytes << " bytes of shared memory, about "
-        << chosen.registers << " registers a thread, " << chosen.workItemsPerSm
-        << " work items at once on a multiprocessor\n";
-    if (!compilation.options.schedule.empty())
-      out << "  (asked for; the cost model's choice is " << compilation.candidates.front().str() << ")\n";
-    size_t usable = 0, rejected = 0;
-    for (const tile::Candidate &candidate : compilation.candidates)
-      ++(candidate.rejected.empty() ? usable : rejected);
-    out << "  usable candidates: " << usable << ", by cycles of one multiprocessor per 64 x 64 pairs\n";
-    size_t shown = 0;
-    for (const tile::Candidate &candidate : compilation.candidates)
-      if (candidate.rejected.empty() && shown++ < 8)
-        out << llvm::format("    %7.1f  ", candidate.cost) << candidate.str() << "\n";
-    if (usable > 8)
-      out << "    and " << usable - 8 << " more\n";
-    if (rejected)
-      out << "  rejected: " << rejected << "\n";
-    for (const tile::Candidate &candidate : compilation.candidates)
-      if (!candidate.rejected.empty())
-        out << "    " << candidate.str() << ": " << candidate.rejected << "\n";
-  }
+  out.candidates = compilation.candidates;
+  out.chosen = compilation.chosen;
+  out.overridden = !compilation.options.schedule.empty();
 
-  Work work = workOf(compilation, sizes);
-  out << "\nWork at ";
-  bool first = true;
-  for (const auto &[axis, size] : sizes) {
-    out << (first ? "" : " ") << axis << "=" << size;
-    first = false;
-  }
-  if (!assumed.empty())
-    out << " (assumed: " << assumed << "; --set gives others)";
-  out << "\n";
-  if (work.assumedScalars)
-    out << "  the key ranges depend on data, taken as 0 here\n";
-  out << llvm::format("  pairs        %.4g in visited tiles, %.1f%% of all\n", work.pairs,
-                      work.allPairs > 0 ? 100 * work.pairs / work.allPairs : 0);
-  out << llvm::format("  products     %.4g FLOP on tensor cores\n", work.flops);
-  out << llvm::format("  exponentials %.4g\n", work.exponentials);
-  out << llvm::format("  memory       %.4g bytes, every tensor once; keys and values once per visited tile: %.4g\n",
-                      work.bytes, work.keyBytes);
-  out << llvm::format("  intensity    %.4g FLOP per byte\n", work.bytes > 0 ? work.flops / work.bytes : 0);
+  out.sizes = usualSizes(*compilation.attention, out.assumed);
+  out.work = workOf(compilation, out.sizes);
+  const Target &target = *compilation.target;
+  if (!out.candidates.empty())
+    out.modelMs =
+        out.work.pairs / 4096 * out.chosen.cost / (target.clockGhz * 1e6 * static_cast<double>(target.typicalSms));
 
-  out << "\nKernels\n";
   std::optional<codegen::Assembled> assembled;
-  std::string problem;
   if (codegen::findPtxas()) {
     llvm::Expected<codegen::Assembled> result = codegen::assemble(compilation.ptx, target);
     if (result)
       assembled = std::move(*result);
     else
-      problem = llvm::toString(result.takeError());
+      out.assemblerProblem = llvm::toString(result.takeError());
   } else {
-    problem = "ptxas not found, so registers and spills are not known";
+    out.assemblerProblem = "ptxas not found, so registers and spills are not known";
   }
-  for (const codegen::Kernel &kernel : compilation.kernels) {
-    out << "  " << kernel.name << ": " << kernel.threads << " threads, " << kernel.sharedBytes
-        << " bytes of shared memory";
-    if (assembled)
-      for (const codegen::KernelResources &resources : assembled->kernels)
-        if (resources.kernel == kernel.name)
-          out << ", " << resources.registers << " registers, spills " << resources.spillStores << " bytes stored "
-              << resources.spillLoads << " loaded";
-    out << ", grid " << kernel.grid << "\n";
-  }
-  if (!problem.empty())
-    out << "  " << problem << "\n";
+  if (assembled)
+    for (Resources &kernel : out.kernels)
+      for (const codegen::KernelResources &each : assembled->kernels)
+        if (each.kernel == kernel.kernel) {
+          kernel.assembled = each;
+          setOccupancy(kernel, target);
+        }
+  out.measured = measure(compilation);
+  readPlan(*compilation.plan, out);
 
-  double longest = std::max({work.computeMs, work.exponentialMs, work.memoryMs});
-  out << "\nExpected bound: "
-      << (longest == work.computeMs       ? "products"
-          : longest == work.exponentialMs ? "exponentials"
-                                          : "memory")
-      << llvm::format("\n  at the peak rates of %d multiprocessors at %.2f GHz and %.0f GB/s: products %.4g ms, "
-                      "exponentials %.4g ms, memory %.4g ms\n",
-                      static_cast<int>(target.typicalSms), target.clockGhz, target.bandwidthGBs, work.computeMs,
-                      work.exponentialMs, work.memoryMs);
-  return text;
+  if (auto sizes = reference::inferSizes(compilation.attn(), {}, {out.sizes.begin(), out.sizes.end()})) {
+    Tolerance tolerance = toleranceFor(compilation.attn(), compilation.storage, *sizes);
+    for (const auto &[name, each] : tolerance.outputs)
+      out.tolerances.push_back({name, each});
+  } else {
+    llvm::consumeError(sizes.takeError());
+  }
+  return out;
 }
 
 } // namespace fovea::driver

@@ -1,13 +1,19 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// What the compiler decided for a specification and why, and what the result costs by the facts of the target.
+// What the compiler decided for a specification and why, and what the result costs by the facts of the target and by a
+// small run in the emulator. One record holds it; text, JSON and a page are three ways to show it.
 #pragma once
 
 #include "frontend/driver/Compiler.h"
+#include "frontend/driver/Tolerance.h"
 #include "runtime/host/Execute.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace fovea::driver {
 
@@ -26,10 +32,155 @@ struct Work {
   bool assumedScalars = false;
   // Milliseconds at the target's peak rates.
   double computeMs = 0, exponentialMs = 0, memoryMs = 0;
+  double longest() const { return std::max({computeMs, exponentialMs, memoryMs}); }
+  /// "products", "exponentials" or "memory".
+  const char *bound() const;
 };
 Work workOf(Compilation &compilation, const runtime::AxisSizes &sizes);
 
-/// The whole text: algorithm, schedule and candidates, work, resources, bound. `compilation` went as far as Plan.
-std::string explain(Compilation &compilation);
+/// One `weights` as tiles of queries (rows) and keys: which pairs its predicate leaves, by the reference, and what the
+/// kernel does about them, by running the part of its program that computes key domains.
+struct MaskMap {
+  std::string queryAxis, keyAxis;
+  int64_t queries = 0, keys = 0, queryTile = 0, keyTile = 0;
+  std::vector<std::pair<std::string, int64_t>> at; // the index on each further axis of the predicate
+  double seenPairs = 0;                            // of queries * keys
+  std::vector<std::string> seen;                   // '.' no pair, '/' some, '#' all
+  std::vector<std::string> visited;                // '.' not visited, 'm' visited and masked, 'f' visited unmasked
+  std::string problem;                             // why `visited` (or, where it is empty too, `seen`) is missing
+  // Tiles. The first two are 0 in a correct kernel, the others cost time.
+  int64_t lost = 0;           // with a pair, not visited
+  int64_t wrong = 0;          // without some pair, not masked
+  int64_t needless = 0;       // without a pair, visited
+  int64_t maskedNeedless = 0; // with all pairs, masked
+  int64_t empty() const { return count(seen, '.'); }
+  int64_t partial() const { return count(seen, '/'); }
+  int64_t full() const { return count(seen, '#'); }
+  static int64_t count(const std::vector<std::string> &rows, char kind);
+};
+
+/// One thing that a work item does, on one unit of the multiprocessor.
+struct TimelineItem {
+  std::string unit;  // one of Timeline::units
+  std::string phase; // one of Timeline::phases
+  std::string label;
+  double start = 0, cycles = 0;
+};
+
+/// One work item alone on a multiprocessor, from the scheduled program: operations start in their order as soon as
+/// operands and unit are free, and take what they take at the unit's peak rate. Loops show a few steps.
+struct Timeline {
+  std::string launch;
+  std::vector<std::string> units, phases;
+  std::vector<TimelineItem> items;
+  double cycles = 0;
+};
+
+struct Resources {
+  std::string kernel, grid;
+  int64_t threads = 0, sharedBytes = 0;
+  std::optional<codegen::KernelResources> assembled; // absent without ptxas
+  // Where assembled: work items at once on a multiprocessor, the share of its threads that they are, what limits them.
+  int64_t resident = 0;
+  double occupancy = 0;
+  std::string limit;
+};
+
+/// A line of PTX and what it moved.
+struct LineCost {
+  int64_t line = 0;
+  std::string text;
+  uint64_t executed = 0, wavefronts = 0, idealWavefronts = 0, worstDegree = 0, sectors = 0;
+};
+struct BufferCost {
+  std::string name;
+  uint64_t loadBytes = 0, storeBytes = 0, loadSectors = 0, storeSectors = 0, uniqueSectors = 0;
+};
+struct KernelCost {
+  std::string kernel;
+  uint64_t workItems = 0, warpInstructions = 0, tensorOps = 0;
+  uint64_t wavefronts = 0, idealWavefronts = 0, sectors = 0, uniqueSectors = 0;
+  std::vector<LineCost> lines; // those with most bank conflicts, then most passes, then most sectors
+  std::vector<BufferCost> buffers;
+};
+/// A small run in the emulator.
+struct Measurement {
+  runtime::AxisSizes sizes;
+  std::vector<KernelCost> kernels;
+  std::string problem; // why there is none
+};
+
+struct Explanation {
+  std::string name, target, type;
+  Sets sets;
+  std::string file, spec, attn, tile, schedule; // texts of the levels
+  // Algorithm.
+  struct Launch {
+    std::string name;
+    std::vector<std::string> axes;
+    struct Fold {
+      int64_t queries = 0, keys = 0, accumulators = 0;
+    };
+    std::vector<Fold> folds;
+  };
+  struct Workspace {
+    std::string name, type;
+    std::vector<std::string> dims;
+  };
+  struct Walk {
+    std::string keys;
+    std::vector<std::string> ranges;
+  };
+  std::vector<Launch> launches;
+  std::vector<Workspace> workspaces;
+  std::vector<Walk> walks;
+  std::vector<MaskMap> masks;
+  // Schedule; without candidates where the program has no fold.
+  std::vector<tile::Candidate> candidates;
+  tile::Candidate chosen;
+  bool overridden = false;
+  struct Alternative {
+    std::string name, chosen, leftOut; // its schedule, or why there is none
+  };
+  std::vector<Alternative> alternatives; // other programs of the same attention
+  std::vector<Timeline> timelines;
+  // Work.
+  runtime::AxisSizes sizes;
+  std::string assumed;
+  Work work;
+  double modelMs = 0; // by the cost model of the schedule; 0 without one
+  const Target *facts = nullptr;
+  std::vector<Resources> kernels;
+  std::string assemblerProblem;
+  Measurement measured;
+  // The plan.
+  struct PlanLaunchText {
+    std::string kernel, grid;
+    std::vector<int64_t> block;
+    int64_t sharedBytes = 0;
+    std::vector<std::string> args;
+  };
+  struct Entry {
+    std::string guard, prefer, reason;                           // expressions of the plan; `prefer` empty where always
+    std::vector<std::pair<std::string, std::string>> workspaces; // name, bytes
+    std::vector<PlanLaunchText> launches;
+  };
+  std::vector<Entry> entries;
+  std::vector<std::pair<std::string, OutputTolerance>> tolerances; // by output, at `sizes`
+};
+
+/// `compilation` went as far as Plan.
+Explanation explain(Compilation &compilation);
+
+/// The maps of all weights. Token axes that the compilation leaves open have 2048 tokens.
+std::vector<MaskMap> maskMaps(Compilation &compilation);
+std::vector<Timeline> timelinesOf(tile::ProgramOp scheduled, const Target &target);
+Measurement measure(Compilation &compilation);
+
+std::string toText(const Explanation &explanation);
+/// The same as data; docs/explain.md names the fields.
+std::string toJson(const Explanation &explanation);
+/// One page that needs nothing else: the data of toJson, and a script that draws them.
+std::string toHtml(const Explanation &explanation);
 
 } // namespace fovea::driver

@@ -11,7 +11,8 @@ namespace fovea::tool {
 
 namespace {
 struct ExplainCommand {
-  std::string spec;
+  std::string spec, page;
+  bool json = false;
   CommonOptions common;
 
   int run() {
@@ -27,7 +28,17 @@ struct ExplainCommand {
     std::unique_ptr<driver::Compilation> result = compiler.compile(*source, *options);
     if (report(result->diagnostics()))
       return 1;
-    std::fputs(driver::explain(*result).c_str(), stdout);
+    Progress progress;
+    progress.show("running parts of the levels");
+    driver::Explanation explanation = driver::explain(*result);
+    progress.clear();
+    if (!page.empty()) {
+      if (Status status = runtime::writeFileAtomically(page, driver::toHtml(explanation)); !status)
+        return fail(status.error());
+      if (!json)
+        return 0;
+    }
+    std::fputs((json ? driver::toJson(explanation) : driver::toText(explanation)).c_str(), stdout);
     return 0;
   }
 };
@@ -38,8 +49,11 @@ void addExplain(CLI::App &app, int &status) {
   CLI::App *sub =
       app.add_subcommand("explain", "Say which algorithm and schedule were derived, why, and what they cost");
   sub->add_option("spec", command->spec, "S.attn, or S.attn:name")->required();
+  sub->add_option("--html", command->page, "write a page that draws it: mask, timeline, roofline, memory accesses");
+  sub->add_flag("--json", command->json, "print it as data");
   command->common.add(*sub);
-  sub->footer("Example:\n  fovea explain examples/causal.attn --set D=64,V=64,T=8192,S=8192 --target sm_80");
+  sub->footer("Example:\n  fovea explain examples/causal.attn --set D=64,V=64,T=8192,S=8192 --target sm_80\n"
+              "  fovea explain examples/window.attn --set D=64,V=64 --html window.html");
   sub->callback([command, &status] { status = command->run(); });
 }
 

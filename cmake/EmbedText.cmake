@@ -1,0 +1,16 @@
+# cmake -DIN=FILE -DOUT=FILE.inc -DNAME=kName -P EmbedText.cmake: the text as a constant of C++.
+file(READ "${IN}" text)
+string(FIND "${text}" ")fovea\"" closing)
+if(NOT closing EQUAL -1)
+  message(FATAL_ERROR "${IN} holds the end of a raw string")
+endif()
+# In pieces, since compilers need not take long literals.
+set(pieces "")
+string(LENGTH "${text}" length)
+set(at 0)
+while(at LESS length)
+  string(SUBSTRING "${text}" ${at} 8000 piece)
+  string(APPEND pieces "\n    R\"fovea(${piece})fovea\"")
+  math(EXPR at "${at} + 8000")
+endwhile()
+file(WRITE "${OUT}" "// Made from a text file by EmbedText.cmake.\nstatic const char ${NAME}[] =${pieces};\n")

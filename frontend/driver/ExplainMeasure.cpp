@@ -1,0 +1,108 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What a small run in the emulator counts, line by line.
+#include "frontend/driver/Check.h"
+#include "frontend/driver/Explain.h"
+
+#include "runtime/emulator_device/EmulatorDevice.h"
+
+#include <tuple>
+
+namespace fovea::driver {
+
+static constexpr size_t kLines = 24;
+
+static std::vector<std::string_view> splitLines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    size_t end = text.find('\n');
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return lines;
+}
+
+static std::string trimmed(std::string_view text) {
+  size_t begin = text.find_first_not_of(" \t"), end = text.find_last_not_of(" \t");
+  std::string out;
+  if (begin != std::string_view::npos)
+    for (char c : text.substr(begin, end - begin + 1))
+      out += c == '\t' ? ' ' : c;
+  return out;
+}
+
+Measurement measure(Compilation &compilation) {
+  Measurement result;
+  const sema::Attention &attention = *compilation.attention;
+  std::string assumed;
+  runtime::AxisSizes sizes = usualSizes(attention, assumed);
+  for (sema::AxisId id = 0; id < attention.axes.size(); ++id) {
+    const sema::Axis &axis = attention.axes[id];
+    auto found = sizes.find(axis.name);
+    if (found == sizes.end() || (axis.size && (axis.isStatic || axis.needsSize)))
+      continue;
+    AxisUse use = useOf(attention, id);
+    bool tokens = use == AxisUse::Queries || use == AxisUse::Keys;
+    found->second = std::min<int64_t>(found->second, tokens ? 256 : 2);
+  }
+  result.sizes = sizes;
+  Result<Arrays> inputs = drawInputs(attention, compilation.interface, sizes, Pattern::Normal, 0);
+  if (!inputs) {
+    result.problem = inputs.error().message;
+    return result;
+  }
+  runtime::EmulatorDeviceOptions options;
+  options.emulator.checks = emulator::Checks::none();
+  options.emulator.policy = emulator::AsyncPolicy::Eager;
+  options.emulator.counters = true;
+  Result<std::unique_ptr<runtime::EmulatorDevice>> device = runtime::EmulatorDevice::create(options);
+  if (!device) {
+    result.problem = device.error().message;
+    return result;
+  }
+  Result<Arrays> outputs = runPlan(*compilation.plan, **device, *inputs, sizes);
+  if (!outputs) {
+    result.problem = outputs.error().message;
+    return result;
+  }
+  std::vector<std::string_view> text = splitLines(compilation.ptx);
+  for (const runtime::EmulatorDevice::Report &report : (*device)->reports()) {
+    const emulator::Counters &counters = report.report.counters;
+    KernelCost cost;
+    cost.kernel = report.kernel;
+    cost.workItems = uint64_t(report.shape.grid[0]) * report.shape.grid[1] * report.shape.grid[2];
+    cost.warpInstructions = counters.warpInstructions;
+    cost.tensorOps = counters.tensorOps;
+    cost.wavefronts = counters.sharedWavefronts;
+    cost.idealWavefronts = counters.sharedIdealWavefronts;
+    cost.sectors = counters.globalSectorsRequested;
+    cost.uniqueSectors = counters.globalSectorsUnique;
+    for (const auto &[line, each] : counters.lines) {
+      if (!each.wavefronts && !each.sectors)
+        continue;
+      LineCost row{line, {}, each.executed, each.wavefronts, each.idealWavefronts, each.worstDegree, each.sectors};
+      if (line >= 1 && line <= text.size())
+        row.text = trimmed(text[line - 1]);
+      cost.lines.push_back(std::move(row));
+    }
+    auto key = [](const LineCost &line) {
+      return std::tuple(line.wavefronts - line.idealWavefronts, line.sectors, line.wavefronts);
+    };
+    // Half of the lines for what shared memory does, half for global memory.
+    std::vector<LineCost> lines = std::move(cost.lines);
+    std::stable_sort(lines.begin(), lines.end(), [&](auto &a, auto &b) { return key(a) > key(b); });
+    cost.lines.clear();
+    size_t global = 0, shared = 0;
+    for (LineCost &line : lines)
+      if (line.sectors ? global++ < kLines / 2 : shared++ < kLines / 2)
+        cost.lines.push_back(std::move(line));
+    for (const emulator::BufferCounters &buffer : counters.buffers)
+      cost.buffers.push_back({buffer.name, buffer.loadBytes, buffer.storeBytes, buffer.loadSectors, buffer.storeSectors,
+                              buffer.uniqueSectors});
+    result.kernels.push_back(std::move(cost));
+  }
+  return result;
+}
+
+} // namespace fovea::driver
