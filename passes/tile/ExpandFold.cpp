@@ -32,6 +32,16 @@ Value splat(OpBuilder &builder, Location loc, RankedTensorType type, Value scala
   return SplatOp::create(builder, loc, type, scalar);
 }
 
+/// True where a mask says only that the key exists: the same in every row.
+bool readsKeysAlone(Region &mask) {
+  Value value = cast<MaskYieldOp>(mask.front().getTerminator()).getMask();
+  auto broadcast = value.getDefiningOp<BroadcastOp>();
+  if (!broadcast || broadcast.getDims() != ArrayRef<int64_t>{1})
+    return false;
+  auto compare = broadcast.getSource().getDefiningOp<arith::CmpIOp>();
+  return compare && compare.getLhs().getDefiningOp<IotaOp>() && compare.getRhs().getDefiningOp<SplatOp>();
+}
+
 void expand(FoldOp fold, IRRewriter &rewriter) {
   Location loc = fold.getLoc();
   rewriter.setInsertionPoint(fold);
@@ -52,7 +62,7 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   else
     exponent = arith::MulFOp::create(rewriter, loc, exponent, log2e);
   Value rowExponent = splat(rewriter, loc, rowType, exponent), tileExponent = splat(rewriter, loc, scoreType, exponent);
-  SmallVector<Value> state{none, zero};
+  SmallVector<Value> state{fold.getAdditive() ? zero : none, zero};
   for (Value accumulator : fold.getAccumulators())
     state.push_back(constantTile(rewriter, loc, tensorType(accumulator), 0));
   Value count = DomainCountOp::create(rewriter, loc, rewriter.getIndexType(), fold.getDomain());
@@ -67,6 +77,10 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   llvm::append_range(raw, yield.getCoefficients());
   rewriter.eraseOp(yield);
 
+  // What hides a value must hide a NaN in it too, though 0 times NaN is NaN. Only a predicate can hide a value that
+  // exists: keys beyond the last are 0 in their tiles. Looked for where masks are, a rare path when found.
+  bool hides = !readsKeysAlone(fold.getMask());
+
   // Masks are a branch: full tiles compute none of this.
   rewriter.setInsertionPointToEnd(body);
   auto branch = scf::IfOp::create(rewriter, loc, ValueRange(raw).getTypes(), keys.getFull(), /*withElseRegion=*/true);
@@ -80,7 +94,8 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   rewriter.setInsertionPointToEnd(otherwise);
   SmallVector<Value> masked;
   for (auto [n, tile] : llvm::enumerate(raw)) {
-    Value fill = constantTile(rewriter, loc, scoreType, n == 0 ? -std::numeric_limits<double>::infinity() : 0);
+    bool exponent = n == 0 && !fold.getAdditive();
+    Value fill = constantTile(rewriter, loc, scoreType, exponent ? -std::numeric_limits<double>::infinity() : 0);
     masked.push_back(arith::SelectOp::create(rewriter, loc, mask, tile, fill));
   }
   scf::YieldOp::create(rewriter, loc, masked);
@@ -92,8 +107,66 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   auto acrossRows = [&](Value row, RankedTensorType type) -> Value {
     return BroadcastOp::create(rewriter, loc, type, row, ArrayRef<int64_t>{0});
   };
+  auto product = [&](RankedTensorType type, Value weights, Value value, Value kept, Value full) -> Value {
+    auto dot = [&](OpBuilder &builder) {
+      return DotOp::create(builder, loc, type, weights, value, kept, ArrayRef<int64_t>{1, 0});
+    };
+    if (!full)
+      return dot(rewriter);
+    auto look = scf::IfOp::create(rewriter, loc, rewriter.getI1Type(), full, /*withElseRegion=*/true);
+    OpBuilder no = look.getThenBodyBuilder(), yes = look.getElseBodyBuilder();
+    Value none = arith::ConstantOp::create(no, loc, no.getBoolAttr(false));
+    scf::YieldOp::create(no, loc, none);
+    Value some = NonfiniteOp::create(yes, loc, yes.getI1Type(), value);
+    scf::YieldOp::create(yes, loc, some);
+    auto choose = scf::IfOp::create(rewriter, loc, type, look.getResult(0), /*withElseRegion=*/true);
+    OpBuilder rare = choose.getThenBodyBuilder(), common = choose.getElseBodyBuilder();
+    DotOp hiding = dot(rare);
+    hiding.setHides(true);
+    scf::YieldOp::create(rare, loc, hiding.getTile());
+    scf::YieldOp::create(common, loc, dot(common).getTile());
+    return choose.getResult(0);
+  };
+  // Each accumulator: what it was, times `decay` where there is one, and the tile's share.
+  auto accumulate = [&](SmallVectorImpl<Value> &next, Value weights, Value decay) {
+    DenseMap<int64_t, Value> weighted;
+    DenseMap<std::pair<int64_t, Type>, Value> rounded;
+    for (auto [n, c, v] : llvm::enumerate(coefficientOf, valueOf)) {
+      Value old = loop.getRegionIterArg(2 + n);
+      Value tile = weights;
+      if (c >= 0) {
+        Value &known = weighted[c];
+        if (!known)
+          known = arith::MulFOp::create(rewriter, loc, weights, branch.getResult(1 + c));
+        tile = known;
+      }
+      if (v < 0) {
+        Value share = rowReduce("add", tile);
+        next.push_back(decay ? math::FmaOp::create(rewriter, loc, old, decay, share).getResult()
+                             : arith::AddFOp::create(rewriter, loc, old, share).getResult());
+        continue;
+      }
+      Type element = tensorType(values[v]).getElementType();
+      if (!element.isF32()) {
+        Value &known = rounded[{c, element}];
+        if (!known)
+          known = arith::TruncFOp::create(rewriter, loc, scoreType.clone(element), tile);
+        tile = known;
+      }
+      RankedTensorType type = tensorType(old);
+      Value kept = decay ? arith::MulFOp::create(rewriter, loc, old, acrossRows(decay, type)).getResult() : old;
+      next.push_back(product(type, tile, values[v], kept, hides && !element.isF32() ? keys.getFull() : Value()));
+    }
+  };
   Value max = loop.getRegionIterArg(0), sum = loop.getRegionIterArg(1);
   Value score = branch.getResult(0);
+  if (fold.getAdditive()) {
+    SmallVector<Value> next{max, arith::AddFOp::create(rewriter, loc, sum, rowReduce("add", score))};
+    accumulate(next, score, Value());
+    scf::YieldOp::create(rewriter, loc, next);
+    rewriter.replaceOp(fold, loop.getResults());
+    return;
+  }
   Value newMax = arith::MaxNumFOp::create(rewriter, loc, max, rowReduce("max", score));
   Value empty = arith::CmpFOp::create(rewriter, loc, arith::CmpFPredicate::OEQ, newMax, none);
   Value base = arith::SelectOp::create(rewriter, loc, empty, zero, newMax); // -inf - -inf would be NaN
@@ -102,35 +175,8 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
       rewriter, loc, math::FmaOp::create(rewriter, loc, score, tileExponent, acrossRows(shift, scoreType)));
   Value difference = arith::SubFOp::create(rewriter, loc, max, base);
   Value decay = math::Exp2Op::create(rewriter, loc, arith::MulFOp::create(rewriter, loc, difference, rowExponent));
-  auto decayed = [&](Value old, Value more) -> Value { return math::FmaOp::create(rewriter, loc, old, decay, more); };
-
-  SmallVector<Value> next{newMax, decayed(sum, rowReduce("add", weights))};
-  DenseMap<int64_t, Value> weighted;
-  DenseMap<std::pair<int64_t, Type>, Value> rounded;
-  for (auto [n, c, v] : llvm::enumerate(coefficientOf, valueOf)) {
-    Value old = loop.getRegionIterArg(2 + n);
-    Value tile = weights;
-    if (c >= 0) {
-      Value &known = weighted[c];
-      if (!known)
-        known = arith::MulFOp::create(rewriter, loc, weights, branch.getResult(1 + c));
-      tile = known;
-    }
-    if (v < 0) {
-      next.push_back(decayed(old, rowReduce("add", tile)));
-      continue;
-    }
-    Type element = tensorType(values[v]).getElementType();
-    if (!element.isF32()) {
-      Value &known = rounded[{c, element}];
-      if (!known)
-        known = arith::TruncFOp::create(rewriter, loc, scoreType.clone(element), tile);
-      tile = known;
-    }
-    RankedTensorType type = tensorType(old);
-    Value kept = arith::MulFOp::create(rewriter, loc, old, acrossRows(decay, type));
-    next.push_back(DotOp::create(rewriter, loc, type, tile, values[v], kept, ArrayRef<int64_t>{1, 0}));
-  }
+  SmallVector<Value> next{newMax, math::FmaOp::create(rewriter, loc, sum, decay, rowReduce("add", weights))};
+  accumulate(next, weights, decay);
   scf::YieldOp::create(rewriter, loc, next);
   rewriter.replaceOp(fold, loop.getResults());
 }
@@ -144,6 +190,13 @@ struct ExpandFold : fovea::tile::impl::TileExpandFoldPassBase<ExpandFold> {
     getOperation().walk([&](FoldOp fold) { folds.push_back(fold); });
     for (FoldOp fold : folds)
       expand(fold, rewriter);
+    // Products with f32 values are multiplied as the program's choices say.
+    auto choices = getOperation().getChoicesAttr();
+    if (auto precision = choices ? choices.getAs<StringAttr>("precision") : StringAttr())
+      getOperation().walk([&](DotOp dot) {
+        if (tensorType(dot.getA()).getElementType().isF32() && !dot.getPrecision())
+          dot.setPrecisionAttr(precision);
+      });
   }
 };
 

@@ -173,11 +173,20 @@ private:
           return handler(runLoad);
         })
         .Case([&](LoadScalarOp) { return handler(runLoadScalar); })
+        .Case([&](GatherOp op) {
+          instr.first = 1 + op.getIndices().size();
+          return handler(runGather);
+        })
+        .Case([&](NonfiniteOp op) {
+          instr.elements = cast<RankedTensorType>(op.getSource().getType()).getNumElements();
+          return handler(runNonfinite);
+        })
         .Case([&](StoreOp op) {
           auto shape = cast<RankedTensorType>(op.getTile().getType()).getShape();
           instr.shape.assign(shape.begin(), shape.end());
           return handler(runStore);
         })
+        .Case([&](StoreScalarOp) { return handler(runStoreScalar); })
         .Case([&](BroadcastOp) { return handler(runBroadcast); })
         .Case([&](IotaOp) { return handler(runIota); })
         .Case([&](DotOp op) {
@@ -188,6 +197,18 @@ private:
         .Case([&](ReduceOp op) {
           instr.immediate = op.getKind() == "max";
           return handler(runReduce);
+        })
+        .Case([&](ScanOp op) {
+          instr.immediate = op.getDim();
+          return handler(runScan);
+        })
+        .Case([&](SliceOp op) {
+          instr.immediate = op.getDim();
+          return handler(runSlice);
+        })
+        .Case([&](ConcatOp op) {
+          instr.immediate = op.getDim();
+          return handler(runConcat);
         })
         .Case([&](DomainOp op) {
           instr.immediate = op.getStep();

@@ -250,7 +250,9 @@ Step runTensor(Thread &, const Instr &);
 Step runWorkspace(Thread &, const Instr &);
 Step runLoad(Thread &, const Instr &);
 Step runLoadScalar(Thread &, const Instr &);
+Step runGather(Thread &, const Instr &);
 Step runStore(Thread &, const Instr &);
+Step runStoreScalar(Thread &, const Instr &);
 /// Fills `out` with the box at `indices`; outside the view, and from row `limit` on, with `pad`.
 bool readBox(Thread &thread, const Instr &instr, const Claim &box, llvm::ArrayRef<int64_t> shape, int64_t limit,
              Cell pad, Cell *out);
@@ -261,6 +263,10 @@ Step runBroadcast(Thread &, const Instr &);
 Step runIota(Thread &, const Instr &);
 Step runDot(Thread &, const Instr &);
 Step runReduce(Thread &, const Instr &);
+Step runScan(Thread &, const Instr &);
+Step runSlice(Thread &, const Instr &);
+Step runConcat(Thread &, const Instr &);
+Step runNonfinite(Thread &, const Instr &);
 Step runDomain(Thread &, const Instr &);
 Step runDomainCount(Thread &, const Instr &);
 Step runDomainTile(Thread &, const Instr &);

@@ -3,6 +3,7 @@
 //
 // Axes, tensors, workspaces; loads and stores with their bounds.
 #include "reference/tile/Machine.h"
+#include "runtime/abi/Expr.h"
 #include "llvm/ADT/Twine.h"
 #include <cmath>
 #include <limits>
@@ -14,6 +15,43 @@ using namespace fovea::tile::machine;
 // One array may not be larger: 2 GiB of doubles.
 static constexpr int64_t maximumElements = int64_t(1) << 28;
 
+namespace {
+/// Sizes that follow from those of other axes, as in `ceildiv(S, 64)`.
+struct AxisSizes : fovea::runtime::ExprScope {
+  using Number = fovea::Result<int64_t>;
+  explicit AxisSizes(const std::map<std::string, int64_t> &axes) : axes(axes) {}
+  Number axis(std::string_view name) const override {
+    auto found = axes.find(std::string(name));
+    if (found == axes.end())
+      return none("no size is given for the axis '" + std::string(name) + "'");
+    return found->second;
+  }
+  Number stride(std::string_view, std::string_view) const override { return none("a size has no stride"); }
+  Number align(std::string_view) const override { return none("a size has no alignment"); }
+  Number present(std::string_view) const override { return none("a size does not depend on what is given"); }
+  Number deviceSms() const override { return none("a size does not depend on the device"); }
+
+private:
+  static fovea::Error none(std::string message) {
+    return {fovea::ErrorCode::InvalidArgument, std::move(message)};
+  }
+  const std::map<std::string, int64_t> &axes;
+};
+} // namespace
+
+/// The size of a factor that is no name; may be 0, as that of windows that do not fit once.
+static llvm::Expected<int64_t> evaluateExpression(StringRef text, const std::map<std::string, int64_t> &axes) {
+  auto parsed = fovea::runtime::Expr::parse(text.str());
+  if (!parsed)
+    return llvm::createStringError("the size '" + text.str() + "' cannot be read: " + parsed.error().message);
+  auto value = parsed->evaluate(AxisSizes(axes));
+  if (!value)
+    return llvm::createStringError(value.error().message);
+  if (*value < 0)
+    return llvm::createStringError("the size '" + text.str() + "' is " + std::to_string(*value));
+  return *value;
+}
+
 llvm::Expected<int64_t> fovea::tile::evaluateDim(StringRef dim, const std::map<std::string, int64_t> &axes) {
   int64_t product = 1;
   SmallVector<StringRef> factors;
@@ -21,6 +59,14 @@ llvm::Expected<int64_t> fovea::tile::evaluateDim(StringRef dim, const std::map<s
   for (StringRef factor : factors) {
     factor = factor.trim();
     int64_t size = 0;
+    if (factor.contains('(')) {
+      auto computed = evaluateExpression(factor, axes);
+      if (!computed)
+        return computed.takeError();
+      if (__builtin_mul_overflow(product, *computed, &product))
+        return llvm::createStringError("the size '" + dim.str() + "' overflows 64 bits");
+      continue;
+    }
     if (factor.getAsInteger(10, size)) {
       auto axis = axes.find(factor.str());
       if (axis == axes.end())
@@ -277,4 +323,14 @@ Step machine::runStore(Thread &thread, const Instr &instr) {
     }
   }
   return Step::Next;
+}
+
+Step machine::runStoreScalar(Thread &thread, const Instr &instr) {
+  Claim box = claimOf(thread, instr, 1, 2, instr.in.size() - 2);
+  const Array &array = *thread.machine.arrays[box.array];
+  for (size_t d = 0; d < array.shape.size(); ++d)
+    if (box.indices[d] < 0 || box.indices[d] >= array.shape[d])
+      return thread.fail(instr, "has the index " + llvm::Twine(box.indices[d]) + " in dimension " + llvm::Twine(d) +
+                                    " of '" + array.name + "', whose size is " + llvm::Twine(array.shape[d]));
+  return runStore(thread, instr); // a box of no dimension
 }

@@ -45,12 +45,15 @@ Step machine::runIota(Thread &thread, const Instr &instr) {
   return Step::Next;
 }
 
-/// out[m, n] = acc[m, n] + sum over k of a[m, k] b[k, n]; out may be acc.
-static void multiply(const double *a, const double *b, double *out, int64_t rows, int64_t depth, int64_t columns) {
+/// out[m, n] = acc[m, n] + sum over k of a[m, k] b[k, n]; out may be acc. With `hides` a zero of a adds nothing.
+static void multiply(const double *a, const double *b, double *out, int64_t rows, int64_t depth, int64_t columns,
+                     bool hides = false) {
   for (int64_t m = 0; m < rows; ++m) {
     double *to = out + m * columns;
     for (int64_t k = 0; k < depth; ++k) {
       double x = a[m * depth + k];
+      if (hides && x == 0)
+        continue;
       const double *from = b + k * columns;
 #pragma GCC ivdep
       for (int64_t n = 0; n < columns; ++n)
@@ -89,7 +92,8 @@ void machine::computeDot(const Cell *a, const Cell *b, const Cell *acc, Cell *ou
       for (double &x : *operand)
         x = toTf32(x);
   std::vector<double> sum = floats(acc, rows, columns, false);
-  multiply(left.data(), right.data(), sum.data(), rows, depth, columns);
+  auto dot = dyn_cast<DotOp>(instr.op);
+  multiply(left.data(), right.data(), sum.data(), rows, depth, columns, dot && dot.getHides());
   for (int64_t i = 0; i < rows * columns; ++i)
     out[i].f = roundToF32 ? float(sum[i]) : sum[i];
 }
@@ -118,6 +122,68 @@ Step machine::runReduce(Thread &thread, const Instr &instr) {
   if (thread.machine.rounds())
     for (int64_t i = 0; i < instr.elements; ++i)
       out[i].f = float(out[i].f);
+  return Step::Next;
+}
+
+Step machine::runNonfinite(Thread &thread, const Instr &instr) {
+  const Cell *in = thread.get(instr, 0);
+  bool some = false;
+  for (int64_t i = 0; i < instr.elements; ++i)
+    some |= !std::isfinite(in[i].f);
+  thread.setInteger(instr.out[0], some);
+  return Step::Next;
+}
+
+Step machine::runScan(Thread &thread, const Instr &instr) {
+  int64_t dim = instr.immediate, length = instr.shape[dim], others = instr.elements / length;
+  int64_t step = dim + 1 == int64_t(instr.shape.size()) ? 1 : instr.shape.back();
+  int64_t next = step == 1 ? length : 1; // from one run of sums to its neighbour
+  bool rounds = thread.machine.rounds();
+  const Cell *in = thread.get(instr, 0);
+  Cell *out = thread.result(instr), *total = thread.put(instr.out[1], others);
+  for (int64_t k = 0; k < others; ++k) {
+    double sum = 0;
+    for (int64_t n = 0; n < length; ++n) {
+      sum += in[k * next + n * step].f;
+      out[k * next + n * step].f = rounds ? double(float(sum)) : sum;
+    }
+    total[k].f = rounds ? double(float(sum)) : sum;
+  }
+  return Step::Next;
+}
+
+/// How many elements lie within and beyond dimension `dim`: a tile is [outer, size of dim, inner].
+static int64_t innerOf(RankedTensorType type, int64_t dim) {
+  int64_t inner = 1;
+  for (int64_t d = dim + 1; d < type.getRank(); ++d)
+    inner *= type.getDimSize(d);
+  return inner;
+}
+
+Step machine::runSlice(Thread &thread, const Instr &instr) {
+  auto op = cast<SliceOp>(instr.op);
+  auto from = cast<RankedTensorType>(op.getSource().getType());
+  int64_t inner = innerOf(from, instr.immediate), size = from.getDimSize(instr.immediate) * inner;
+  int64_t kept = instr.shape[instr.immediate] * inner, first = op.getOffset() * inner;
+  const Cell *in = thread.get(instr, 0);
+  Cell *out = thread.result(instr);
+  for (int64_t k = 0; k < instr.elements; ++k)
+    out[k] = in[k / kept * size + first + k % kept];
+  return Step::Next;
+}
+
+Step machine::runConcat(Thread &thread, const Instr &instr) {
+  auto to = cast<RankedTensorType>(instr.op->getResult(0).getType());
+  int64_t inner = innerOf(to, instr.immediate), size = instr.shape[instr.immediate] * inner, first = 0;
+  Cell *out = thread.result(instr);
+  for (auto [n, source] : llvm::enumerate(instr.op->getOperands())) {
+    auto from = cast<RankedTensorType>(source.getType());
+    int64_t part = from.getDimSize(instr.immediate) * inner;
+    const Cell *in = thread.get(instr, n);
+    for (int64_t k = 0; k < from.getNumElements(); ++k)
+      out[k / part * size + first + k % part] = in[k];
+    first += part;
+  }
   return Step::Next;
 }
 
@@ -207,7 +273,7 @@ Step machine::runFold(Thread &thread, const Instr &instr) {
   if (!(fold->scale > 0))
     return thread.fail(instr, "has a scale that is not positive");
   int64_t rows = cast<RankedTensorType>(op.getMax().getType()).getDimSize(0);
-  fold->max.assign(rows, -infinity);
+  fold->max.assign(rows, op.getAdditive() ? 0.0 : -infinity);
   fold->sum.assign(rows, 0.0);
   for (Value accumulator : op.getAccumulators())
     fold->accumulators.emplace_back(cast<RankedTensorType>(accumulator.getType()).getNumElements(), 0.0);
@@ -231,7 +297,14 @@ static void merge(Thread &thread, FoldState &fold, const Instr &instr) {
   bool rounds = thread.machine.rounds(), storage = thread.machine.options.precision == Precision::Rounded;
   auto round = [&](double x) { return rounds ? double(float(x)) : x; };
   std::vector<double> weights(rows * keys, 0.0), correction(rows, 1.0);
-  for (int64_t i = 0; i < rows; ++i) {
+  for (int64_t i = 0; i < rows && op.getAdditive(); ++i) {
+    double sum = 0;
+    for (int64_t j = 0; j < keys; ++j)
+      if (!mask || mask[i * keys + j].n)
+        sum += weights[i * keys + j] = score[i * keys + j].f;
+    fold.sum[i] = round(fold.sum[i] + round(sum));
+  }
+  for (int64_t i = 0; i < rows && !op.getAdditive(); ++i) {
     double max = fold.max[i];
     for (int64_t j = 0; j < keys; ++j)
       if ((!mask || mask[i * keys + j].n) && score[i * keys + j].f > max)
@@ -279,7 +352,8 @@ static void merge(Thread &thread, FoldState &fold, const Instr &instr) {
         x = roundToStorage(x, getElementTypeOrSelf(value.getType()));
     std::vector<double> values =
         floats(thread.cells(body[1 + yield.getCoefficients().size() + v]).data(), keys, columns, false);
-    multiply(p.data(), values.data(), accumulator.data(), rows, keys, columns);
+    // What a mask hides has no influence, NaN included.
+    multiply(p.data(), values.data(), accumulator.data(), rows, keys, columns, /*hides=*/mask != nullptr);
     if (rounds)
       for (double &x : accumulator)
         x = float(x);
