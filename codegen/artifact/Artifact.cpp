@@ -42,8 +42,19 @@ static std::vector<std::string> factorsOf(StringRef product) {
   return result;
 }
 
-llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx,
-                                           std::string cubin, const Target &target, const PlanInfo &info) {
+static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::ProgramOp program,
+                                               llvm::ArrayRef<const Kernel *> kernels);
+
+/// The text of a program's choice; empty if there is none.
+static std::string choiceOf(tile::ProgramOp program, StringRef name) {
+  DictionaryAttr choices = program.getChoicesAttr();
+  auto text = choices ? choices.getAs<StringAttr>(name) : StringAttr();
+  return text ? text.str() : std::string();
+}
+
+llvm::Expected<rt::Plan> codegen::makePlan(llvm::ArrayRef<tile::ProgramOp> programs, const std::vector<Kernel> &kernels,
+                                           std::string ptx, std::string cubin, const Target &target,
+                                           const PlanInfo &info) {
   rt::Plan plan;
   plan.producer = info.producer;
   plan.spec = info.spec;
@@ -60,21 +71,41 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
     llvm::replace(name, '*', '_');
     return name;
   };
-  for (auto tensor : program.getBody().getOps<tile::TensorOp>()) {
-    rt::PlanTensor entry;
-    entry.name = tensor.getName().str();
-    entry.role = tensor.getRole() == "input"   ? rt::TensorRole::Input
-                 : tensor.getRole() == "param" ? rt::TensorRole::Param
-                                               : rt::TensorRole::Output;
-    auto type = storageOf(tensor.getView().getType().getElementType());
-    if (!type)
-      return type.takeError();
-    entry.type = *type;
-    for (auto dim : tensor.getDims().getAsRange<StringAttr>())
-      entry.dims.push_back({displayOf(dim.str()), factorsOf(dim)});
-    plan.tensors.push_back(std::move(entry));
-  }
+  for (tile::ProgramOp program : programs)
+    for (auto tensor : program.getBody().getOps<tile::TensorOp>()) {
+      if (plan.findTensor(tensor.getName()))
+        continue;
+      rt::PlanTensor entry;
+      entry.name = tensor.getName().str();
+      entry.role = tensor.getRole() == "input"   ? rt::TensorRole::Input
+                   : tensor.getRole() == "param" ? rt::TensorRole::Param
+                                                 : rt::TensorRole::Output;
+      auto type = storageOf(tensor.getView().getType().getElementType());
+      if (!type)
+        return type.takeError();
+      entry.type = *type;
+      for (auto dim : tensor.getDims().getAsRange<StringAttr>())
+        entry.dims.push_back({displayOf(dim.str()), factorsOf(dim)});
+      plan.tensors.push_back(std::move(entry));
+    }
 
+  for (auto [index, program] : llvm::enumerate(programs)) {
+    std::vector<const Kernel *> own;
+    for (const Kernel &kernel : kernels)
+      if (kernel.program == index)
+        own.push_back(&kernel);
+    auto entry = makeEntry(plan, program, own);
+    if (!entry)
+      return entry.takeError();
+    plan.entries.push_back(std::move(*entry));
+  }
+  if (auto status = rt::validatePlan(plan); !status)
+    return llvm::createStringError("the plan would not be valid: %s", status.error().message.c_str());
+  return plan;
+}
+
+static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::ProgramOp program,
+                                               llvm::ArrayRef<const Kernel *> kernels) {
   rt::PlanEntry entry;
   for (auto workspace : program.getBody().getOps<tile::WorkspaceOp>()) {
     std::string bytes = std::to_string(workspace.getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
@@ -88,7 +119,8 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
   }
 
   std::map<std::string, int64_t> alignment;
-  for (const Kernel &kernel : kernels) {
+  for (const Kernel *each : kernels) {
+    const Kernel &kernel = *each;
     rt::PlanLaunch launch;
     launch.kernel = kernel.name;
     auto grid = expression(kernel.grid);
@@ -131,16 +163,24 @@ llvm::Expected<rt::Plan> codegen::makePlan(tile::ProgramOp program, const std::v
   for (auto &[name, bytes] : alignment)
     if (const rt::PlanTensor *tensor = plan.findTensor(name); tensor && bytes > rt::byteSize(tensor->type))
       guard += (guard.empty() ? "" : " && ") + ("align(" + name + ") >= " + std::to_string(bytes));
+  bool vectors = !guard.empty();
+  if (std::string more = choiceOf(program, "guard"); !more.empty())
+    guard = guard.empty() ? more : "(" + more + ") && " + guard;
   if (!guard.empty()) {
     auto expr = expression(guard);
     if (!expr)
       return expr.takeError();
     entry.guard = *expr;
   }
-  entry.reason = guard.empty() ? "any strides and alignment"
-                               : "vector access: addresses and outer strides aligned as the guard says";
-  plan.entries.push_back(std::move(entry));
-  if (auto status = rt::validatePlan(plan); !status)
-    return llvm::createStringError("the plan would not be valid: %s", status.error().message.c_str());
-  return plan;
+  if (std::string prefer = choiceOf(program, "prefer"); !prefer.empty()) {
+    auto expr = expression(prefer);
+    if (!expr)
+      return expr.takeError();
+    entry.prefer = *expr;
+  }
+  std::string access =
+      vectors ? "vector access: addresses and outer strides aligned as the guard says" : "any strides and alignment";
+  std::string name = choiceOf(program, "entry"), reason = choiceOf(program, "reason");
+  entry.reason = (name.empty() ? "" : name + ": ") + (reason.empty() ? "" : reason + "; ") + access;
+  return entry;
 }

@@ -23,8 +23,10 @@ struct PlanInfo {
   std::map<std::string, std::string> display; ///< product of axes, "Hk*G", to the name that people use, "H"
 };
 
-/// The plan with one entry: its guard states the alignment that the kernels' accesses need. `cubin` may be empty.
-llvm::Expected<runtime::Plan> makePlan(tile::ProgramOp program, const std::vector<Kernel> &kernels, std::string ptx,
-                                       std::string cubin, const Target &target, const PlanInfo &info);
+/// The plan with one entry for each program, in order. An entry's guard states the alignment that its kernels' accesses
+/// need, and what the program's choices say: `guard` and `prefer` (expressions), `reason` (a sentence) and `entry` (its
+/// name). `kernels` of all programs, Kernel::program counting as `programs` does. `cubin` may be empty.
+llvm::Expected<runtime::Plan> makePlan(llvm::ArrayRef<tile::ProgramOp> programs, const std::vector<Kernel> &kernels,
+                                       std::string ptx, std::string cubin, const Target &target, const PlanInfo &info);
 
 } // namespace fovea::codegen

@@ -243,6 +243,7 @@ LogicalResult Emitter::capture(Value value) {
   };
   if (auto tensor = dyn_cast<tile::TensorOp>(def)) {
     makeView(tensor.getName(), tensor.getView().getType(), tensor.getDims(), /*dense=*/false);
+    views[value].alignment = tensor.getAlignment().value_or(16);
     return success();
   }
   if (auto workspace = dyn_cast<tile::WorkspaceOp>(def)) {
@@ -380,6 +381,10 @@ LogicalResult Emitter::emitOp(Operation *op) {
       .Case<tile::BroadcastOp>([&](auto o) { return emitBroadcast(o); })
       .Case<tile::IotaOp>([&](auto o) { return emitIota(o); })
       .Case<tile::ReduceOp>([&](auto o) { return emitReduce(o); })
+      .Case<tile::ScanOp>([&](auto o) { return emitScan(o); })
+      .Case<tile::SliceOp>([&](auto o) { return emitSlice(o); })
+      .Case<tile::ConcatOp>([&](auto o) { return emitConcat(o); })
+      .Case<tile::StoreScalarOp>([&](auto o) { return emitStoreScalar(o); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return emitConvertLayout(o); })
       .Case<tile::DomainOp>([&](auto o) { return emitDomain(o); })
       .Case<tile::DomainCountOp>([&](tile::DomainCountOp o) {
@@ -388,6 +393,8 @@ LogicalResult Emitter::emitOp(Operation *op) {
       })
       .Case<tile::DomainTileOp>([&](auto o) { return emitDomainTile(o); })
       .Case<tile::LoadOp>([&](auto o) { return emitLoad(o); })
+      .Case<tile::GatherOp>([&](auto o) { return emitGather(o); })
+      .Case<tile::NonfiniteOp>([&](auto o) { return emitNonfinite(o); })
       .Case<tile::LoadScalarOp>([&](auto o) { return emitLoadScalar(o); })
       .Case<tile::StoreOp>([&](auto o) { return emitStore(o); })
       .Case<tile::SmemAllocOp>([&](auto o) { return emitSmemAlloc(o); })
@@ -504,7 +511,8 @@ LogicalResult Emitter::emitIf(scf::IfOp op) {
   return success();
 }
 
-FailureOr<LoweredProgram> codegen::lowerToNvvm(tile::ProgramOp program, const Target &target) {
+FailureOr<LoweredProgram> codegen::lowerToNvvm(ArrayRef<tile::ProgramOp> programs, const Target &target) {
+  tile::ProgramOp program = programs.front();
   program.getContext()->loadDialect<LLVM::LLVMDialect, NVVM::NVVMDialect>();
   LoweredProgram result;
   result.module = ModuleOp::create(program.getLoc(), program.getSymName());
@@ -514,11 +522,17 @@ FailureOr<LoweredProgram> codegen::lowerToNvvm(tile::ProgramOp program, const Ta
   LLVM::GlobalOp::create(b, program.getLoc(), bytes, /*isConstant=*/false, LLVM::Linkage::External, "fovea_shared",
                          Attribute(),
                          /*alignment=*/1024, /*addrSpace=*/3);
-  for (auto launch : program.getBody().getOps<tile::LaunchOp>()) {
-    FailureOr<Kernel> kernel = Emitter(launch, *result.module, target).emit();
-    if (failed(kernel))
-      return failure();
-    result.kernels.push_back(*kernel);
+  for (auto [index, each] : llvm::enumerate(programs)) {
+    tile::ProgramOp own = each;
+    for (auto launch : own.getBody().getOps<tile::LaunchOp>()) {
+      if (result.module->lookupSymbol(launch.getName()))
+        return launch.emitOpError("has the name of another kernel"), failure();
+      FailureOr<Kernel> kernel = Emitter(launch, *result.module, target).emit();
+      if (failed(kernel))
+        return failure();
+      kernel->program = index;
+      result.kernels.push_back(*kernel);
+    }
   }
   return result;
 }

@@ -36,6 +36,7 @@ struct KernelArgument {
 
 struct Kernel {
   std::string name;
+  size_t program = 0;      ///< which of the programs that were lowered together
   int64_t threads = 0;     ///< per work item
   int64_t sharedBytes = 0; ///< dynamic shared memory
   std::string grid;        ///< number of work items, an expression over axis names (+ * ceildiv(a, b))
@@ -49,8 +50,8 @@ struct LoweredProgram {
   std::vector<Kernel> kernels;              ///< in launch order
 };
 
-/// Lowers every launch of a scheduled program. Reads the IR and nothing else; diagnoses what it cannot lower at the
-/// operation.
-mlir::FailureOr<LoweredProgram> lowerToNvvm(tile::ProgramOp program, const Target &target);
+/// Lowers every launch of scheduled programs, whose launches have different names, into one module. Reads the IR and
+/// nothing else; diagnoses what it cannot lower at the operation.
+mlir::FailureOr<LoweredProgram> lowerToNvvm(llvm::ArrayRef<tile::ProgramOp> programs, const Target &target);
 
 } // namespace fovea::codegen

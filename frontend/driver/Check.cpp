@@ -151,17 +151,22 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
 //===--- one case ---===//
 
 Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const Arrays &inputs,
-                       const runtime::AxisSizes &sizes, int repeats, std::vector<double> *milliseconds) {
+                       const runtime::AxisSizes &sizes, PlanRun *run) {
   runtime::ExecuteRequest request;
   for (const auto &[name, array] : inputs)
     request.inputs[name] = &array;
   request.axes = sizes;
-  request.repeats = repeats;
+  if (run) {
+    request.repeats = run->repeats;
+    request.entry = run->entry;
+  }
   Result<runtime::ExecuteResult> result = runtime::execute(plan, device, request);
   if (!result)
     return result.takeError();
-  if (milliseconds)
-    *milliseconds = result->milliseconds;
+  if (run) {
+    run->milliseconds = result->milliseconds;
+    run->entry = result->call.entry;
+  }
   return std::move(result->outputs);
 }
 
@@ -172,9 +177,50 @@ struct Checker::Levels {
   std::map<std::string, tile::Tensor> exact, rounded;
   Tolerance tolerance;
   std::map<std::string, int64_t> axes;
-  // Where the first difference lies, by declared axis.
+  // Where the first difference lies, by declared axis, and of which entry.
   std::map<std::string, int64_t> worst;
+  Compilation *failing = nullptr;
 };
+
+namespace {
+
+/// Of the guards that a program states itself: sizes and which inputs are given.
+class CaseScope : public runtime::ExprScope {
+public:
+  CaseScope(const reference::AxisSizes &sizes, const Arrays &inputs) : sizes_(sizes), inputs_(inputs) {}
+  Result<int64_t> axis(std::string_view name) const override {
+    auto found = sizes_.find(std::string(name));
+    return found == sizes_.end() ? unknown() : Result<int64_t>(found->second);
+  }
+  Result<int64_t> present(std::string_view tensor) const override {
+    return int64_t{inputs_.find(std::string(tensor)) != inputs_.end()};
+  }
+  Result<int64_t> stride(std::string_view, std::string_view) const override { return unknown(); }
+  Result<int64_t> align(std::string_view) const override { return unknown(); }
+  Result<int64_t> deviceSms() const override { return unknown(); }
+
+private:
+  static Error unknown() { return {ErrorCode::Internal, "the guard of a program asks what no case says"}; }
+  const reference::AxisSizes &sizes_;
+  const Arrays &inputs_;
+};
+
+} // namespace
+
+/// Whether the program is right for this case, by the guard that it states itself; alignment is the plan's.
+static Result<bool> servesCase(tile::ProgramOp program, const runtime::ExprScope &scope) {
+  mlir::DictionaryAttr choices = program.getChoicesAttr();
+  auto guard = choices ? choices.getAs<mlir::StringAttr>("guard") : mlir::StringAttr();
+  if (!guard)
+    return true;
+  Result<runtime::Expr> expr = runtime::Expr::parse(guard.getValue());
+  if (!expr)
+    return expr.takeError();
+  Result<int64_t> value = expr->evaluate(scope);
+  if (!value)
+    return value.takeError();
+  return *value != 0;
+}
 
 static std::map<std::string, tile::Tensor> toTile(const Arrays &inputs) {
   std::map<std::string, tile::Tensor> tensors;
@@ -321,7 +367,6 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     return failError("reference", expected.takeError());
   levels.reference = std::move(*expected);
   levels.tolerance = toleranceFor(compilation.attn(), compilation.storage, levels.sizes);
-  bool isNormal = each.pattern == Pattern::Normal;
 
   // Compares all outputs of a level; `get` gives the values of one.
   auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
@@ -367,7 +412,6 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
       for (double &x : levels.representable[tensor.name].data)
         if (std::abs(x) >= 65520)
           x = std::copysign(HUGE_VAL, x);
-  auto ofRepresentable = [&](const std::string &name) { return levels.representable[name].data; };
   llvm::Expected<reference::Tensors> bounds =
       boundErrors(compilation.attn(), compilation.storage, levels.sizes, values);
   if (!bounds)
@@ -377,6 +421,49 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   if (!magnitudes)
     return failError("reference", magnitudes.takeError());
   levels.magnitudes = std::move(*magnitudes);
+  CaseScope scope(levels.sizes, levels.inputs);
+  std::vector<Compilation *> entries = compilation.entries();
+  for (size_t e = 0; e < entries.size(); ++e) {
+    Result<bool> serves = servesCase(entries[e]->program(), scope);
+    if (!serves)
+      return fail("tile", serves.error().message);
+    if (*serves && !checkEntry(each, levels, *entries[e], e, report))
+      return report;
+  }
+  if (report.entries.empty())
+    return fail("tile", "no entry of the plan serves this case");
+  report.passed = true;
+  return report;
+}
+
+bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &entry, size_t index, CheckReport &report) {
+  Compilation &compilation = *compilation_;
+  bool isNormal = each.pattern == Pattern::Normal;
+  std::string name = entry.name.empty() ? "main" : entry.name;
+  levels.failing = &entry;
+  auto fail = [&](const std::string &level, std::string message) {
+    report.level = entry.name.empty() ? level : level + " (entry " + entry.name + ")";
+    report.message = std::move(message);
+    return false;
+  };
+  auto failError = [&](const std::string &level, llvm::Error error) {
+    return fail(level, llvm::toString(std::move(error)));
+  };
+  // Compares all outputs of a level; `get` gives the values of one.
+  auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
+    for (const auto &[name, tensor] : levels.reference) {
+      Judgement judgement = how(name, tensor.shape, get(name), want(name));
+      if (judgement.passed)
+        continue;
+      levels.worst = placeOf(compilation.attn(), levels.sizes, name, tensor.shape,
+                             judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
+                                                                      : judgement.comparison.maxIndex);
+      return fail(level, "against " + against + ": " + judgement.message);
+    }
+    return true;
+  };
+  auto ofReference = [&](const std::string &name) { return levels.reference[name].data; };
+  auto ofRepresentable = [&](const std::string &name) { return levels.representable[name].data; };
   // Against float64: ordinary inputs by the tolerance and the bound, others by the bound.
   auto byTolerance = [&](auto &name, auto &shape, const auto &got, const auto &want) {
     const OutputTolerance &tolerance = levels.tolerance.outputs[name];
@@ -393,7 +480,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     run.precision = precision;
     return tile::runTileProgram(program, levels.axes, out, run);
   };
-  if (llvm::Error error = runTile(compilation.expanded(), tile::Precision::Exact, levels.exact))
+  if (llvm::Error error = runTile(entry.expanded(), tile::Precision::Exact, levels.exact))
     return failError("tile", std::move(error));
   auto ofExact = [&](const std::string &name) { return levels.exact[name].data; };
   if (!compareAll("tile", "the reference, in doubles", ofExact, ofReference,
@@ -403,15 +490,15 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
                     return judge(name, shape, got, want, levels.tolerance.exact, &levels.bounds[name].data, 0x1p-2,
                                  false);
                   }))
-    return report;
-  if (llvm::Error error = runTile(compilation.expanded(), tile::Precision::Rounded, levels.rounded))
+    return false;
+  if (llvm::Error error = runTile(entry.expanded(), tile::Precision::Rounded, levels.rounded))
     return failError("tile", std::move(error));
   auto ofRounded = [&](const std::string &name) { return levels.rounded[name].data; };
   if (!compareAll("tile", "the reference, with roundings", ofRounded, ofRepresentable, byTolerance))
-    return report;
+    return false;
   if (options_.level == Level::Tile) {
-    report.passed = true;
-    return report;
+    report.entries.push_back(name);
+    return true;
   }
 
   //--- schedule
@@ -429,18 +516,18 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   };
   for (tile::Precision precision : {tile::Precision::Exact, tile::Precision::Rounded}) {
     std::map<std::string, tile::Tensor> scheduled;
-    if (llvm::Error error = runTile(compilation.scheduled(), precision, scheduled))
+    if (llvm::Error error = runTile(entry.scheduled(), precision, scheduled))
       return failError("schedule", std::move(error));
     bool exact = precision == tile::Precision::Exact;
     if (!compareAll(
             "schedule", exact ? "level 2, in doubles" : "level 2, with roundings",
             [&](const std::string &name) { return scheduled[name].data; },
             [&](const std::string &name) { return exact ? ofExact(name) : ofRounded(name); }, equal))
-      return report;
+      return false;
   }
   if (options_.level == Level::Schedule) {
-    report.passed = true;
-    return report;
+    report.entries.push_back(name);
+    return true;
   }
 
   //--- ptx, gpu
@@ -456,10 +543,11 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     bound = &padded;
   }
   auto onDevice = [&](const std::string &level, runtime::Device &device) {
-    Result<Arrays> outputs = runPlan(*compilation.plan, device, *bound, each.sizes);
+    PlanRun run;
+    run.entry = index;
+    Result<Arrays> outputs = runPlan(*compilation.plan, device, *bound, each.sizes, &run);
     if (!outputs) {
-      report = fail(level, outputs.error().message);
-      return false;
+      return fail(level, outputs.error().message);
     }
     auto ofDevice = [&](const std::string &name) { return outputs->find(name)->second.toDoubles(); };
     return compareAll(level, "level 2, with roundings", ofDevice, ofRounded,
@@ -486,7 +574,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
     emulator_ = std::move(*device);
   }
   if (!onDevice("ptx", *emulator_))
-    return report;
+    return false;
   if (options_.level == Level::Gpu) {
     if (!gpu_) {
       Result<std::unique_ptr<runtime::Device>> device = runtime::openCudaDevice();
@@ -495,10 +583,10 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
       gpu_ = std::move(*device);
     }
     if (!onDevice("gpu", *gpu_))
-      return report;
+      return false;
   }
-  report.passed = true;
-  return report;
+  report.entries.push_back(name);
+  return true;
 }
 
 //===--- what a failing case leaves behind ---===//
@@ -517,12 +605,14 @@ void Checker::dump(const CheckCase &each, Levels &levels, const CheckReport &rep
   write("report.txt", each.name() + "\nlevel " + report.level + "\n" + report.message + "\n");
   if (!compilation_)
     return;
+  Compilation &entry = levels.failing ? *levels.failing : *compilation_;
   const std::pair<Stage, const char *> files[] = {{Stage::Tree, "tree.txt"},  {Stage::Attn, "attn.mlir"},
                                                   {Stage::Tile, "tile.mlir"}, {Stage::Schedule, "schedule.mlir"},
                                                   {Stage::Nvvm, "nvvm.mlir"}, {Stage::Llvm, "llvm.ll"},
                                                   {Stage::Ptx, "kernel.ptx"}};
   for (auto [stage, name] : files)
-    if (Result<std::string> text = compilation_->text(stage))
+    if (Result<std::string> text =
+            (stage == Stage::Tile || stage == Stage::Schedule ? entry : *compilation_).text(stage))
       write(name, *text);
 
   // The values of the work item that computes the first element out of order.
@@ -545,7 +635,7 @@ void Checker::dump(const CheckCase &each, Levels &levels, const CheckReport &rep
         if (found == levels.worst.end())
           continue;
         int64_t here = event.item[i];
-        if (here != found->second && here != found->second / compilation_->chosen.queryTile)
+        if (here != found->second && here != found->second / entry.chosen.queryTile)
           return false;
       }
       return true;
@@ -573,8 +663,8 @@ void Checker::dump(const CheckCase &each, Levels &levels, const CheckReport &rep
       stream << "error: " << llvm::toString(std::move(error)) << '\n';
     write(name, text);
   };
-  values("tile-values.txt", compilation_->expanded());
-  values("schedule-values.txt", compilation_->scheduled());
+  values("tile-values.txt", entry.expanded());
+  values("schedule-values.txt", entry.scheduled());
 }
 
 } // namespace fovea::driver

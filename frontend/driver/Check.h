@@ -45,11 +45,13 @@ struct CheckOptions {
   std::function<void(Compilation &)> tamper;
 };
 
+/// Every level is checked for each entry of the plan whose guard holds for a case, preferred there or not.
 struct CheckReport {
   bool passed = false;
   bool refused = false; // the target cannot hold this case, and the compiler said so: neither passed nor failed
-  std::string level;    // the one that failed
-  std::string message;  // what is wrong there; for people
+  std::string level;    // the one that failed, with the name of its entry
+  std::vector<std::string> entries; // that were checked, down to the last level; the main program's name is "main"
+  std::string message;              // what is wrong there; for people
   double seconds = 0;
 };
 
@@ -68,6 +70,7 @@ public:
 private:
   struct Levels;
   CheckReport check(const CheckCase &each, Levels &levels);
+  bool checkEntry(const CheckCase &each, Levels &levels, Compilation &entry, size_t index, CheckReport &report);
   void dump(const CheckCase &each, Levels &levels, const CheckReport &report);
 
   Compiler &compiler_;
@@ -78,8 +81,15 @@ private:
   std::unique_ptr<runtime::Device> emulator_, gpu_;
 };
 
-/// Runs a plan: all inputs given, all outputs back.
+/// What of a run is chosen, and what is reported beside the outputs.
+struct PlanRun {
+  int repeats = 1;
+  std::optional<size_t> entry;      // forced; afterwards the one that ran
+  std::vector<double> milliseconds; // of each repeat
+};
+
+/// Runs a plan: all inputs given but optional ones, all outputs back.
 Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const Arrays &inputs,
-                       const runtime::AxisSizes &sizes, int repeats = 1, std::vector<double> *milliseconds = nullptr);
+                       const runtime::AxisSizes &sizes, PlanRun *run = nullptr);
 
 } // namespace fovea::driver

@@ -159,6 +159,8 @@ syntax::Span spanOf(mlir::Location location, const syntax::SourceMap &sources) {
   return {};
 }
 
+} // namespace
+
 class Stages {
 public:
   Stages(Compilation &result, mlir::MLIRContext &context)
@@ -208,6 +210,8 @@ private:
   mlir::ScopedDiagnosticHandler handler;
 };
 
+namespace {
+
 template <typename Op> Op firstOf(const mlir::OwningOpRef<mlir::ModuleOp> &module) {
   if (!module)
     return {};
@@ -233,6 +237,7 @@ std::string print(mlir::Operation *op, bool names) {
 
 Compilation::~Compilation() {
   lowered_.reset();
+  alternatives.clear();
   for (auto *module : {&attnModule_, &canonicalModule_, &programModule_, &expandedModule_, &scheduledModule_})
     *module = nullptr;
   if (pool_ && context_)
@@ -244,6 +249,14 @@ attn::AttentionOp Compilation::canonical() const { return firstOf<attn::Attentio
 tile::ProgramOp Compilation::program() const { return firstOf<tile::ProgramOp>(programModule_); }
 tile::ProgramOp Compilation::expanded() const { return firstOf<tile::ProgramOp>(expandedModule_); }
 tile::ProgramOp Compilation::scheduled() const { return firstOf<tile::ProgramOp>(scheduledModule_); }
+
+std::vector<Compilation *> Compilation::entries() {
+  std::vector<Compilation *> all;
+  for (const std::unique_ptr<Compilation> &alternative : alternatives)
+    all.push_back(alternative.get());
+  all.push_back(this);
+  return all;
+}
 
 double Compilation::milliseconds() const {
   double sum = 0;
@@ -409,6 +422,119 @@ static void orderTensors(runtime::Plan &plan, const runtime::Plan &interface) {
 Compiler::Compiler() : pool_(std::make_shared<ContextPool>()) {}
 Compiler::~Compiler() = default;
 
+/// Runs passes on a module.
+static bool runPasses(mlir::ModuleOp module, llvm::function_ref<void(mlir::PassManager &)> build) {
+  mlir::PassManager manager(module.getContext());
+  build(manager);
+  return mlir::succeeded(manager.run(module));
+}
+
+bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *alternative) {
+  bool scheduled = true;
+  int64_t valueTile = 0;
+  result.problem = problemOf(result.canonical());
+  if (!result.problem.scoreDims.empty() || !result.problem.accumulatorDims.empty()) {
+    result.candidates = tile::enumerateSchedules(result.problem, *result.target);
+    scheduled = std::any_of(result.candidates.begin(), result.candidates.end(),
+                            [&](const tile::Candidate &each) { return each.rejected.empty(); });
+    // Wide results that do not fit whole are computed in parts.
+    for (int64_t tile : {128, 64, 32}) {
+      if (scheduled)
+        break;
+      tile::Problem parts = result.problem;
+      for (int64_t &features : parts.accumulatorDims)
+        if (features > tile && features % tile == 0)
+          features = tile;
+      auto candidates = tile::enumerateSchedules(parts, *result.target);
+      scheduled = std::any_of(candidates.begin(), candidates.end(),
+                              [&](const tile::Candidate &each) { return each.rejected.empty(); });
+      if (scheduled) {
+        valueTile = tile;
+        result.problem = parts;
+        result.candidates = std::move(candidates);
+      }
+    }
+    // Where nothing fits, the derivation may know better why.
+    if (scheduled && !choose(result, stages))
+      return false;
+  }
+  result.programModule_ = result.canonicalModule_->clone();
+  attn::AttentionOp attention = firstOf<attn::AttentionOp>(result.programModule_);
+  TileChoices choices;
+  choices.queryTile = result.chosen.queryTile;
+  choices.keyTile = result.chosen.keyTile;
+  choices.valueTile = valueTile;
+  choices.elementType = result.options.type;
+  if (alternative)
+    alternative->choose(choices);
+  mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
+  if (mlir::failed(program)) {
+    result.programModule_ = nullptr;
+    return false;
+  }
+  if (!scheduled) {
+    result.programModule_ = nullptr;
+    return choose(result, stages);
+  }
+  attention.erase();
+  result.expandedModule_ = result.programModule_->clone();
+  return runPasses(*result.expandedModule_, buildProgramPipeline);
+}
+
+bool Compiler::makeSchedule(Compilation &result) {
+  result.scheduledModule_ = result.expandedModule_->clone();
+  return runPasses(*result.scheduledModule_, [&](mlir::PassManager &manager) {
+    tile::SetSchedulePassOptions record;
+    record.warps = result.chosen.warps;
+    record.stages = result.chosen.stages;
+    record.query = result.chosen.query;
+    manager.addNestedPass<tile::ProgramOp>(tile::createSetSchedulePass(record));
+    buildSchedulePipeline(manager);
+  });
+}
+
+/// The alternatives that this attention might have, the most special first.
+static std::vector<Alternative> alternativesOf(const Compilation &result) {
+  std::vector<Alternative> all;
+  return all;
+}
+
+bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
+  for (const Alternative &alternative : alternativesOf(result)) {
+    std::unique_ptr<Compilation> other(new Compilation());
+    other->name = alternative.name;
+    other->attention = result.attention;
+    other->options = result.options;
+    other->target = result.target;
+    other->storage = result.storage;
+    other->interface = result.interface;
+    other->attnModule_ = result.attnModule_->clone();
+    other->canonicalModule_ = result.canonicalModule_->clone();
+    std::string why;
+    bool made;
+    {
+      // What stops an alternative is no error of the specification.
+      std::optional<Stages> silent;
+      if (!alternative.required)
+        silent.emplace(*other, *result.context_);
+      Stages &own = silent ? *silent : stages;
+      made = own.run(("tile " + alternative.name).c_str(), [&] { return makeTile(*other, own, &alternative); }) &&
+             (result.options.last == Stage::Tile ||
+              own.run(("schedule " + alternative.name).c_str(), [&] { return makeSchedule(*other); }));
+      if (!made && silent && other->diagnostics().hasErrors())
+        why = other->diagnostics().diagnostics().front().message;
+    }
+    llvm::append_range(result.times, other->times);
+    if (!made && alternative.required)
+      return false;
+    if (made)
+      result.alternatives.push_back(std::move(other));
+    else
+      result.leftOut.emplace_back(alternative.name, why);
+  }
+  return true;
+}
+
 std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const CompileOptions &options) {
   std::unique_ptr<Compilation> result(new Compilation());
   result->options = options;
@@ -439,12 +565,6 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   result->times.push_back({"context", spent.count()});
   mlir::MLIRContext &context = *result->context_;
   Stages stages(*result, context);
-  auto passes = [&](mlir::ModuleOp module, auto build) {
-    mlir::PassManager manager(&context);
-    build(manager);
-    return mlir::succeeded(manager.run(module));
-  };
-
   bool ok = stages.run("attn", [&] {
     sema::Program one;
     one.attentions.push_back(*result->attention);
@@ -452,83 +572,32 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
     if (!result->attnModule_)
       return false;
     result->canonicalModule_ = result->attnModule_->clone();
-    return passes(*result->canonicalModule_, buildAttnPipeline);
+    return runPasses(*result->canonicalModule_, buildAttnPipeline);
   });
   if (!ok || options.last == Stage::Attn)
     return result;
 
-  ok = stages.run("tile", [&] {
-    bool scheduled = true;
-    int64_t valueTile = 0;
-    result->problem = problemOf(result->canonical());
-    if (!result->problem.scoreDims.empty() || !result->problem.accumulatorDims.empty()) {
-      result->candidates = tile::enumerateSchedules(result->problem, *result->target);
-      scheduled = std::any_of(result->candidates.begin(), result->candidates.end(),
-                              [&](const tile::Candidate &each) { return each.rejected.empty(); });
-      // Wide results that do not fit whole are computed in parts.
-      for (int64_t tile : {128, 64, 32}) {
-        if (scheduled)
-          break;
-        tile::Problem parts = result->problem;
-        for (int64_t &features : parts.accumulatorDims)
-          if (features > tile && features % tile == 0)
-            features = tile;
-        auto candidates = tile::enumerateSchedules(parts, *result->target);
-        scheduled = std::any_of(candidates.begin(), candidates.end(),
-                                [&](const tile::Candidate &each) { return each.rejected.empty(); });
-        if (scheduled) {
-          valueTile = tile;
-          result->problem = parts;
-          result->candidates = std::move(candidates);
-        }
-      }
-      // Where nothing fits, the derivation may know better why.
-      if (scheduled && !choose(*result, stages))
-        return false;
-    }
-    result->programModule_ = result->canonicalModule_->clone();
-    attn::AttentionOp attention = firstOf<attn::AttentionOp>(result->programModule_);
-    TileChoices choices;
-    choices.queryTile = result->chosen.queryTile;
-    choices.keyTile = result->chosen.keyTile;
-    choices.valueTile = valueTile;
-    choices.elementType = options.type;
-    mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
-    if (mlir::failed(program)) {
-      result->programModule_ = nullptr;
-      return false;
-    }
-    if (!scheduled) {
-      result->programModule_ = nullptr;
-      return choose(*result, stages);
-    }
-    attention.erase();
-    result->expandedModule_ = result->programModule_->clone();
-    return passes(*result->expandedModule_, buildProgramPipeline);
-  });
-  if (!ok || options.last == Stage::Tile)
-    return result;
-
-  ok = stages.run("schedule", [&] {
-    result->scheduledModule_ = result->expandedModule_->clone();
-    return passes(*result->scheduledModule_, [&](mlir::PassManager &manager) {
-      tile::SetSchedulePassOptions record;
-      record.warps = result->chosen.warps;
-      record.stages = result->chosen.stages;
-      record.query = result->chosen.query;
-      manager.addNestedPass<tile::ProgramOp>(tile::createSetSchedulePass(record));
-      buildSchedulePipeline(manager);
-    });
-  });
-  if (!ok || options.last == Stage::Schedule)
+  ok = stages.run("tile", [&] { return makeTile(*result, stages, nullptr); });
+  if (ok && options.last != Stage::Tile)
+    ok = stages.run("schedule", [&] { return makeSchedule(*result); });
+  if (ok && options.alternatives)
+    ok = makeAlternatives(*result, stages);
+  if (!ok || options.last == Stage::Tile || options.last == Stage::Schedule)
     return result;
 
   ok = stages.run("nvvm", [&] {
-    mlir::FailureOr<codegen::LoweredProgram> lowered = codegen::lowerToNvvm(result->scheduled(), *result->target);
+    // The main program first, where a reader of the PTX looks.
+    std::vector<Compilation *> entries = result->entries();
+    std::rotate(entries.begin(), entries.end() - 1, entries.end());
+    llvm::SmallVector<tile::ProgramOp> programs;
+    for (Compilation *entry : entries)
+      programs.push_back(entry->scheduled());
+    mlir::FailureOr<codegen::LoweredProgram> lowered = codegen::lowerToNvvm(programs, *result->target);
     if (mlir::failed(lowered))
       return false;
     result->lowered_ = std::move(*lowered);
-    result->kernels = result->lowered_->kernels;
+    for (const codegen::Kernel &kernel : result->lowered_->kernels)
+      entries[kernel.program]->kernels.push_back(kernel);
     return true;
   });
   if (!ok || options.last == Stage::Nvvm || options.last == Stage::Llvm)
@@ -572,8 +641,16 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
           product += (product.empty() ? "" : "*") + factor;
         info.display[product] = dim.display;
       }
-    llvm::Expected<runtime::Plan> plan =
-        codegen::makePlan(result->scheduled(), result->kernels, result->ptx, {}, *result->target, info);
+    llvm::SmallVector<tile::ProgramOp> programs;
+    std::vector<codegen::Kernel> kernels;
+    for (Compilation *entry : result->entries()) {
+      for (codegen::Kernel kernel : entry->kernels) {
+        kernel.program = programs.size();
+        kernels.push_back(std::move(kernel));
+      }
+      programs.push_back(entry->scheduled());
+    }
+    llvm::Expected<runtime::Plan> plan = codegen::makePlan(programs, kernels, result->ptx, {}, *result->target, info);
     if (!plan)
       return stages.fail(plan.takeError());
     orderTensors(*plan, result->interface);

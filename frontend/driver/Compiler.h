@@ -10,8 +10,10 @@
 #include "dialect/common/Target.h"
 #include "dialect/tile/TileDialect.h"
 #include "frontend/driver/Spec.h"
+#include "passes/attn-to-tile/Passes.h"
 #include "passes/schedule/Candidates.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +47,8 @@ struct CompileOptions {
   Sets sets;
   ScheduleOverride schedule;
   Stage last = Stage::Plan; // how far to go; Plan leaves the cubin out
+  /// False: the program that serves every call, and no alternative.
+  bool alternatives = true;
 };
 
 struct StageTime {
@@ -53,10 +57,21 @@ struct StageTime {
 };
 
 class ContextPool;
+class Stages;
+
+/// A way to compute an attention that some calls are better served by. It becomes an entry of the plan, before those
+/// that follow and the program that serves every call.
+struct Alternative {
+  std::string name;      // as in "packed"; part of the names of its kernels
+  bool required = false; // a failure is an error of the compilation; else the alternative is left out
+  /// Changes what the derivation is told: tiles are chosen, the rest is as for the main program.
+  std::function<void(TileChoices &)> choose;
+};
 
 /// What a compilation made: all levels up to the one asked for, or up to the error.
 class Compilation {
 public:
+  Compilation(Compilation &&) = delete;
   ~Compilation();
   Compilation(const Compilation &) = delete;
 
@@ -92,6 +107,15 @@ public:
   std::vector<StageTime> times;
   double milliseconds() const;
 
+  /// Other programs of the same attention, the most special first. Each has its own levels from Tile to Schedule, its
+  /// own candidates and kernels; PTX and plan are those of the whole.
+  std::vector<std::unique_ptr<Compilation>> alternatives;
+  std::string name; // of an alternative; empty for the main program
+  /// Alternatives that were tried and left out, with the reason.
+  std::vector<std::pair<std::string, std::string>> leftOut;
+  /// Alternatives in order and the main program: entry n of the plan is number n here.
+  std::vector<Compilation *> entries();
+
 private:
   friend class Compiler;
   Compilation() = default;
@@ -112,6 +136,9 @@ public:
   std::unique_ptr<Compilation> compile(const SourceText &source, const CompileOptions &options);
 
 private:
+  bool makeTile(Compilation &result, Stages &stages, const Alternative *alternative);
+  bool makeSchedule(Compilation &result);
+  bool makeAlternatives(Compilation &result, Stages &stages);
   std::shared_ptr<ContextPool> pool_;
 };
 

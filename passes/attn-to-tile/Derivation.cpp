@@ -96,11 +96,14 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
            << axis.getValue()
            << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
            << axis.getValue() << "=64";
-  if (*size % 16 == 0 && *size <= 256)
+  // What is summed over lies whole in a tile; other features can be shared out to work items.
+  int64_t limit = isContracted(axis) ? 256 : 512;
+  if (*size % 8 == 0 && *size <= limit)
     return *size;
-  int64_t nearest = std::clamp<int64_t>((*size + 8) / 16 * 16, 16, 256);
+  int64_t nearest = std::clamp<int64_t>((*size + 4) / 8 * 8, 8, limit);
   return op->emitError("the axis '") << axis.getValue() << "' has " << *size
-                                     << " elements; supported are multiples of 16 up to 256, the nearest is "
+                                     << " elements; supported are multiples of 8 up to " << limit
+                                     << (limit == 256 ? ", since it is summed over" : "") << "; the nearest is "
                                      << nearest;
 }
 
@@ -185,8 +188,11 @@ Value Derivation::tensor(StringRef name, StringRef role, ArrayRef<StringAttr> de
   SmallVector<std::string> dims;
   Type type = viewType(declared, element, dims);
   OpBuilder builder = head();
-  return tile::TensorOp::create(builder, attention.getLoc(), type, builder.getStringAttr(name),
-                                builder.getStringAttr(role), strings(context, dims));
+  auto result = tile::TensorOp::create(builder, attention.getLoc(), type, builder.getStringAttr(name),
+                                       builder.getStringAttr(role), strings(context, dims), IntegerAttr());
+  if (choices.alignment < 16)
+    result.setAlignment(std::max<int64_t>(choices.alignment, element.getIntOrFloatBitWidth() / 8));
+  return result;
 }
 
 Value Derivation::viewOf(InputOp input) {
@@ -197,11 +203,16 @@ Value Derivation::viewOf(InputOp input) {
   return view;
 }
 
-const Coordinate *Derivation::feature(StringAttr axis, int64_t extent) {
+const Coordinate *Derivation::feature(StringAttr axis, int64_t size) {
   const Coordinate *&coordinate = featureCoordinates[axis];
   if (!coordinate)
-    coordinate = newCoordinate({Coordinate::Kind::Feature, axis, {}, extent});
+    coordinate =
+        newCoordinate({Coordinate::Kind::Feature, axis, {}, static_cast<int64_t>(llvm::alignTo(size, 16)), size});
   return coordinate;
+}
+
+std::string Derivation::kernelName(const Twine &name) const {
+  return (choices.entry.empty() ? name : name + "_" + choices.entry).str();
 }
 
 std::string Derivation::uniqueName(std::string name) {
@@ -220,7 +231,7 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
   for (const Store &store : stores)
     for (StringAttr axis : table.expand(store.declared)) {
       std::optional<int64_t> size = staticSize(axis);
-      if (!isFeature(axis) || !size || *size <= choices.valueTile || *size % choices.valueTile)
+      if (!isFeature(axis) || !size || *size <= choices.valueTile)
         continue;
       if (split && split != axis)
         return {};
@@ -262,7 +273,7 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   }
   StringAttr split = before ? StringAttr() : splitAxis(stores);
   if (split) {
-    extents.push_back(indexConstant(*staticSize(split) / choices.valueTile));
+    extents.push_back(indexConstant(llvm::divideCeil(*staticSize(split), choices.valueTile)));
     axes.push_back(split);
   }
   Value rows = sizeOf(rowAxis), step = indexConstant(tileSize);
@@ -350,7 +361,7 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
       tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
 
   Store store{field, result.view, result.axes, element, at};
-  if (failed(emitLaunch(uniqueName("prepare_" + name), token, batch, 64, store, open.back())))
+  if (failed(emitLaunch(uniqueName(kernelName("prepare_" + name)), token, batch, 64, store, open.back())))
     return failure();
   prepared[key] = result;
   return result;
@@ -371,8 +382,16 @@ LogicalResult Derivation::checkChoices() {
     elementType = builder.getBF16Type();
   else if (choices.elementType == "f16")
     elementType = builder.getF16Type();
+  else if (choices.elementType == "f32")
+    elementType = builder.getF32Type();
   else
-    return attention.emitError("the element type '") << choices.elementType << "' is not supported; take bf16 or f16";
+    return attention.emitError("the element type '")
+           << choices.elementType << "' is not supported; take bf16, f16 or f32";
+  if (choices.precision != "tf32" && choices.precision != "3xtf32" && choices.precision != "fma")
+    return attention.emitError("the precision '") << choices.precision << "' is not one of tf32, 3xtf32 and fma";
+  if (choices.alignment != 1 && choices.alignment != 16)
+    return attention.emitError("an alignment of ")
+           << choices.alignment << " bytes is not possible; take 16, or 1 for that of an element";
   for (auto &[name, size] : choices.sizes) {
     AxisAttr axis = table.lookup(StringRef(name));
     if (!axis)
@@ -413,6 +432,12 @@ LogicalResult Derivation::classifyAxes() {
       tokens.insert(axis.getName());
       tokens.insert(axis.getQuery());
     }
+  }
+  for (Operation &op : attention.getBody().front()) {
+    if (auto dot = dyn_cast<DotOp>(op))
+      contracted.insert_range(toAxes(dot.getAxes()));
+    else if (auto reduce = dyn_cast<ReduceOp>(op))
+      contracted.insert_range(toAxes(reduce.getAxes()));
   }
   auto inside = [&](Operation *op, StringAttr axis) -> LogicalResult {
     if (isToken(axis))
@@ -458,7 +483,7 @@ LogicalResult Derivation::classifyAxes() {
       continue;
     StringAttr last = declared.back();
     std::optional<int64_t> size = staticSize(last);
-    if (!isToken(last) && !rows.contains(last) && size && *size % 16 == 0 && *size <= 256)
+    if (!isToken(last) && !rows.contains(last) && size && *size % 8 == 0 && *size <= 256)
       features.insert(last);
   }
   for (auto weights : attention.getBody().front().getOps<WeightsOp>())
@@ -468,6 +493,16 @@ LogicalResult Derivation::classifyAxes() {
                << axis.getValue()
                << "' is an axis of these weights and is also summed over or a feature axis of a value";
   return success();
+}
+
+/// True where some operand of a product is f32: stated so, or by the type of arrays that state none.
+bool Derivation::hasF32Products() {
+  if (elementType.isF32())
+    return true;
+  return llvm::any_of(attention.getInputs(), [&](InputOp input) {
+    return storageType(input.getStorage()).isF32() &&
+           llvm::any_of(toAxes(input.getDeclared()), [&](StringAttr axis) { return isFeature(axis); });
+  });
 }
 
 LogicalResult Derivation::emitOutputs() {
@@ -506,7 +541,7 @@ LogicalResult Derivation::emitOutputs() {
     group->stores.push_back(store);
   }
   for (Group &group : groups)
-    if (failed(emitLaunch(uniqueName(attention.getSymName().str()), group.row, group.batch, choices.queryTile,
+    if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), group.row, group.batch, choices.queryTile,
                           group.stores, nullptr)))
       return failure();
   return success();
@@ -525,6 +560,16 @@ FailureOr<tile::ProgramOp> Derivation::run() {
     with.append("value_tile", builder.getI64IntegerAttr(choices.valueTile));
     chosen = with.getDictionary(context);
   }
+  // What the expansion of folds must know: products of f32 values are made there.
+  std::string precision = hasF32Products() ? choices.precision : "";
+  for (auto [key, text] :
+       {std::pair("precision", &std::as_const(precision)), std::pair("entry", &choices.entry),
+        std::pair("guard", &choices.guard), std::pair("prefer", &choices.prefer), std::pair("reason", &choices.reason)})
+    if (!text->empty()) {
+      NamedAttrList with(chosen);
+      with.append(key, builder.getStringAttr(*text));
+      chosen = with.getDictionary(context);
+    }
   program = tile::ProgramOp::create(builder, attention.getLoc(), attention.getSymNameAttr(), chosen);
   program.getBody().push_back(new Block);
 

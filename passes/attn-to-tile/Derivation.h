@@ -28,6 +28,7 @@ struct Coordinate {
   mlir::StringAttr axis; // Batch, Row, Key: the raw axis; Feature: its identity
   mlir::Value base;      // Batch: the index; Row, Key, part of a Feature: the first index of the tile
   int64_t extent = 1;    // elements of the tile along it
+  int64_t size = 0;      // of a Feature that the tile pads: how many of them exist; 0: all
 };
 
 /// For each axis name its coordinate. Small: a handful of axes.
@@ -62,7 +63,9 @@ struct Dimension {
   Coordinate::Kind kind;
   mlir::StringAttr feature;
   int64_t extent;
-  unsigned order; // of features
+  unsigned order;   // of features
+  int64_t size = 0; // of features that are padded: how many exist; 0: all
+  bool isPadded() const { return size && size < extent; }
   bool operator==(const Dimension &other) const { return kind == other.kind && feature == other.feature; }
   bool operator<(const Dimension &other) const { return std::pair(kind, order) < std::pair(other.kind, other.order); }
 };
@@ -126,7 +129,8 @@ public:
 
   mlir::Type storageType(std::optional<attn::Storage> storage) const;
   mlir::Value viewOf(attn::InputOp input);
-  const Coordinate *feature(mlir::StringAttr axis, int64_t extent);
+  /// The whole axis inside a tile, padded to what the fragments of products need.
+  const Coordinate *feature(mlir::StringAttr axis, int64_t size);
   Coordinate *newCoordinate(Coordinate coordinate) { return &coordinates.emplace_back(coordinate); }
 
   /// The number that a field is everywhere, where that is known now.
@@ -143,12 +147,14 @@ public:
   attn::AxisTableAttr table;
   mlir::MLIRContext *context;
   mlir::Type elementType; // of operands of products
+  bool isContracted(mlir::StringAttr axis) const { return contracted.contains(axis); }
 
 private:
   mlir::LogicalResult classifyAxes();
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
+  bool hasF32Products();
   /// A launch before `before`, or the last one.
   /// The feature axis of the results that `valueTile` splits; null where none or several are longer.
   mlir::StringAttr splitAxis(llvm::ArrayRef<Store> stores);
@@ -160,9 +166,12 @@ private:
                           llvm::SmallVectorImpl<std::string> &dims);
   mlir::OpBuilder head();
   std::string uniqueName(std::string name);
+  /// With the name of the alternative.
+  std::string kernelName(const llvm::Twine &name) const;
 
   tile::ProgramOp program;
   llvm::SetVector<mlir::StringAttr> features, tokens;
+  llvm::DenseSet<mlir::StringAttr> contracted; // axes that something sums over
   llvm::DenseMap<mlir::StringAttr, mlir::Value> sizes;
   llvm::DenseMap<mlir::Operation *, mlir::Value> inputs;
   llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
@@ -233,6 +242,11 @@ private:
   std::optional<mlir::Type> plainType(mlir::Value field, Environment env);
   /// The product of factors as a tile over what they vary with; none if there is no factor.
   llvm::FailureOr<std::optional<TileValue>> multiply(llvm::ArrayRef<Product::Factor> factors, mlir::Operation *at);
+  /// The same tile with `identity` in place of features that do not exist. Loads have 0 there; other tiles have
+  /// anything.
+  TileValue maskPadding(const TileValue &tile, double identity, mlir::Location loc);
+  /// A tile of 16-bit numbers in f32: exact.
+  TileValue widen(const TileValue &tile, mlir::Location loc);
   llvm::FailureOr<TileValue> binary(llvm::StringRef name, TileValue a, TileValue b, mlir::Operation *at);
   TileValue times(TileValue a, double constant, mlir::Location loc);
 

@@ -19,8 +19,14 @@ struct TileChoices {
   int64_t queryTile = 64; // rows of a work item; a multiple of 16 from 16 to 256
   int64_t keyTile = 64;   // keys of a step; a multiple of 16 from 16 to 256
   int64_t valueTile = 0;  // features of a result per work item; 0: all. Scores are computed again for each part
-  std::string elementType = "bf16";     // bf16 or f16: of arrays that state no type, and of operands of products
+  std::string elementType = "bf16";     // bf16, f16 or f32: of arrays that state no type, and of operands of products
+  std::string precision = "3xtf32";     // of products of f32: tf32, 3xtf32 or fma
+  int64_t alignment = 16;               // bytes of alignment that tensors may be assumed to have; 1: that of an element
   std::map<std::string, int64_t> sizes; // sizes of axes that the attention leaves open, at least 1
+
+  // Of one alternative among several of a plan. Kernels of alternatives have different names: `entry` is part of them.
+  std::string entry;                 // a name; empty for the one that serves where no other is better
+  std::string guard, prefer, reason; // plan expressions and a sentence, kept in the program's choices
 };
 
 /// Builds the program behind the attention, which stays as it is; the two have one name, so the caller erases or

@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
   if (!module)
     return 1;
   for (auto program : module->getOps<tile::ProgramOp>()) {
-    auto lowered = codegen::lowerToNvvm(program, *target);
+    auto lowered = codegen::lowerToNvvm({program}, *target);
     if (mlir::failed(lowered))
       return 1;
     if (kernels)

@@ -65,6 +65,7 @@ struct RunCommand {
   CommonOptions common;
   uint64_t seed = 0;
   int repeats = 1;
+  std::optional<size_t> entry;
   bool check = false, noCheck = false;
 
   // Of the run.
@@ -141,21 +142,20 @@ struct RunCommand {
                         });
         !status)
       return fail(status.error());
-    std::vector<double> milliseconds;
-    Result<driver::Arrays> outputs = execute(*result->plan, milliseconds);
+    driver::PlanRun ran;
+    Result<driver::Arrays> outputs = execute(*result->plan, ran);
     if (!outputs)
       return fail(outputs.error());
     if (Status status = writeOutputs(*outputs, to); !status)
       return fail(status.error());
-    return printSpec(*result, *outputs, milliseconds);
+    return printSpec(*result, *outputs, ran);
   }
 
   /// A check costs one reference, which does about 10^9 multiply-adds a second.
   static constexpr double kCheckLimit = 1e10;
 
-  int printSpec(driver::Compilation &compilation, const driver::Arrays &outputs,
-                const std::vector<double> &milliseconds) {
-    printHead(*compilation.plan, milliseconds);
+  int printSpec(driver::Compilation &compilation, const driver::Arrays &outputs, const driver::PlanRun &ran) {
+    printHead(*compilation.plan, ran);
     std::printf("compiled in %s ms for %s\n", number(compilation.milliseconds()).c_str(),
                 std::string(compilation.target->name).c_str());
     double pairs = 1, width = 0;
@@ -284,13 +284,13 @@ struct RunCommand {
                                     });
         !status)
       return fail(status.error());
-    std::vector<double> milliseconds;
-    Result<driver::Arrays> outputs = execute(*plan, milliseconds);
+    driver::PlanRun ran;
+    Result<driver::Arrays> outputs = execute(*plan, ran);
     if (!outputs)
       return fail(outputs.error());
     if (Status status = writeOutputs(*outputs, to); !status)
       return fail(status.error());
-    printHead(*plan, milliseconds);
+    printHead(*plan, ran);
     Table table;
     table.row({"output", "type", "shape"});
     for (const auto &[name, array] : *outputs)
@@ -420,15 +420,18 @@ struct RunCommand {
     return Status::success();
   }
 
-  Result<driver::Arrays> execute(const Plan &plan, std::vector<double> &milliseconds) {
+  Result<driver::Arrays> execute(const Plan &plan, driver::PlanRun &run) {
     if (Status status = open(); !status)
       return status.error();
     Progress progress;
     progress.show("running on " + opened->facts().name);
-    return driver::runPlan(plan, *opened, inputs, sizes, repeats, &milliseconds);
+    run.repeats = repeats;
+    run.entry = entry;
+    return driver::runPlan(plan, *opened, inputs, sizes, &run);
   }
 
-  void printHead(const Plan &plan, std::vector<double> milliseconds) const {
+  void printHead(const Plan &plan, const driver::PlanRun &ran) const {
+    std::vector<double> milliseconds = ran.milliseconds;
     std::string axes;
     for (const auto &[axis, size] : sizes)
       axes += (axes.empty() ? "" : " ") + axis + "=" + std::to_string(size);
@@ -441,6 +444,9 @@ struct RunCommand {
         text += (text.empty() ? "" : ", ") + name;
       return text;
     };
+    if (plan.entries.size() > 1 && ran.entry)
+      std::printf("entry %zu of %zu%s: %s\n", *ran.entry, plan.entries.size(), entry ? " (asked for)" : "",
+                  plan.entries[*ran.entry].reason.c_str());
     if (!drawn.empty())
       std::printf("drawn from seed %llu, unit variance: %s\n", static_cast<unsigned long long>(seed),
                   list(drawn).c_str());
@@ -472,6 +478,7 @@ void addRun(CLI::App &app, int &status) {
       ->check(CLI::IsMember({"auto", "gpu", "emulator"}))
       ->capture_default_str();
   sub->add_option("--seed", command->seed, "seed of inputs that are not given")->capture_default_str();
+  sub->add_option("--entry", command->entry, "run this entry of the plan, counted from 0, where its guard holds");
   sub->add_option("--repeats", command->repeats, "timed runs")->capture_default_str();
   sub->add_flag("--check", command->check, "compare with the float64 reference (default where that is quick)");
   sub->add_flag("--no-check", command->noCheck, "do not")->excludes("--check");
