@@ -21,6 +21,7 @@ class OrderByUse : public fovea::tile::impl::OrderByUsePassBase<OrderByUse> {
     for (auto launch : body.getOps<LaunchOp>()) {
       written.clear();
       launch.walk([&](StoreOp store) { written.insert(store.getView()); });
+      launch.walk([&](StoreScalarOp store) { written.insert(store.getView()); });
       order(launch.getBody().front());
     }
   }

@@ -2,7 +2,7 @@
 // RUN: fovea-opt %s --tile-expand-math | FileCheck %s
 
 // Nothing of these is left, on scalars and on tiles.
-// CHECK-NOT: math.{{exp |expm1|log |log1p|tanh|erf|powf}}
+// CHECK-NOT: math.{{exp |expm1|log |log1p|tanh|erf|powf|sin|cos}}
 // CHECK-NOT: minimumf
 // CHECK-NOT: floordivsi
 tile.program @functions {
@@ -34,18 +34,31 @@ tile.program @functions {
     %g = math.erf %f : tensor<16x16xf32>
     %p = math.powf %g, %t : tensor<16x16xf32>
     %m = arith.minimumf %p, %t : tensor<16x16xf32>
+    // Quarter turns are taken off in three steps.
+    // CHECK: %[[K:.*]] = math.roundeven
+    // CHECK: %[[PI2:.*]] = arith.constant dense<-1.57079625> : tensor<16x16xf32>
+    // CHECK: math.fma %[[K]], %[[PI2]]
+    // CHECK: math.fma %[[K]]
+    // CHECK: math.fma %[[K]]
+    %s = math.sin %m : tensor<16x16xf32>
+    %cosine = math.cos %s : tensor<16x16xf32>
     // These stay.
-    // CHECK: math.sin
     // CHECK: math.rsqrt
     // CHECK: math.roundeven
-    %s = math.sin %m : tensor<16x16xf32>
-    %r = math.rsqrt %s : tensor<16x16xf32>
+    %r = math.rsqrt %cosine : tensor<16x16xf32>
     %o = math.roundeven %r : tensor<16x16xf32>
     // CHECK: tile.load_scalar
     // CHECK: arith.constant 1.44269502 : f32
     // CHECK: math.exp2 %{{.*}} : f32
     %z = tile.load_scalar %x[%c0, %c0] : !tile.view<16x16xf32> -> f32
     %ze = math.exp %z : f32
+    // A constant base, of few elements: the exponent's bits are made, not approximated.
+    // CHECK: arith.shli
+    // CHECK: arith.bitcast
+    // CHECK: arith.shli
+    // CHECK: arith.bitcast
+    %base = arith.constant 10000.0 : f32
+    %zp = math.powf %base, %ze : f32
     // By a positive constant only a remainder below 0 matters.
     // CHECK: %[[I:.*]] = arith.fptosi
     // CHECK: %[[QUOTIENT:.*]] = arith.divsi %[[I]], %[[FOUR:.*]] : i32

@@ -10,6 +10,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include "gtest/gtest.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -61,11 +62,16 @@ public:
                   [&](auto) { return std::isnan(in(0)) || std::isnan(in(1)) ? double(nan) : std::max(in(0), in(1)); })
               .Case<math::AbsFOp>([&](auto) { return std::fabs(in(0)); })
               .Case<math::FloorOp>([&](auto) { return std::floor(in(0)); })
+              .Case<math::RoundEvenOp>([&](auto) { return std::nearbyint(in(0)); })
               .Case<math::FmaOp>([&](auto) { return std::fma(float(in(0)), float(in(1)), float(in(2))); })
               .Case<math::Exp2Op>([&](auto) { return float(std::exp2(in(0))); })
               .Case<math::Log2Op>([&](auto) { return float(std::log2(in(0))); })
               .Case<arith::AndIOp>([&](auto) { return double(int64_t(in(0)) & int64_t(in(1))); })
               .Case<arith::XOrIOp>([&](auto) { return double(int64_t(in(0)) ^ int64_t(in(1))); })
+              .Case<arith::FPToSIOp>([&](auto) { return std::isnan(in(0)) ? 0. : std::trunc(in(0)); })
+              .Case<arith::AddIOp>([&](auto) { return in(0) + in(1); })
+              .Case<arith::ShLIOp>([&](auto) { return double(int32_t(uint32_t(int64_t(in(0))) << int64_t(in(1)))); })
+              .Case<arith::BitcastOp>([&](auto) { return double(std::bit_cast<float>(int32_t(in(0)))); })
               .Case<arith::SubIOp>([&](auto) { return in(0) - in(1); })
               .Case<arith::DivSIOp>([&](auto) { return double(int64_t(in(0)) / int64_t(in(1))); })
               .Case<arith::RemSIOp>([&](auto) { return double(int64_t(in(0)) % int64_t(in(1))); })
@@ -194,6 +200,50 @@ TEST(ExpandMath, Pow) {
   EXPECT_EQ(f(0, -1), infinity);
   EXPECT_EQ(f(1, infinity), 1);
   EXPECT_EQ(f(7, 0), 1);
+}
+
+TEST(ExpandMath, PowOfAConstantBase) {
+  for (double base : {10000.0, 500000.0, 10.0, 2.0, 0.5, 0.97, 1e-3}) {
+    Expanded f("%b = arith.constant " + std::to_string(base) + " : f32\n%r = math.powf %b, %x : f32");
+    double b = float(base), above = 120 / std::fabs(std::log2(b));
+    for (int n = -4000; n <= 4000; ++n) {
+      double y = float(above * n / 4000), exact = std::pow(b, y);
+      ASSERT_LE(std::fabs(f(y) - exact), 2.5 * u * exact) << b << "^" << y;
+    }
+    bool grows = b > 1;
+    EXPECT_EQ(f(infinity), grows ? infinity : 0);
+    EXPECT_EQ(f(-infinity), grows ? 0 : infinity);
+    EXPECT_EQ(f(1e30), grows ? infinity : 0);
+    EXPECT_EQ(f(-1e30), grows ? 0 : infinity);
+    EXPECT_EQ(f(0), 1);
+    EXPECT_TRUE(std::isnan(f(nan)));
+  }
+  Expanded one("%b = arith.constant 1.0 : f32\n%r = math.powf %b, %x : f32");
+  EXPECT_EQ(one(-7), 1);
+  EXPECT_EQ(one(infinity), 1);
+}
+
+TEST(ExpandMath, SinCos) {
+  for (bool cosine : {false, true}) {
+    Expanded f(cosine ? "%r = math.cos %x : f32" : "%r = math.sin %x : f32");
+    auto exact = [&](double x) { return cosine ? std::cos(x) : std::sin(x); };
+    sweep(f, -8, 8, exact, [](double) { return 2 * u; });
+    for (double most : {1e3, 1e5, 1e6})
+      sweep(f, -most, most, exact, [](double) { return 2 * u; });
+    // Positions, as they come.
+    for (int n = 0; n <= 1000000; n += 37)
+      ASSERT_LE(std::fabs(f(n) - exact(n)), 2 * u) << n;
+    // Beyond, accuracy fades but values stay bounded.
+    sweep(f, 1e6, 6e6, exact, [](double x) { return x * 0x1p-23; });
+    for (double x : {1e7, 1e9, 1e20, 3e38})
+      EXPECT_LE(std::fabs(f(x)), 1.1) << x;
+    if (!cosine)
+      sweepSmall(f, exact, [&](double x) { return u * std::fabs(x); });
+    EXPECT_EQ(f(0), cosine ? 1 : 0);
+    EXPECT_TRUE(std::isnan(f(infinity)));
+    EXPECT_TRUE(std::isnan(f(-infinity)));
+    EXPECT_TRUE(std::isnan(f(nan)));
+  }
 }
 
 TEST(ExpandMath, Minimum) {
