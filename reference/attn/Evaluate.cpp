@@ -24,6 +24,8 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Query rows per step: a row of scores of 4096 keys then stays in the second-level cache.
 constexpr int64_t kRows = 16;
+/// Elements of a pair expression per step where its rows have no cost of their own: half of a second-level cache.
+constexpr int64_t kStepElements = int64_t(1) << 16;
 /// Elements of one field, 4 GiB: beyond it the answer is an error and not an exhausted machine.
 constexpr int64_t kMaxElements = int64_t(1) << 29;
 
@@ -55,12 +57,15 @@ private:
     return dims;
   }
 
-  bool isPair(Value value) const;
+  SmallVector<StringAttr> queryAxesOf(Value value) const;
+  bool isPair(Value value) const { return !queryAxesOf(value).empty(); }
   llvm::Error findWhole();
   llvm::Error checkExtent(Operation *op) const;
   Field view(attn::InputOp input, const Memo &memo) const;
   Field compute(Operation *op, llvm::function_ref<Field(Value)> get, Packed *cache) const;
+  SmallVector<Operation *> findProgram(ArrayRef<Value> roots) const;
   void evaluateUsers(attn::WeightsOp weights, Operation *at);
+  void evaluateByRows(Operation *op);
   void store(attn::OutputOp output);
 
   Memo whole;                       // fields kept whole
@@ -79,34 +84,77 @@ struct User {
 
 } // namespace
 
-/// A pair expression has a walk axis and the query axis of that walk.
-bool Evaluator::isPair(Value value) const {
+/// A pair expression has a walk axis and the query axis of that walk, or a part of it where that is a factor axis: all
+/// those, none for a field that is no pair expression.
+SmallVector<StringAttr> Evaluator::queryAxesOf(Value value) const {
+  SmallVector<StringAttr> result;
   auto field = dyn_cast<attn::FieldType>(value.getType());
   if (!field)
-    return false;
+    return result;
   for (StringAttr axis : field.getAxes()) {
     attn::AxisAttr entry = table.lookup(axis);
-    if (entry.isWalk() && field.hasAxis(entry.getQuery()))
-      return true;
+    if (!entry.isWalk())
+      continue;
+    for (StringAttr query : table.expand({entry.getQuery()}))
+      if (field.hasAxis(query) && !llvm::is_contained(result, query))
+        result.push_back(query);
   }
-  return false;
+  return result;
 }
 
-/// Pair expressions may exist a few rows at a time where only scores, predicates, coefficients and such expressions
-/// read them.
+/// The axes along which an operation reads other elements than the one it computes.
+static SmallVector<StringAttr> touchedAxes(Operation *op) {
+  return llvm::TypeSwitch<Operation *, SmallVector<StringAttr>>(op)
+      .Case<attn::ReduceOp, attn::DotOp>([](auto op) { return attn::toAxes(op.getAxes()); })
+      .Case<attn::RenameOp, attn::BlockReduceOp>([](auto op) {
+        return SmallVector<StringAttr>{op.getFromAttr(), op.getToAttr()};
+      })
+      .Case<attn::GatherOp, attn::ScanOp>([](auto op) { return SmallVector<StringAttr>{op.getAxisAttr()}; })
+      .Case([](attn::RowAtOp op) {
+        return SmallVector<StringAttr>{op.getKeysAttr(), op.getQueryAttr()};
+      })
+      .Case([](attn::SliceOp op) {
+        return SmallVector<StringAttr>{op.getFromAttr(), op.getToAttr()};
+      })
+      .Case([](attn::ConcatOp op) {
+        SmallVector<StringAttr> axes = attn::toAxes(op.getParts());
+        axes.push_back(op.getAlongAttr());
+        return axes;
+      })
+      .Case([](attn::FlattenOp op) {
+        SmallVector<StringAttr> axes = attn::toAxes(op.getFrom());
+        axes.push_back(op.getToAttr());
+        return axes;
+      })
+      .Default([](Operation *) { return SmallVector<StringAttr>(); });
+}
+
+/// Pair expressions may exist a few rows at a time where only scores, predicates, masses, coefficients, and operations
+/// that keep to a row read them.
 llvm::Error Evaluator::findWhole() {
+  llvm::DenseSet<StringAttr> rowAxes;
+  for (auto weights : attention.getBody().getOps<attn::WeightsOp>()) {
+    ArrayRef<StringAttr> rows = weights.getWeightsType().getRows();
+    rowAxes.insert(rows.begin(), rows.end());
+  }
   for (Operation &op : llvm::reverse(attention.getBody().front())) {
+    SmallVector<StringAttr> touched = touchedAxes(&op);
+    // Users of weights compute one index of each row axis at a time.
+    if (op.getNumResults() == 1 && isPair(op.getResult(0)) &&
+        llvm::any_of(touched, [&](StringAttr axis) { return rowAxes.contains(axis); }))
+      needsWhole.insert(op.getResult(0));
     for (OpOperand &operand : op.getOpOperands()) {
       Value value = operand.get();
-      if (!isPair(value))
+      SmallVector<StringAttr> queries = queryAxesOf(value);
+      if (queries.empty())
         continue;
       bool byRows = false;
       if (auto weights = dyn_cast<attn::WeightsOp>(op))
-        byRows = value == weights.getScore() || value == weights.getWhere();
+        byRows = !llvm::is_contained(weights.getSinks(), value);
       else if (auto expect = dyn_cast<attn::ExpectOp>(op))
         byRows = value == expect.getCoefficient() && value != expect.getValue();
       else if (op.getNumResults() == 1)
-        byRows = isPair(op.getResult(0)) && !needsWhole.contains(op.getResult(0));
+        byRows = llvm::none_of(touched, [&](StringAttr axis) { return llvm::is_contained(queries, axis); });
       if (!byRows)
         needsWhole.insert(value);
     }
@@ -129,7 +177,7 @@ llvm::Error Evaluator::checkExtent(Operation *op) const {
       int64_t size = sizeOf(axis);
       for (StringAttr other : field.getAxes()) {
         attn::AxisAttr entry = table.lookup(other);
-        if (byRows && entry.isWalk() && entry.getQuery() == axis)
+        if (byRows && entry.isWalk() && table.expand({entry.getQuery()}).back() == axis)
           size = std::min(size, kRows);
       }
       if (__builtin_mul_overflow(extent, size, &extent) || extent > kMaxElements)
@@ -144,6 +192,11 @@ Field Evaluator::view(attn::InputOp input, const Memo &memo) const {
   SmallVector<Dim, 5> dims = dimsOf(input.getField().getAxes());
   auto found = inputs.find(input.getName().str());
   if (found == inputs.end()) {
+    if (input.getOptional()) { // every element is the one 0
+      Field zero = scalar(0);
+      zero.dims = dims;
+      return zero;
+    }
     Field fallback = memo.lookup(input.getFallback());
     for (Dim &dim : dims) // axes that the fallback lacks are broadcasts
       dim.stride = fallback.stride(dim.axis);
@@ -189,6 +242,27 @@ Field Evaluator::compute(Operation *op, llvm::function_ref<Field(Value)> get, Pa
       .Case([&](attn::RowAtOp op) {
         return rowAt(get(op.getOperand()), op.getKeysAttr(), op.getQueryAttr(), sizeOf(op.getQueryAttr()));
       })
+      .Case([&](attn::SliceOp op) {
+        int64_t offset = 0;
+        for (StringAttr part : attn::toAxes(op.getAfter()))
+          offset += sizeOf(part);
+        return slicePart(get(op.getOperand()), op.getFromAttr(), op.getToAttr(), offset, sizeOf(op.getToAttr()));
+      })
+      .Case([&](attn::ConcatOp op) {
+        SmallVector<Field> fields;
+        for (Value operand : op.getOperands())
+          fields.push_back(get(operand));
+        return concat(fields, attn::toAxes(op.getParts()), op.getAlongAttr());
+      })
+      .Case([&](attn::GatherOp op) { return gather(get(op.getOperand()), op.getAxisAttr(), get(op.getIndex())); })
+      .Case([&](attn::ScanOp op) { return scan(get(op.getOperand()), op.getAxisAttr()); })
+      .Case([&](attn::BlockReduceOp op) {
+        attn::AxisAttr to = table.lookup(op.getToAttr());
+        return blockReduce(op.getKind(), get(op.getOperand()), op.getFromAttr(), op.getToAttr(), sizeOf(to.getName()),
+                           to.getExtent(), to.getStep());
+      })
+      .Case(
+          [&](attn::FlattenOp op) { return flatten(get(op.getOperand()), attn::toAxes(op.getFrom()), op.getToAttr()); })
       .DefaultUnreachable("every operation without weights has a function above");
 }
 
@@ -201,47 +275,52 @@ namespace {
 /// The rows of weights of one step: `count` rows of `keys` keys.
 struct Rows {
   int64_t count, keys;
-  std::vector<double> weight; // exp(score - max), 0 where the row does not see the key
+  std::vector<double> weight; // mass * exp(score - max), or a free weight; 0 where the row does not see the key
   std::vector<char> seen;
-  std::vector<double> max, sum, number, divisor;
+  std::vector<double> max, sum, divisor;
   int64_t begin, end; // keys outside are seen by no row
 
   Rows(int64_t keys)
-      : count(0), keys(keys), weight(kRows * keys), seen(kRows * keys), max(kRows), sum(kRows), number(kRows),
-        divisor(kRows), begin(0), end(0) {}
+      : count(0), keys(keys), weight(kRows * keys), seen(kRows * keys), max(kRows), sum(kRows), divisor(kRows),
+        begin(0), end(0) {}
 };
 
-/// Scores to weights, row by row: max, exponentials, sum.
-void weigh(Rows &rows, const Field &score, const Field *where, StringAttr query, StringAttr walk) {
+/// Scores to weights, row by row: max, exponentials, sum. Free weights are what they are, with max 0.
+void weigh(Rows &rows, bool isFree, const Field &score, const Field *where, const Field *mass, StringAttr query,
+           StringAttr walk) {
   int64_t keyStride = score.stride(walk);
   rows.begin = rows.keys;
   rows.end = 0;
   for (int64_t r = 0; r < rows.count; ++r) {
     const double *s = score.data + r * score.stride(query);
     const double *seenIn = where ? where->data + r * where->stride(query) : nullptr;
-    int64_t seenStride = where ? where->stride(walk) : 0;
+    const double *massIn = mass ? mass->data + r * mass->stride(query) : nullptr;
+    int64_t seenStride = where ? where->stride(walk) : 0, massStride = mass ? mass->stride(walk) : 0;
     double *w = rows.weight.data() + r * rows.keys;
     char *seen = rows.seen.data() + r * rows.keys;
-    double max = -kInfinity, sum = 0;
-    int64_t number = 0, first = rows.keys, last = -1;
+    double max = isFree ? 0 : -kInfinity, sum = 0;
+    int64_t first = rows.keys, last = -1;
     for (int64_t j = 0; j < rows.keys; ++j) {
       seen[j] = !seenIn || seenIn[j * seenStride] != 0;
       if (!seen[j])
         continue;
-      double x = s[j * keyStride];
-      max = attn::pointwise::max_(max, x);
+      if (!isFree)
+        max = attn::pointwise::max_(max, s[j * keyStride]);
       first = std::min(first, j);
       last = j;
-      ++number;
     }
     for (int64_t j = 0; j < rows.keys; ++j) {
       // A row of scores that are all -inf has weights 0, as one without keys.
-      w[j] = seen[j] && max != -kInfinity ? std::exp(s[j * keyStride] - max) : 0;
+      if (!seen[j] || max == -kInfinity)
+        w[j] = 0;
+      else if (isFree)
+        w[j] = s[j * keyStride];
+      else
+        w[j] = std::exp(s[j * keyStride] - max) * (massIn ? massIn[j * massStride] : 1);
       sum += w[j];
     }
     rows.max[r] = max;
     rows.sum[r] = sum;
-    rows.number[r] = static_cast<double>(number);
     rows.begin = std::min(rows.begin, first);
     rows.end = std::max(rows.end, last + 1);
   }
@@ -301,16 +380,68 @@ void expectRows(const Rows &rows, const Field *coefficient, StringAttr query, St
 
 } // namespace
 
+/// The pair expressions without a field of their own that these are or read, in program order.
+SmallVector<Operation *> Evaluator::findProgram(ArrayRef<Value> roots) const {
+  llvm::DenseSet<Operation *> reached;
+  SmallVector<Operation *> program, pending;
+  auto reach = [&](Value value) {
+    if (!whole.contains(value) && reached.insert(value.getDefiningOp()).second)
+      pending.push_back(value.getDefiningOp());
+  };
+  llvm::for_each(roots, reach);
+  while (!pending.empty()) {
+    program.push_back(pending.pop_back_val());
+    llvm::for_each(program.back()->getOperands(), reach);
+  }
+  llvm::sort(program, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return program;
+}
+
+/// Computes a field from pair expressions, as many query rows at a time as fit a cache.
+void Evaluator::evaluateByRows(Operation *op) {
+  SmallVector<Operation *> program = findProgram(SmallVector<Value>(op->getOperands()));
+  StringAttr query;
+  for (Value operand : op->getOperands())
+    if (SmallVector<StringAttr> queries = queryAxesOf(operand); !whole.contains(operand) && !queries.empty())
+      query = queries.back();
+  int64_t perRow = 1;
+  for (Operation *each : program) {
+    int64_t extent = 1;
+    for (StringAttr axis : cast<attn::FieldType>(each->getResult(0).getType()).getAxes())
+      if (axis != query)
+        extent *= sizeOf(axis);
+    perRow = std::max(perRow, extent);
+  }
+  int64_t queries = sizeOf(query), step = std::clamp<int64_t>(kStepElements / perRow, 1, queries);
+  NewField result(dimsOf(cast<attn::FieldType>(op->getResult(0).getType()).getAxes()));
+  for (int64_t begin = 0; begin < queries; begin += step) {
+    int64_t count = std::min(step, queries - begin);
+    Memo memo;
+    auto get = [&](Value value) {
+      auto found = memo.find(value);
+      return found != memo.end() ? found->second : whole.at(value).slice(query, begin, count);
+    };
+    for (Operation *each : program)
+      memo[each->getResult(0)] = compute(each, get, nullptr);
+    Field target = result.slice(query, begin, count);
+    copyTo(compute(op, get, nullptr), target, result.out() + (target.data - result.data));
+  }
+  whole[op->getResult(0)] = result;
+}
+
 /// Computes all users of `weights` whose other operands are known before the operation `at`, which is one of them.
 void Evaluator::evaluateUsers(attn::WeightsOp weights, Operation *at) {
   attn::WeightsType type = weights.getWeightsType();
-  StringAttr walk = type.getWalk(), query = type.getQuery();
+  // Of a factor axis all parts but the last are like other row axes.
+  StringAttr walk = type.getWalk(), query = weights.getQueryAxes().back();
 
   auto isBefore = [&](Value value) { return value.getDefiningOp()->isBeforeInBlock(at); };
   std::vector<User> users;
   SmallVector<Value> roots{weights.getScore()};
   if (weights.getWhere())
     roots.push_back(weights.getWhere());
+  if (weights.getMass())
+    roots.push_back(weights.getMass());
   for (Operation *op : weights->getUsers()) {
     if (whole.contains(op->getResult(0)) || !llvm::all_of(op->getOperands(), isBefore))
       continue;
@@ -328,19 +459,7 @@ void Evaluator::evaluateUsers(attn::WeightsOp weights, Operation *at) {
     }
   }
 
-  // The pair expressions that they read, in program order.
-  llvm::DenseSet<Operation *> reached;
-  SmallVector<Operation *> program, pending;
-  auto reach = [&](Value value) {
-    if (!whole.contains(value) && reached.insert(value.getDefiningOp()).second)
-      pending.push_back(value.getDefiningOp());
-  };
-  llvm::for_each(roots, reach);
-  while (!pending.empty()) {
-    program.push_back(pending.pop_back_val());
-    llvm::for_each(program.back()->getOperands(), reach);
-  }
-  llvm::sort(program, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  SmallVector<Operation *> program = findProgram(roots);
 
   // Row axes but the query axis, one index of each at a time.
   SmallVector<Dim, 5> others;
@@ -357,7 +476,8 @@ void Evaluator::evaluateUsers(attn::WeightsOp weights, Operation *at) {
     return field;
   };
 
-  while (true) {
+  bool isEmpty = llvm::any_of(others, [](const Dim &dim) { return dim.size == 0; });
+  while (!isEmpty) {
     for (User &user : users)
       if (auto expect = dyn_cast<attn::ExpectOp>(user.op)) {
         Field value = fix(whole.at(expect.getValue()));
@@ -387,12 +507,15 @@ void Evaluator::evaluateUsers(attn::WeightsOp weights, Operation *at) {
         memo[op->getResult(0)] = compute(op, get, cache);
       }
 
-      Field score = get(weights.getScore()), where;
+      Field score = get(weights.getScore()), where, mass;
       if (weights.getWhere())
         where = get(weights.getWhere());
-      weigh(rows, score, weights.getWhere() ? &where : nullptr, query, walk);
+      if (weights.getMass())
+        mass = get(weights.getMass());
+      weigh(rows, weights.isFree(), score, weights.getWhere() ? &where : nullptr, weights.getMass() ? &mass : nullptr,
+            query, walk);
       for (int64_t r = 0; r < rows.count; ++r) {
-        rows.divisor[r] = rows.sum[r];
+        rows.divisor[r] = weights.isFree() ? 1 : rows.sum[r];
         for (Value sink : weights.getSinks()) {
           Field field = get(sink);
           rows.divisor[r] += std::exp(field.data[r * field.stride(query)] - rows.max[r]);
@@ -470,8 +593,10 @@ llvm::Error Evaluator::run() {
       whole[result] = view(input, whole);
     else if (isa<attn::ExpectOp, attn::StatOp>(op))
       evaluateUsers(op.getOperand(0).getDefiningOp<attn::WeightsOp>(), &op);
-    else
+    else if (llvm::all_of(op.getOperands(), [&](Value operand) { return whole.contains(operand); }))
       whole[result] = compute(&op, get, nullptr);
+    else
+      evaluateByRows(&op);
   }
   return llvm::Error::success();
 }
@@ -493,7 +618,7 @@ llvm::Expected<Tensors> reference::evaluate(attn::AttentionOp attention, const A
       return error("array '{0}' holds {1} elements; its shape has {2}", name, tensor.data.size(), extent);
   }
   for (attn::InputOp input : attention.getInputs())
-    if (!input.getFallback() && !inputs.contains(input.getName().str()))
+    if (!input.getFallback() && !input.getOptional() && !inputs.contains(input.getName().str()))
       return error("input '{0}' is missing", input.getName());
 
   Evaluator evaluator(attention, *sizes, inputs);

@@ -107,6 +107,8 @@ static void forEachRow(ArrayRef<Dim> dims, const std::array<const Field *, N> &f
       strides.back()[f] = fields[f]->stride(dim.axis);
     }
   std::array<int64_t, N> offsets{}, inner{};
+  if (llvm::any_of(dims, [](const Dim &dim) { return dim.size == 0; })) // no windows
+    return;
   if (dims.empty())
     return row(int64_t(1), offsets, inner);
   inner = strides.back();
@@ -298,6 +300,134 @@ Field reference::rowAt(const Field &x, StringAttr keys, StringAttr query, int64_
         out[offsets[1] + i * strides[1]] = inside ? in[offsets[0] + i * strides[0]] : 0;
     });
   }
+  return result;
+}
+
+Field reference::slicePart(Field x, StringAttr from, StringAttr to, int64_t offset, int64_t count) {
+  return rename(x.slice(from, offset, count), from, to);
+}
+
+void reference::copyTo(const Field &from, const Field &to, double *data) {
+  forEachRow<2>(to.dims, {&from, &to}, [&](int64_t n, auto offsets, auto strides) {
+    for (int64_t i = 0; i < n; ++i)
+      data[offsets[1] + i * strides[1]] = from.data[offsets[0] + i * strides[0]];
+  });
+}
+
+Field reference::concat(ArrayRef<Field> fields, ArrayRef<StringAttr> parts, StringAttr along) {
+  SmallVector<Field> renamed;
+  SmallVector<const Field *> all;
+  int64_t size = 0;
+  for (auto [field, part] : llvm::zip(fields, parts)) {
+    size += field.find(part)->size;
+    renamed.push_back(rename(field, part, along));
+  }
+  for (const Field &field : renamed)
+    all.push_back(&field);
+  SmallVector<Dim, 5> dims = uniteDims(all);
+  for (Dim &dim : dims)
+    if (dim.axis == along)
+      dim.size = size;
+  NewField result(dims);
+  int64_t offset = 0;
+  for (const Field &field : renamed) {
+    int64_t count = field.find(along)->size;
+    Field target = result.slice(along, offset, count);
+    copyTo(field, target, result.out() + (target.data - result.data));
+    offset += count;
+  }
+  return result;
+}
+
+Field reference::gather(const Field &x, StringAttr axis, const Field &index) {
+  const Dim source = *x.find(axis);
+  Field rest = source.size ? x.at(axis, 0) : x;
+  llvm::erase_if(rest.dims, [&](const Dim &dim) { return dim.axis == axis; });
+  NewField result(uniteDims({&rest, &index}));
+  double *out = result.out();
+  forEachRow<2>(result.dims, {&rest, &index}, [&](int64_t n, auto offsets, auto strides) {
+    for (int64_t i = 0; i < n; ++i) {
+      double at = index.data[offsets[1] + i * strides[1]];
+      bool inside = at >= 0 && at < static_cast<double>(source.size);
+      *out++ = inside ? x.data[offsets[0] + i * strides[0] + static_cast<int64_t>(at) * source.stride] : 0;
+    }
+  });
+  return result;
+}
+
+Field reference::scan(const Field &x, StringAttr axis) {
+  NewField result(x.dims);
+  const Dim from = *x.find(axis), to = *result.find(axis);
+  if (from.size == 0)
+    return result;
+  Field source = x.at(axis, 0), target = result.at(axis, 0);
+  forEachRow<2>(target.dims, {&source, &target}, [&](int64_t n, auto offsets, auto strides) {
+    for (int64_t i = 0; i < n; ++i) {
+      const double *in = x.data + offsets[0] + i * strides[0];
+      double *out = result.out() + offsets[1] + i * strides[1], sum = 0;
+      for (int64_t k = 0; k < from.size; ++k)
+        out[k * to.stride] = sum += in[k * from.stride];
+    }
+  });
+  return result;
+}
+
+Field reference::blockReduce(attn::ReduceKind kind, const Field &x, StringAttr from, StringAttr to, int64_t count,
+                             int64_t extent, int64_t step) {
+  const Dim source = *x.find(from);
+  SmallVector<Dim, 5> dims(x.dims);
+  for (Dim &dim : dims)
+    if (dim.axis == from)
+      dim = {to, count, 0};
+  NewField result(dims);
+  if (count == 0)
+    return result;
+  std::vector<int64_t> elements = offsetsOf(Dim{from, std::min(extent, source.size), source.stride});
+  int64_t stride = result.stride(to);
+  Field rest = x.at(from, 0), target = result.at(to, 0);
+  forEachRow<2>(target.dims, {&rest, &target}, [&](int64_t n, auto offsets, auto strides) {
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t block = 0; block < count; ++block) {
+        int64_t begin = block * step, size = std::min(extent, source.size - begin);
+        result.out()[offsets[1] + i * strides[1] + block * stride] = reduceRow(
+            kind, x.data + offsets[0] + i * strides[0] + begin * source.stride, ArrayRef(elements).take_front(size));
+      }
+  });
+  return result;
+}
+
+Field reference::flatten(const Field &x, ArrayRef<StringAttr> from, StringAttr to) {
+  int64_t size = 1, stride = x.find(from.back())->stride, next = stride;
+  bool isView = true;
+  for (StringAttr axis : llvm::reverse(from)) {
+    const Dim &dim = *x.find(axis);
+    isView &= dim.stride == next;
+    next = dim.stride * dim.size;
+    size *= dim.size;
+  }
+  SmallVector<Dim, 5> dims;
+  bool placed = false;
+  for (const Dim &dim : x.dims) {
+    if (!llvm::is_contained(from, dim.axis))
+      dims.push_back(dim);
+    else if (!std::exchange(placed, true))
+      dims.push_back({to, size, stride});
+  }
+  if (isView) {
+    Field result = x;
+    result.dims = dims;
+    return result;
+  }
+  NewField result(dims);
+  // The same elements under the old names.
+  Field target = result;
+  int64_t inner = target.stride(to);
+  llvm::erase_if(target.dims, [&](const Dim &dim) { return dim.axis == to; });
+  for (StringAttr axis : llvm::reverse(from)) {
+    target.dims.push_back({axis, x.find(axis)->size, inner});
+    inner *= x.find(axis)->size;
+  }
+  copyTo(x, target, result.out());
   return result;
 }
 

@@ -49,6 +49,22 @@ Field reduce(attn::ReduceKind kind, const Field &x, llvm::ArrayRef<mlir::StringA
 Field rename(Field x, mlir::StringAttr from, mlir::StringAttr to);
 /// Rows of x at index q + |keys| - |query|, 0 outside.
 Field rowAt(const Field &x, mlir::StringAttr keys, mlir::StringAttr query, int64_t querySize);
+/// Elements offset .. of an axis, as many as `to` has: a view.
+Field slicePart(Field x, mlir::StringAttr from, mlir::StringAttr to, int64_t offset, int64_t count);
+/// Fields one behind the other along an axis; field n has its part under the name of parts[n].
+Field concat(llvm::ArrayRef<Field> fields, llvm::ArrayRef<mlir::StringAttr> parts, mlir::StringAttr along);
+/// x at the index along an axis, 0 outside. The index may have that axis itself.
+Field gather(const Field &x, mlir::StringAttr axis, const Field &index);
+/// Sums over 0 .. n.
+Field scan(const Field &x, mlir::StringAttr axis);
+/// Reductions over the `count` pieces of `from`, of `extent` elements from n * step as far as there are any.
+Field blockReduce(attn::ReduceKind kind, const Field &x, mlir::StringAttr from, mlir::StringAttr to, int64_t count,
+                  int64_t extent, int64_t step);
+/// Axes as one, the first varies slowest; a view where the strides allow it. It stands where the first of them stood.
+Field flatten(const Field &x, llvm::ArrayRef<mlir::StringAttr> from, mlir::StringAttr to);
+/// Writes the elements of `from` to those of `to`, which has the same axes and sizes in any order; `data` is where the
+/// data of `to` may be written.
+void copyTo(const Field &from, const Field &to, double *data);
 /// first, first + 1, ...
 Field iota(mlir::StringAttr axis, int64_t size, int64_t first);
 Field scalar(double value);

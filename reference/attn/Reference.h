@@ -27,16 +27,16 @@ using AxisSizes = std::map<std::string, int64_t>;
 using Shapes = std::map<std::string, std::vector<int64_t>>;
 
 /// The size of every axis that the attention uses, factor and walk axes included, from static sizes, the `given` ones
-/// and the shapes of arrays (by declared axes). Errors: a size below 1 or above 2^31 - 1, two sources that disagree, a
-/// shape of wrong rank, an unknown name, an axis whose size nothing gives.
+/// and the shapes of arrays (by declared axes). Errors: a size below 1 (of windows, below 0) or above 2^31 - 1, two
+/// sources that disagree, a shape of wrong rank, an unknown name, an axis whose size nothing gives.
 llvm::Expected<AxisSizes> inferSizes(attn::AttentionOp attention, const Shapes &shapes, const AxisSizes &given = {});
 
 /// The shape of an array of these declared axes. The sizes are those of inferSizes.
 std::vector<int64_t> shapeOf(mlir::ArrayAttr declared, const AxisSizes &sizes);
 
 /// All outputs. `sizes` need not be complete: what they lack is inferred from the inputs. An input that is not passed
-/// takes its fallback. Errors: those of inferSizes, a missing or unknown input, data that does not fill its shape, a
-/// field too large to hold.
+/// takes its fallback, an optional one is 0 everywhere. Errors: those of inferSizes, a missing or unknown input, data
+/// that does not fill its shape, a field too large to hold.
 llvm::Expected<Tensors> evaluate(attn::AttentionOp attention, const AxisSizes &sizes, const Tensors &inputs);
 
 } // namespace fovea::reference

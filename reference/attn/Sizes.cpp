@@ -20,10 +20,11 @@ template <typename... Args> llvm::Error error(const char *format, Args &&...args
 /// Sizes found so far, each with its source for messages.
 class Solver {
 public:
+  explicit Solver(attn::AxisTableAttr table) : table(table) {}
   AxisSizes sizes;
 
   llvm::Error set(StringRef axis, int64_t size, const std::string &source) {
-    if (size < 1 || size > INT32_MAX)
+    if (size < (mayBeEmpty(axis) ? 0 : 1) || size > INT32_MAX)
       return error("axis {0} has size {1} by {2}; a size is from 1 to 2147483647", axis, size, source);
     auto [entry, isNew] = sizes.try_emplace(axis.str(), size);
     if (isNew) {
@@ -75,9 +76,63 @@ public:
     return set(unknown, *whole / product, "factor axis " + name.str());
   }
 
+  /// size(axis) = how many pieces there are of another axis.
+  llvm::Error pieces(attn::AxisAttr axis) {
+    std::optional<int64_t> size = get(axis.getRaw());
+    return size ? set(axis.getName(), axis.countPieces(*size), "axis " + axis.getRaw().str()) : llvm::Error::success();
+  }
+
+  /// size(axis) = sum of the parts: gives the one that is unknown.
+  llvm::Error concat(attn::AxisAttr axis) {
+    StringRef name = axis.getName().getValue();
+    int64_t sum = 0, unknowns = 0;
+    StringAttr unknown;
+    for (StringAttr part : axis.getOf()) {
+      std::optional<int64_t> size = get(part);
+      if (size) {
+        sum += *size;
+        continue;
+      }
+      if (unknown && part != unknown)
+        return llvm::Error::success();
+      unknown = part;
+      ++unknowns;
+    }
+    if (!unknown)
+      return set(name, sum, "its parts");
+    std::optional<int64_t> whole = get(name);
+    if (!whole)
+      return llvm::Error::success();
+    if ((*whole - sum) % unknowns != 0)
+      return error("axis {0} has size {1} by {2}, of which {3} remain for axis {4}, {5} times", name, *whole,
+                   sources[name.str()], *whole - sum, unknown.getValue(), unknowns);
+    return set(unknown, (*whole - sum) / unknowns, "axis " + name.str());
+  }
+
+  /// size(axis) = size(raw) / divisor
+  llvm::Error share(attn::AxisAttr axis) {
+    int64_t divisor = axis.getDivisor();
+    if (std::optional<int64_t> size = get(axis.getRaw())) {
+      if (*size % divisor != 0)
+        return error("axis {0} has size {1} by {2}, which {3} does not divide; axis {4} is that share of it",
+                     axis.getRaw().getValue(), *size, sources[axis.getRaw().str()], divisor, axis.getName().getValue());
+      return set(axis.getName(), *size / divisor, "axis " + axis.getRaw().str());
+    }
+    std::optional<int64_t> size = get(axis.getName());
+    return size ? set(axis.getRaw(), *size * divisor, "axis " + axis.getName().str()) : llvm::Error::success();
+  }
+
   bool takeChanged() { return std::exchange(changed, false); }
 
 private:
+  bool mayBeEmpty(StringRef name) const {
+    attn::AxisAttr axis = table.lookup(name);
+    if (axis && axis.isWalk())
+      axis = table.lookup(axis.getRaw());
+    return axis && axis.getRelation() == attn::Relation::Windows;
+  }
+
+  attn::AxisTableAttr table;
   std::map<std::string, std::string> sources;
   bool changed = false;
 };
@@ -87,7 +142,7 @@ private:
 llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, const Shapes &shapes,
                                                 const AxisSizes &given) {
   attn::AxisTableAttr table = attention.getAxes();
-  Solver solver;
+  Solver solver(table);
   for (attn::AxisAttr axis : table.getAxes())
     if (axis.isStatic())
       if (llvm::Error e = solver.set(axis.getName(), axis.getSize(), "the specification"))
@@ -123,6 +178,15 @@ llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, con
       if (axis.isWalk())
         if (llvm::Error e = solver.equate(axis.getRaw(), axis.getName()))
           return e;
+      if (axis.isPieces())
+        if (llvm::Error e = solver.pieces(axis))
+          return e;
+      if (axis.isConcat())
+        if (llvm::Error e = solver.concat(axis))
+          return e;
+      if (axis.isShare())
+        if (llvm::Error e = solver.share(axis))
+          return e;
     }
     for (auto rename : attention.getBody().getOps<attn::RenameOp>())
       if (llvm::Error e = solver.equate(rename.getFrom(), rename.getTo()))
@@ -143,6 +207,9 @@ llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, con
       used.insert(weights.getOverAttr());
       used.insert(weights.getQueryAttr());
     }
+    if (auto slice = dyn_cast<attn::SliceOp>(op))
+      for (StringAttr axis : attn::toAxes(slice.getAfter()))
+        used.insert(axis);
     if (auto output = dyn_cast<attn::OutputOp>(op))
       for (StringAttr axis : attn::toAxes(output.getDeclared()))
         used.insert(axis);
@@ -151,6 +218,26 @@ llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, con
     if (!solver.get(axis))
       return error("the size of axis {0} is unknown: no array that was passed has it, and it was not given",
                    axis.getValue());
+  // Parts that the table does not relate to their whole.
+  auto check = [&](StringAttr whole, ArrayRef<StringAttr> parts, bool all) -> llvm::Error {
+    int64_t size = *solver.get(whole), sum = 0;
+    for (StringAttr part : parts)
+      sum += *solver.get(part);
+    if (all ? sum != size : sum > size)
+      return error("axis {0} has size {1}, its parts {2}", whole.getValue(), size, sum);
+    return llvm::Error::success();
+  };
+  for (Operation &op : attention.getBody().front()) {
+    if (auto slice = dyn_cast<attn::SliceOp>(op)) {
+      SmallVector<StringAttr> parts = attn::toAxes(slice.getAfter());
+      parts.push_back(slice.getToAttr());
+      if (llvm::Error e = check(slice.getFromAttr(), parts, false))
+        return e;
+    }
+    if (auto concat = dyn_cast<attn::ConcatOp>(op))
+      if (llvm::Error e = check(concat.getAlongAttr(), attn::toAxes(concat.getParts()), true))
+        return e;
+  }
   return solver.sizes;
 }
 

@@ -23,7 +23,9 @@ const char *const kPlainOutputs = R"(
     %lse = attn.stat lse %p : [T] over j from T
     %max = attn.stat max %p : [T] over j from T
     %mass = attn.stat mass %p : [T] over j from T
-    %count = attn.stat count %p : [T] over j from T
+    %one = attn.constant real 1.0
+    %free = attn.weights over j from T weight %one : real []
+    %count = attn.stat mass %free : [T] over j from T
     attn.output "o" %o [T, E] : real [T, E]
     attn.output "lse" %lse [T] : real [T]
     attn.output "max" %max [T] : real [T]
@@ -35,7 +37,9 @@ const char *const kCausalOutputs = R"(
     %p = attn.weights over j from T score %s : real [T, j] where %causal : bool [j, T]
     %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
     %lse = attn.stat lse %p : [T] over j from T
-    %count = attn.stat count %p : [T] over j from T
+    %one = attn.constant real 1.0
+    %free = attn.weights over j from T weight %one : real [] where %causal : bool [j, T]
+    %count = attn.stat mass %free : [T] over j from T
     attn.output "o" %o [T, E] : real [T, E]
     attn.output "lse" %lse [T] : real [T]
     attn.output "count" %count [T] : real [T]
@@ -408,9 +412,24 @@ TEST(Reference, UnaryFunctions) {
   EXPECT_DOUBLE_EQ(real1("elu", -1), -0.6321205588285577);
   EXPECT_EQ(real1("elu", 2), 2);
   EXPECT_DOUBLE_EQ(real1("gelu", 1), 0.8413447460685429);
-  EXPECT_EQ(real1("floor", -1.5), -2);
-  EXPECT_EQ(real1("round", 2.5), 2);
-  EXPECT_EQ(real1("round", 3.5), 4);
+}
+
+TEST(Reference, RoundingGivesIntsOf32Bits) {
+  auto of = [](const std::string &op, double x) {
+    Spec spec("attn.attention @a none axes [T] {\n %x = attn.input \"x\" [] : real []\n %o = attn." + op +
+              " %x : real []\n attn.output \"o\" %o [] : int []\n}");
+    return spec.run({{"x", {{}, {x}}}})["o"].data.at(0);
+  };
+  EXPECT_EQ(of("floor", -1.5), -2);
+  EXPECT_EQ(of("floor", 1.9), 1);
+  EXPECT_EQ(of("round", 2.5), 2);
+  EXPECT_EQ(of("round", 3.5), 4);
+  for (const char *op : {"floor", "round"}) {
+    EXPECT_EQ(of(op, 1e300), 2147483647);
+    EXPECT_EQ(of(op, kInf), 2147483647);
+    EXPECT_EQ(of(op, -kInf), -2147483648.0);
+    EXPECT_EQ(of(op, kNaN), 0);
+  }
 }
 
 TEST(Reference, BinaryFunctions) {
@@ -583,6 +602,391 @@ TEST(Reference, WeightsOfWeights) {
                     .run(in);
   expectNear(out["lse2"], {{18}, std::vector<double>(18, 0.0)});
   expectNear(out["o2"], out["o"]);
+}
+
+//===----------------------------------------------------------------------===//
+// Operations on axes
+//===----------------------------------------------------------------------===//
+
+TEST(Reference, PartsOfAConcatenation) {
+  Spec spec(R"(attn.attention @a none axes [T, A, C, E = A + C + A] {
+    %x = attn.input "x" [T, E] : real [T, E]
+    %y = attn.input "y" [C] : real [C]
+    %first = attn.slice %x E to A after [] : real [T, E]
+    %middle = attn.slice %x E to C after [A] : real [T, E]
+    %last = attn.slice %x E to A after [A, C] : real [T, E]
+    %turned = attn.concat %last, %y, %first along E from [A, C, A] : real [T, A], real [C], real [T, A]
+    attn.output "first" %first [T, A] : real [T, A]
+    attn.output "middle" %middle [C, T] : real [T, C]
+    attn.output "turned" %turned [E, T] : real [T, E]
+  })");
+  Tensors out = spec.run({{"x", {{2, 7}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}}}, {"y", {{3}, {-1, -2, -3}}}});
+  EXPECT_EQ(out["first"].data, (std::vector<double>{0, 1, 7, 8}));
+  EXPECT_EQ(out["middle"].data, (std::vector<double>{2, 9, 3, 10, 4, 11}));
+  EXPECT_EQ(out["turned"].data, (std::vector<double>{5, 12, 6, 13, -1, -1, -2, -2, -3, -3, 0, 7, 1, 8}));
+  // A = (E - C) / 2 follows; so would C from A.
+  EXPECT_EQ(spec.error({{"x", {{1, 6}, std::vector<double>(6)}}, {"y", {{3}, {1, 2, 3}}}}),
+            "axis E has size 6 by array 'x', of which 3 remain for axis A, 2 times");
+  EXPECT_EQ(spec.error({{"x", {{1, 6}, std::vector<double>(6)}}, {"y", {{2}, {1, 2}}}}, {{"A", 3}}),
+            "axis E is 6 by array 'x' and 8 by its parts");
+}
+
+TEST(Reference, SharesOfAnAxis) {
+  Spec spec(R"(attn.attention @a none axes [D, F = D share 2] {
+    %x = attn.input "x" [D] : real [D]
+    %a = attn.slice %x D to F after [] : real [D]
+    %b = attn.slice %x D to F after [F] : real [D]
+    %n = attn.neg %b : real [F]
+    %turned = attn.concat %n, %a along D from [F, F] : real [F], real [F]
+    attn.output "o" %turned [D] : real [D]
+  })");
+  EXPECT_EQ(spec.run({{"x", {{4}, {1, 2, 3, 4}}}})["o"].data, (std::vector<double>{-3, -4, 1, 2}));
+  EXPECT_EQ(spec.error({{"x", {{3}, {1, 2, 3}}}}),
+            "axis D has size 3 by array 'x', which 2 does not divide; axis F is that share of it");
+}
+
+// Two axes that the table does not relate are compared when their sizes are known.
+TEST(Reference, PartsHaveTheSizeOfTheWhole) {
+  Spec spec(R"(attn.attention @a none axes [D, A] {
+    %x = attn.input "x" [D] : real [D]
+    %y = attn.input "y" [A] : real [A]
+    %part = attn.slice %x D to A after [A] : real [D]
+    %whole = attn.concat %y, %part along D from [A, A] : real [A], real [A]
+    attn.output "o" %whole [D] : real [D]
+  })");
+  EXPECT_EQ(spec.run({{"x", {{4}, {1, 2, 3, 4}}}, {"y", {{2}, {7, 8}}}})["o"].data, (std::vector<double>{7, 8, 3, 4}));
+  EXPECT_EQ(spec.error({{"x", {{3}, {1, 2, 3}}}, {"y", {{2}, {7, 8}}}}), "axis D has size 3, its parts 4");
+  EXPECT_EQ(spec.error({{"x", {{5}, std::vector<double>(5)}}, {"y", {{2}, {7, 8}}}}), "axis D has size 5, its parts 4");
+}
+
+TEST(Reference, GatherIsZeroOutside) {
+  Spec spec(R"(attn.attention @a none axes [H, N, T] {
+    %x = attn.input "x" [H, N] : real [H, N]
+    %i = attn.input "i" i32 [T, H] : int [T, H]
+    %g = attn.gather %x N at %i : real [H, N], int [T, H]
+    %n = attn.index N
+    %one = attn.constant int 1
+    %next = attn.add %n, %one : int [N], int []
+    %shifted = attn.gather %x N at %next : real [H, N], int [N]
+    %zero = attn.constant real 2.5
+    %big = attn.gt %x, %zero : real [H, N], real []
+    %b = attn.gather %big N at %i : bool [H, N], int [T, H]
+    %r = attn.to_real %b : bool [H, T]
+    attn.output "g" %g [H, T] : real [H, T]
+    attn.output "shifted" %shifted [H, N] : real [H, N]
+    attn.output "r" %r [H, T] : real [H, T]
+  })");
+  Tensors out = spec.run({{"x", {{2, 3}, {1, 2, 3, 4, 5, 6}}}, {"i", {{4, 2}, {0, 2, -1, 3, 2, 0, -2147483648.0, 1}}}});
+  EXPECT_EQ(out["g"].data, (std::vector<double>{1, 0, 3, 0, 6, 0, 4, 5}));
+  EXPECT_EQ(out["shifted"].data, (std::vector<double>{2, 3, 0, 5, 6, 0}));
+  EXPECT_EQ(out["r"].data, (std::vector<double>{0, 0, 1, 0, 1, 0, 1, 1}));
+}
+
+TEST(Reference, ScanSumsUpToEach) {
+  Spec spec(R"(attn.attention @a none axes [T, D] {
+    %x = attn.input "x" [T, D] : real [T, D]
+    %t = attn.scan %x along T : real [T, D]
+    %d = attn.scan %x along D : real [T, D]
+    attn.output "t" %t [T, D] : real [T, D]
+    attn.output "d" %d [T, D] : real [T, D]
+  })");
+  Tensors out = spec.run({{"x", {{3, 2}, {1, 2, 3, 4, 5, 6}}}});
+  EXPECT_EQ(out["t"].data, (std::vector<double>{1, 2, 4, 6, 9, 12}));
+  EXPECT_EQ(out["d"].data, (std::vector<double>{1, 3, 3, 7, 5, 11}));
+}
+
+TEST(Reference, BlocksAndWindows) {
+  Spec spec(R"(attn.attention @a none axes [T, D, Tb = T / 3, Tc = windows T of 3 step 2] {
+    %x = attn.input "x" [T, D] : real [T, D]
+    %max = attn.block_reduce max %x over T to Tb : real [T, D]
+    %sum = attn.block_reduce sum %x over T to Tb : real [T, D]
+    %mean = attn.block_reduce mean %x over T to Tc : real [T, D]
+    %n = attn.size Tc
+    attn.output "max" %max [Tb, D] : real [Tb, D]
+    attn.output "sum" %sum [D, Tb] : real [Tb, D]
+    attn.output "mean" %mean [Tc, D] : real [Tc, D]
+    attn.output "n" %n [] : int []
+  })");
+  Tensors out = spec.run({{"x", {{4, 2}, {1, 8, 2, 7, 3, 6, 4, 5}}}});
+  EXPECT_EQ(out["max"].data, (std::vector<double>{3, 8, 4, 5}));
+  EXPECT_EQ(out["sum"].data, (std::vector<double>{6, 4, 21, 5}));
+  EXPECT_EQ(out["mean"].data, (std::vector<double>{2, 7}));
+  EXPECT_EQ(out["n"].data[0], 1);
+  EXPECT_EQ(spec.run({{"x", {{5, 1}, {1, 2, 3, 4, 5}}}})["mean"].data, (std::vector<double>{2, 4}));
+  // Shorter than a window: there is none.
+  out = spec.run({{"x", {{2, 1}, {1, 2}}}});
+  EXPECT_TRUE(out["mean"].data.empty());
+  EXPECT_EQ(out["mean"].shape, (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(out["n"].data[0], 0);
+  EXPECT_EQ(out["max"].data, (std::vector<double>{2}));
+}
+
+// A walk over windows of which there may be none: rows without keys.
+TEST(Reference, WalkOverWindows) {
+  Spec spec(R"(attn.attention @a none axes [T, S keys T, D, Sc = windows S of 4 step 2, j walk Sc from T] {
+    %q = attn.input "q" [T, D] : real [T, D]
+    %k = attn.input "k" [S, D] : real [S, D]
+    %c = attn.block_reduce mean %k over S to Sc : real [S, D]
+    %cj = attn.rename %c Sc to j : real [Sc, D]
+    %s = attn.dot %q, %cj over [D] : real [T, D], real [j, D]
+    %i = attn.query_position T over S
+    %n = attn.index j
+    %two = attn.constant int 2
+    %three = attn.constant int 3
+    %begin = attn.mul %n, %two : int [j], int []
+    %last = attn.add %begin, %three : int [j], int []
+    %m = attn.le %last, %i : int [j], int [T]
+    %p = attn.weights over j from T score %s : real [T, j] where %m : bool [j, T]
+    %o = attn.expect %p, %cj : [T] over j from T, real [j, D]
+    %lse = attn.stat lse %p : [T] over j from T
+    attn.output "o" %o [T, D] : real [T, D]
+    attn.output "lse" %lse [T] : real [T]
+  })");
+  Tensors out = spec.run({{"q", {{2, 1}, {1, 1}}}, {"k", {{7, 1}, {1, 3, 1, 3, 5, 7, 9}}}}); // means 2, 4; i = 5, 6
+  double z = std::exp(2) + std::exp(4);
+  for (int t = 0; t < 2; ++t) {
+    EXPECT_NEAR(out["o"].data[t], (2 * std::exp(2) + 4 * std::exp(4)) / z, 1e-14);
+    EXPECT_NEAR(out["lse"].data[t], std::log(z), 1e-14);
+  }
+  out = spec.run({{"q", {{2, 1}, {1, 1}}}, {"k", {{3, 1}, {1, 2, 3}}}});
+  EXPECT_EQ(out["o"].data, (std::vector<double>{0, 0}));
+  EXPECT_EQ(out["lse"].data, (std::vector<double>{-kInf, -kInf}));
+}
+
+// A grid walked as one axis is the same attention on the axis of the products.
+TEST(Reference, WalkOverAGrid) {
+  const char *grid = R"(attn.attention @a none axes [B, M, N, D, P = M * N, j walk P from P] {
+    %q = attn.input "q" [B, P, D] : real [B, M, N, D]
+    %k = attn.input "k" [B, P, D] : real [B, M, N, D]
+    %kj = attn.flatten %k [M, N] to j : real [B, M, N, D]
+    %s = attn.dot %q, %kj over [D] : real [B, M, N, D], real [B, j, D]
+    %m = attn.index M
+    %n = attn.index N
+    %size = attn.size N
+    %row = attn.mul %m, %size : int [M], int []
+    %i = attn.add %row, %n : int [M], int [N]
+    %x = attn.index j
+    %seen = attn.le %x, %i : int [j], int [M, N]
+    %p = attn.weights over j from P as [M, N] score %s : real [B, M, N, j] where %seen : bool [j, M, N]
+    %o = attn.expect %p, %kj : [B, M, N] over j from P, real [B, j, D]
+    %lse = attn.stat lse %p : [B, M, N] over j from P
+    attn.output "o" %o [B, P, D] : real [B, M, N, D]
+    attn.output "lse" %lse [B, P] : real [B, M, N]
+  })";
+  const char *line = R"(attn.attention @a none axes [B, P, D, j walk P from P] {
+    %q = attn.input "q" [B, P, D] : real [B, P, D]
+    %k = attn.input "k" [B, P, D] : real [B, P, D]
+    %kj = attn.rename %k P to j : real [B, P, D]
+    %s = attn.dot %q, %kj over [D] : real [B, P, D], real [B, j, D]
+    %i = attn.index P
+    %x = attn.index j
+    %seen = attn.le %x, %i : int [j], int [P]
+    %p = attn.weights over j from P score %s : real [B, P, j] where %seen : bool [j, P]
+    %o = attn.expect %p, %kj : [B, P] over j from P, real [B, j, D]
+    %lse = attn.stat lse %p : [B, P] over j from P
+    attn.output "o" %o [B, P, D] : real [B, P, D]
+    attn.output "lse" %lse [B, P] : real [B, P]
+  })";
+  Tensors in{{"q", random({2, 5 * 19, 3}, 1)}, {"k", random({2, 5 * 19, 3}, 2)}};
+  Tensors a = Spec(grid).run(in, {{"M", 5}}), b = Spec(line).run(in);
+  expectNear(a["o"], b["o"]);
+  expectNear(a["lse"], b["lse"]);
+}
+
+// The parts may lie in another order in memory: then a copy, not a view.
+TEST(Reference, FlattenOfAnotherOrder) {
+  Spec spec(R"(attn.attention @a none axes [M, N, P = M * N, j walk P from P] {
+    %x = attn.input "x" [N, M] : real [N, M]
+    %xj = attn.flatten %x [M, N] to j : real [N, M]
+    %n = attn.index j
+    %r = attn.to_real %n : int [j]
+    %w = attn.weights over j from P as [M, N] weight %xj : real [j]
+    %o = attn.expect %w, %r : [M, N] over j from P, real [j]
+    attn.output "o" %o [M, N] : real [M, N]
+  })");
+  // At m = 1, n = 0 the element is x[0][1] = 2, and its number is 1 * 2 + 0 ... of sizes M = 3, N = 2.
+  Tensors out = spec.run({{"x", {{2, 3}, {1, 2, 3, 4, 5, 6}}}});
+  double sum = 0 * 1 + 1 * 4 + 2 * 2 + 3 * 5 + 4 * 3 + 5 * 6;
+  EXPECT_EQ(out["o"].data, std::vector<double>(6, sum));
+}
+
+//===----------------------------------------------------------------------===//
+// Weights of other kinds
+//===----------------------------------------------------------------------===//
+
+TEST(Reference, FreeWeightsAreNotDivided) {
+  Tensors in = randomWalk(20, 22, 3, 2);
+  Tensors out = Spec(walk(R"(
+    %w = attn.relu %s : real [T, j]
+    %p = attn.weights over j from T weight %w : real [T, j] where %causal : bool [j, T]
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
+    %mass = attn.stat mass %p : [T] over j from T
+    attn.output "o" %o [T, E] : real [T, E]
+    attn.output "mass" %mass [T] : real [T]
+  )"))
+                    .run(in);
+  for (int t = 0; t < 20; ++t) {
+    double mass = 0, o[2] = {0, 0};
+    for (int s = 0; s <= t + 2; ++s) {
+      double x = 0;
+      for (int d = 0; d < 3; ++d)
+        x += in["q"].data[t * 3 + d] * in["k"].data[s * 3 + d];
+      x = std::max(x, 0.0);
+      mass += x;
+      for (int e = 0; e < 2; ++e)
+        o[e] += x * in["v"].data[s * 2 + e];
+    }
+    EXPECT_NEAR(out["mass"].data[t], mass, 1e-12);
+    for (int e = 0; e < 2; ++e)
+      EXPECT_NEAR(out["o"].data[t * 2 + e], o[e], 1e-12);
+  }
+}
+
+// mass * exp(score) = exp(score + log(mass)) for a mass above 0; the sinks are no part of it.
+TEST(Reference, MassIsALogit) {
+  const std::string rest = R"(
+    %a = attn.input "a" [S] : real [S]
+    %aj = attn.rename %a S to j : real [S]
+    %b = attn.constant real 0.25
+    %log = attn.log %aj : real [j]
+    %x = attn.add %s, %log : real [T, j], real [j]
+    %p = attn.weights over j from T )";
+  const std::string outputs = R"( where %causal : bool [j, T] @ sinks(%b : real [])
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
+    %lse = attn.stat lse %p : [T] over j from T
+    attn.output "o" %o [T, E] : real [T, E]
+    attn.output "lse" %lse [T] : real [T])";
+  std::string withMass = rest + "score %s : real [T, j]" + outputs, withLog = rest + "score %x : real [T, j]" + outputs;
+  withMass.replace(withMass.find('@'), 1, "mass %aj : real [j]");
+  withLog.replace(withLog.find('@'), 1, "");
+  Tensors in = randomWalk(7, 6, 3, 2); // the first row has no key
+  in["a"] = {{6}, {0.5, 1, 2, 3, 0.1, 7}};
+  Tensors a = Spec(walk(withMass)).run(in), b = Spec(walk(withLog)).run(in);
+  expectNear(a["o"], b["o"]);
+  expectNear(a["lse"], b["lse"]);
+  EXPECT_EQ(a["lse"].data[0], -kInf);
+
+  // Mass of the statistic is relative to the greatest score; a row whose masses are 0 has none, and the lse -inf.
+  Spec statistics(walk(R"(
+    %a = attn.input "a" [S] : real [S]
+    %aj = attn.rename %a S to j : real [S]
+    %p = attn.weights over j from T score %s : real [T, j] mass %aj : real [j]
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
+    %lse = attn.stat lse %p : [T] over j from T
+    %max = attn.stat max %p : [T] over j from T
+    %mass = attn.stat mass %p : [T] over j from T
+    %log = attn.log %mass : real [T]
+    %sum = attn.add %max, %log : real [T], real [T]
+    attn.output "o" %o [T, E] : real [T, E]
+    attn.output "lse" %lse [T] : real [T]
+    attn.output "sum" %sum [T] : real [T])"));
+  Tensors c = statistics.run(in);
+  expectNear(c["lse"], c["sum"]);
+  in["a"].data.assign(6, 0.0);
+  c = statistics.run(in);
+  EXPECT_EQ(c["o"].data, std::vector<double>(14, 0.0));
+  EXPECT_EQ(c["lse"].data, std::vector<double>(7, -kInf));
+}
+
+TEST(Reference, SinkToGatePassKeepsAMass) {
+  Spec spec(walk(R"(
+    %a = attn.input "a" [S] : real [S]
+    %aj = attn.rename %a S to j : real [S]
+    %b = attn.constant real 0.25
+    %p = attn.weights over j from T score %s : real [T, j] where %causal : bool [j, T] mass %aj : real [j] sinks(%b : real [])
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
+    attn.output "o" %o [T, E] : real [T, E])"));
+  Tensors in = randomWalk(7, 6, 3, 2);
+  in["a"] = {{6}, {0, 1, 2, 0, 0.1, 7}};
+  Tensors before = spec.run(in);
+  mlir::PassManager passes(&spec.context);
+  passes.addNestedPass<attn::AttentionOp>(attn::createAttnSinkToGatePass());
+  ASSERT_TRUE(mlir::succeeded(passes.run(*spec.module)));
+  for (auto weights : spec.attention().getBody().getOps<attn::WeightsOp>())
+    EXPECT_TRUE(weights.getSinks().empty() && weights.getMass());
+  expectNear(spec.run(in)["o"], before["o"]);
+}
+
+TEST(Reference, OptionalInputsAreZeroWhereAbsent) {
+  Spec spec(walk(R"(
+    %b = attn.input "b" optional [T, S] : real [T, S]
+    %bj = attn.rename %b S to j : real [T, S]
+    %x = attn.add %s, %bj : real [T, j], real [T, j]
+    %p = attn.weights over j from T score %x : real [T, j]
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, E]
+    attn.output "o" %o [T, E] : real [T, E])"));
+  Tensors in = randomWalk(4, 5, 3, 2), with = in;
+  with["b"] = {{4, 5}, std::vector<double>(20)};
+  expectNear(spec.run(in)["o"], Spec(walk(kPlainOutputs)).run(in)["o"]);
+  expectNear(spec.run(in)["o"], spec.run(with)["o"]);
+  with["b"] = random({4, 5}, 9);
+  EXPECT_GT(std::fabs(spec.run(in)["o"].data[0] - spec.run(with)["o"].data[0]), 1e-3);
+}
+
+// Rows of weights and their sums over blocks are arrays on queries and keys.
+TEST(Reference, PairOutputs) {
+  Tensors in = randomWalk(40, 45, 3, 2);
+  Tensors out = Spec(walk(R"(
+    %p = attn.weights over j from T score %s : real [T, j] where %causal : bool [j, T]
+    %lse = attn.stat lse %p : [T] over j from T
+    %d = attn.sub %s, %lse : real [T, j], real [T]
+    %e = attn.exp %d : real [T, j]
+    %zero = attn.constant real 0.0
+    %w = attn.select %causal, %e, %zero : bool [j, T], real [T, j], real []
+    %pair = attn.rename %w j to S : real [j, T]
+    %blocks = attn.block_reduce sum %w over j to Sb : real [j, T]
+    %total = attn.reduce sum %blocks over [Sb] : real [Sb, T]
+    %column = attn.reduce sum %pair over [T] : real [S, T]
+    %direct = attn.reduce sum %w over [T] : real [j, T]
+    %directS = attn.rename %direct j to S : real [j]
+    attn.output "pair" %pair [T, S] : real [S, T]
+    attn.output "blocks" %blocks [T, Sb] : real [Sb, T]
+    attn.output "total" %total [T] : real [T]
+    attn.output "column" %column [S] : real [S]
+    attn.output "direct" %directS [S] : real [S]
+  )",
+                          "none", ", Sb = S / 8"))
+                    .run(in);
+  EXPECT_EQ(out["blocks"].shape, (std::vector<int64_t>{40, 6}));
+  expectNear(out["total"], {{40}, std::vector<double>(40, 1.0)});
+  expectNear(out["column"], out["direct"]);
+  for (int t = 0; t < 40; ++t)
+    for (int b = 0; b < 6; ++b) {
+      double sum = 0;
+      for (int s = 8 * b; s < std::min(8 * b + 8, 45); ++s)
+        sum += out["pair"].data[t * 45 + s];
+      EXPECT_NEAR(out["blocks"].data[t * 6 + b], sum, 1e-14);
+    }
+}
+
+// A score that mixes heads reads other rows than its own: kept whole, although a predicate brings the heads back.
+TEST(Reference, ScoresThatMixRows) {
+  Tensors in{{"q", random({20, 3, 4}, 1)}, {"k", random({21, 3, 4}, 2)}, {"m", {{3}, {0.5, -1, 2}}}};
+  const char *text = R"(attn.attention @a none axes [T, S keys T, H, D, j walk S from T] {
+    %q = attn.input "q" [T, H, D] : real [T, H, D]
+    %k = attn.input "k" [S, H, D] : real [S, H, D]
+    %m = attn.input "m" [H] : real [H]
+    %kj = attn.rename %k S to j : real [S, H, D]
+    %s = attn.dot %q, %kj over [D] : real [T, H, D], real [j, H, D]
+    %mixed = attn.dot %s, %m over [H] : real [T, H, j], real [H]
+    %x = attn.mul %mixed, %m : real [T, j], real [H]
+    %p = attn.weights over j from T score %x : real [T, j, H]
+    %lse = attn.stat lse %p : [T, H] over j from T
+    attn.output "lse" %lse [T, H] : real [T, H]
+  })";
+  Tensors out = Spec(text).run(in);
+  for (int t = 0; t < 20; ++t)
+    for (int h = 0; h < 3; ++h) {
+      double z = 0;
+      for (int s = 0; s < 21; ++s) {
+        double x = 0;
+        for (int g = 0; g < 3; ++g)
+          for (int d = 0; d < 4; ++d)
+            x += in["m"].data[g] * in["q"].data[(t * 3 + g) * 4 + d] * in["k"].data[(s * 3 + g) * 4 + d];
+        z += std::exp(x * in["m"].data[h]);
+      }
+      EXPECT_NEAR(out["lse"].data[t * 3 + h], std::log(z), 1e-11 * (1 + std::fabs(std::log(z))));
+    }
 }
 
 //===----------------------------------------------------------------------===//
