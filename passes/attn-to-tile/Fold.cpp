@@ -12,17 +12,22 @@ using namespace fovea::derivation;
 using Where = Coordinate::Kind;
 
 struct LaunchEmitter::Fold {
-  /// An expectation: accumulator / l times what does not vary with the key. Accumulator -1: the sum of the weights
-  /// itself.
+  /// An expectation: accumulator / Z (free weights: accumulator) times what does not vary with the key. Accumulator -1:
+  /// the sum of the weights itself.
   struct Term {
     int64_t accumulator = -1;
     double constant = 1;
     SmallVector<Product::Factor> factors;
   };
-  tile::FoldOp op;
+  Value max, sum; // m and l
+  SmallVector<Value> accumulators;
   double scale = 1;
-  Dimensions rows; // of m and l
-  Value inverse;   // 1 / l, 0 where l is 0; made on demand
+  bool isFree = false;
+  int64_t mass = -1; // the accumulator that is Z where weights have a mass; else Z is l
+  Dimensions rows;   // of m and l
+  Value inverse;     // 1 / Z, 0 where Z is 0; made on demand
+
+  Value normaliser() const { return mass < 0 ? sum : accumulators[mass]; }
   llvm::DenseMap<Operation *, Term> terms;
 };
 
@@ -182,8 +187,6 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     return op.emitError("depends on itself");
   if (!op.getSinks().empty())
     return op.emitError("has sinks; they must have become gates before (attn-sink-to-gate)");
-  if (op.isFree() || op.getMass())
-    return op.emitError("not in this version: free weights, and a mass");
 
   folding.push_back(op);
   Block *outerKeyBlock = keyBlock;
@@ -198,6 +201,7 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
 
   Location loc = op.getLoc();
   auto result = std::make_shared<Fold>();
+  result->isFree = op.isFree();
   FailureOr<Value> keys = domain(op, env);
   if (failed(keys))
     return failure();
@@ -220,7 +224,7 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
 
   // The score: positive constant factors go behind the maximum.
   Value score = op.getScore();
-  for (;;) {
+  while (!op.isFree()) {
     Operation *top = score.getDefiningOp();
     auto positive = [&](Value x) -> std::optional<double> {
       std::optional<double> c =
@@ -248,7 +252,7 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     break;
   }
   FailureOr<TileValue> scores = failure();
-  if (auto dot = score.getDefiningOp<DotOp>()) {
+  if (auto dot = score.getDefiningOp<DotOp>(); dot && !op.isFree()) {
     auto bare = dotWithoutConstant(dot, pair);
     if (failed(bare))
       return failure();
@@ -283,6 +287,46 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     if (auto expect = dyn_cast<ExpectOp>(user); expect && live.contains(expect) && !llvm::is_contained(expects, expect))
       expects.push_back(expect);
   llvm::sort(expects, [](ExpectOp a, ExpectOp b) { return a->isBeforeInBlock(b); });
+  // The accumulator of a coefficient and a value, shared by the terms that have the same.
+  auto accumulatorOf = [&](int64_t coefficient, int64_t value) -> int64_t {
+    auto found = llvm::find(terms, std::pair(coefficient, value));
+    int64_t place = found - terms.begin();
+    if (found == terms.end()) {
+      terms.emplace_back(coefficient, value);
+      SmallVector<int64_t> shape{row->extent};
+      if (value >= 0)
+        shape.push_back(cast<RankedTensorType>(values[value].getType()).getDimSize(1));
+      accumulators.push_back(RankedTensorType::get(shape, builder.getF32Type()));
+    }
+    return place;
+  };
+  // Factors that vary with the key, as one tile.
+  auto coefficientOf = [&](ArrayRef<Product::Factor> perKey, Operation *at) -> FailureOr<int64_t> {
+    FailureOr<std::optional<TileValue>> coefficient = multiply(perKey, at);
+    if (failed(coefficient))
+      return failure();
+    for (const Dimension &d : (**coefficient).dims)
+      if (d.kind == Where::Feature)
+        return at->emitError("the coefficient has features; only the value may");
+    OpBuilder inside = builderFor(both);
+    // The same tile serves all terms that share it.
+    Value spreadCoefficient = (**coefficient).value;
+    if ((**coefficient).dims != both) {
+      for (Value known : coefficients)
+        if (auto broadcast = known.getDefiningOp<tile::BroadcastOp>();
+            broadcast && broadcast.getSource() == spreadCoefficient)
+          spreadCoefficient = known;
+      if (spreadCoefficient == (**coefficient).value)
+        spreadCoefficient = spread(inside, at->getLoc(), **coefficient, both);
+    }
+    return indexOf(coefficients, spreadCoefficient);
+  };
+  if (op.getMass()) {
+    FailureOr<int64_t> mass = coefficientOf(Product::Factor{op.getMass(), pair, false}, op);
+    if (failed(mass))
+      return failure();
+    result->mass = accumulatorOf(*mass, -1);
+  }
   for (ExpectOp expect : expects) {
     Fold::Term term;
     Environment termEnv = pair;
@@ -318,6 +362,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
       product = Product{1, {}, expect.getValue(), termEnv};
     term.constant = product.constant;
     SmallVector<Product::Factor> perKey;
+    if (op.getMass())
+      perKey.push_back({op.getMass(), pair, false});
     if (expect.getCoefficient())
       perKey.push_back({expect.getCoefficient(), pair, false});
     for (const Product::Factor &factor : product.factors)
@@ -327,24 +373,10 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
 
     int64_t coefficientIndex = -1, valueIndex = -1;
     if (!perKey.empty()) {
-      FailureOr<std::optional<TileValue>> coefficient = multiply(perKey, expect);
+      FailureOr<int64_t> coefficient = coefficientOf(perKey, expect);
       if (failed(coefficient))
         return failure();
-      for (const Dimension &d : (**coefficient).dims)
-        if (d.kind == Where::Feature)
-          return expect.emitError("the coefficient has features; only the value may");
-      OpBuilder inside = builderFor(both);
-      // The same tile serves all terms that share it.
-      Value spreadCoefficient = (**coefficient).value;
-      if ((**coefficient).dims != both) {
-        for (Value known : coefficients)
-          if (auto broadcast = known.getDefiningOp<tile::BroadcastOp>();
-              broadcast && broadcast.getSource() == spreadCoefficient)
-            spreadCoefficient = known;
-        if (spreadCoefficient == (**coefficient).value)
-          spreadCoefficient = spread(inside, expect.getLoc(), **coefficient, both);
-      }
-      coefficientIndex = indexOf(coefficients, spreadCoefficient);
+      coefficientIndex = *coefficient;
     }
     if (weighs) {
       Type elementType = plainType(product.core, product.coreEnv).value_or(derivation.elementType);
@@ -355,27 +387,18 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
         return expect.emitError("the value has its features before its tokens; declare it with the tokens first");
       valueIndex = indexOf(values, value->value);
     }
-    if (coefficientIndex >= 0 || valueIndex >= 0) {
-      auto found = llvm::find(terms, std::pair(coefficientIndex, valueIndex));
-      term.accumulator = found - terms.begin();
-      if (found == terms.end()) {
-        terms.emplace_back(coefficientIndex, valueIndex);
-        SmallVector<int64_t> shape{row->extent};
-        if (valueIndex >= 0)
-          shape.push_back(cast<RankedTensorType>(values[valueIndex].getType()).getDimSize(1));
-        accumulators.push_back(RankedTensorType::get(shape, builder.getF32Type()));
-      }
-    }
+    if (coefficientIndex >= 0 || valueIndex >= 0)
+      term.accumulator = accumulatorOf(coefficientIndex, valueIndex);
     result->terms[expect] = term;
   }
-  SmallVector<int64_t> coefficientOf, valueOf;
+  SmallVector<int64_t> coefficientNumbers, valueNumbers;
   for (auto [c, v] : terms) {
-    coefficientOf.push_back(c);
-    valueOf.push_back(v);
+    coefficientNumbers.push_back(c);
+    valueNumbers.push_back(v);
   }
   builder = builderFor(both);
   Value scoreTile = spread(builder, loc, *scores, both);
-  tile::FoldYieldOp::create(builder, loc, scoreTile, coefficients, values, coefficientOf, valueOf);
+  tile::FoldYieldOp::create(builder, loc, scoreTile, coefficients, values, coefficientNumbers, valueNumbers);
 
   // The mask: the predicate, and that the key exists.
   const Coordinate *maskKey = enter(mask);
@@ -407,9 +430,12 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   Value scale = emitConstant(builder, loc, builder.getF32Type(), result->scale);
   SmallVector<Type> types{rowType, rowType};
   types.append(accumulators);
-  result->op = tile::FoldOp::create(builder, loc, types, *keys, scale);
-  result->op.getBody().takeBody(body);
-  result->op.getMask().takeBody(mask);
+  auto fold = tile::FoldOp::create(builder, loc, types, *keys, scale, /*additive=*/op.isFree());
+  fold.getBody().takeBody(body);
+  fold.getMask().takeBody(mask);
+  result->max = fold.getMax();
+  result->sum = fold.getSum();
+  result->accumulators = fold.getAccumulators();
   return (folds[op] = result).get();
 }
 
@@ -421,9 +447,9 @@ FailureOr<TileValue> LaunchEmitter::expect(ExpectOp op, const Environment &env) 
     return failure();
   Location loc = op.getLoc();
   OpBuilder builder = builderFor({});
-  Value sum = (*fold)->op.getSum();
-  Value zero = emitConstant(builder, loc, sum.getType(), 0), one = emitConstant(builder, loc, sum.getType(), 1);
-  if (!(*fold)->inverse) {
+  Value sum = (*fold)->normaliser();
+  if (!(*fold)->isFree && !(*fold)->inverse) {
+    Value zero = emitConstant(builder, loc, sum.getType(), 0), one = emitConstant(builder, loc, sum.getType(), 1);
     // Unordered, so that a NaN in a row is seen in its result.
     Value some = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNE, sum, zero);
     Value inverse = arith::DivFOp::create(builder, loc, one, sum);
@@ -432,7 +458,7 @@ FailureOr<TileValue> LaunchEmitter::expect(ExpectOp op, const Environment &env) 
   const Fold::Term &term = (*fold)->terms.find(op)->second;
   TileValue numerator{sum, (*fold)->rows};
   if (term.accumulator >= 0) {
-    numerator.value = (*fold)->op.getAccumulators()[term.accumulator];
+    numerator.value = (*fold)->accumulators[term.accumulator];
     if (cast<RankedTensorType>(numerator.value.getType()).getRank() == 2) {
       auto type = cast<FieldType>(op.getResult().getType());
       for (StringAttr axis : type.getAxes())
@@ -440,7 +466,9 @@ FailureOr<TileValue> LaunchEmitter::expect(ExpectOp op, const Environment &env) 
           numerator.dims.push_back(dimensionOf(c));
     }
   }
-  FailureOr<TileValue> result = binary("mul", numerator, {(*fold)->inverse, (*fold)->rows}, op);
+  FailureOr<TileValue> result = numerator;
+  if (!(*fold)->isFree)
+    result = binary("mul", numerator, {(*fold)->inverse, (*fold)->rows}, op);
   if (failed(result))
     return failure();
   SmallVector<Product::Factor> factors(term.factors);
@@ -465,7 +493,7 @@ FailureOr<TileValue> LaunchEmitter::stat(StatOp op, const Environment &env) {
     return failure();
   Location loc = op.getLoc();
   OpBuilder builder = builderFor({});
-  Value max = (*fold)->op.getMax(), sum = (*fold)->op.getSum();
+  Value max = (*fold)->max, sum = (*fold)->normaliser();
   const Dimensions &rows = (*fold)->rows;
   TileValue greatest = times({max, rows}, (*fold)->scale, loc);
   switch (op.getKind()) {
