@@ -171,6 +171,9 @@ std::optional<Program> analyze(const File &file, const Options &options, Diagnos
       any = true;
       size_t errors = diagnostics.errorCount();
       Analyzer(session, *unit).checkMap(item);
+      for (const Item &part : item.body)
+        if (part.kind == ItemKind::Law && part.values.size() == 2 && diagnostics.errorCount() == errors)
+          Analyzer(session, *unit).mapAttention(item, &part, {});
       whole &= diagnostics.errorCount() == errors;
     }
   for (const auto &[name, symbol] : unit->scope.symbols)
@@ -202,6 +205,48 @@ std::optional<Program> analyze(const File &file, const Options &options, Diagnos
   if (!whole || file.hasErrors || diagnostics.errorCount() != before)
     return std::nullopt;
   return program;
+}
+
+std::vector<MapAttention> mapAttentions(const File &file, const Options &options, DiagnosticEngine &diagnostics) {
+  constexpr size_t kMaxChoices = 64; // of all options of a map together
+  Session session{options, diagnostics, {}, {}, {}, {}, false, 0, false};
+  session.poisoned = file.lostNames;
+  std::string path = file.id < diagnostics.sources.size() ? diagnostics.sources.name(file.id) : "";
+  Session::Unit *unit = session.load(file, path);
+  std::vector<MapAttention> result;
+  for (const Item &item : file.items) {
+    if (item.kind != ItemKind::Map || item.names.empty() || !item.names[0])
+      continue;
+    std::vector<std::map<std::string, std::string>> choices{{}};
+    for (const syntax::MapParam &p : item.params) {
+      if (!p.isOption || choices.size() * p.alternatives.size() > kMaxChoices)
+        continue;
+      std::vector<std::map<std::string, std::string>> more;
+      for (const auto &choice : choices)
+        for (const Identifier &alternative : p.alternatives) {
+          more.push_back(choice);
+          more.back()[p.name.text] = alternative.text;
+        }
+      choices = std::move(more);
+    }
+    auto add = [&](const Item *law, const std::map<std::string, std::string> &choice) {
+      std::string name = item.names[0].text;
+      std::string chosen;
+      for (const auto &[option, value] : choice)
+        chosen += (chosen.empty() ? "(" : ", ") + option + ": " + value;
+      if (!chosen.empty())
+        name += chosen + ")";
+      if (std::optional<Attention> a = Analyzer(session, *unit).mapAttention(item, law, choice))
+        result.push_back({std::move(name), law != nullptr, std::move(*a), law ? law->span : item.span});
+    };
+    for (const auto &choice : choices)
+      add(nullptr, choice);
+    for (const Item &part : item.body)
+      if (part.kind == ItemKind::Law && part.values.size() == 2)
+        add(&part, {});
+  }
+  diagnostics.sort();
+  return result;
 }
 
 } // namespace fovea::sema

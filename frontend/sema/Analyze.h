@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace fovea::sema {
 
@@ -27,5 +28,21 @@ struct Options {
 /// The program of all attentions of `file`, and of those it imports by name, or nothing where an error was reported.
 /// Sizes may stay unknown: see missing(). Reports all errors it finds, and warnings, to `diagnostics`.
 std::optional<Program> analyze(const syntax::File &file, const Options &options, syntax::DiagnosticEngine &diagnostics);
+
+/// A map of a file, or one of its laws, as an attention of its own.
+struct MapAttention {
+  std::string name; // "hedgehog", or "hedgehog(softmax: joint)" for each choice of its options
+  bool isLaw = false;
+  /// Its parameters without a default, in order, are inputs with the axes B and T (B_, T_ where the map has such axes)
+  /// in front of their own; `int` is i32. Of a map, output `value` is the map's value. Of a law, further names are
+  /// inputs like the first parameter, unread inputs are left out, and the outputs `left` and `right` shall be equal.
+  Attention attention;
+  syntax::Span span; // of the map, or of the law
+};
+
+/// All maps that `file` itself declares, and after each its laws. Sizes given by options.sets apply to axes of these
+/// names. Reports errors; a map with errors is left out. Names of options.sets that no map knows are ignored.
+std::vector<MapAttention> mapAttentions(const syntax::File &file, const Options &options,
+                                        syntax::DiagnosticEngine &diagnostics);
 
 } // namespace fovea::sema

@@ -10,6 +10,7 @@
 #include "frontend/syntax/Parser.h"
 #include "frontend/syntax/Printer.h"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,15 +48,17 @@ inline std::string quoted(std::string_view text) { return "'" + std::string(text
 
 /// The declaration behind a name.
 struct Symbol {
-  enum class Kind { Axis, Field, Weights, Option, Map, Pair, Poison, Import };
+  enum class Kind { Axis, Part, Field, Weights, Option, Map, Pair, Poison, Import };
   Kind kind = Kind::Poison;
   std::string name;
   Span span;
   std::string what;  // "input", "axis": for messages
   bool used = false; // read somewhere
   bool imported = false;
-  bool ofWalk = false; // a value of the walk already: needs no subscript
-  AxisId axis = 0;
+  bool ofWalk = false;          // a value of the walk already: needs no subscript
+  AxisId axis = 0;              // Part: the axis whose part it is
+  size_t part = 0;              // Part: its place
+  std::vector<AxisId> partAxes; // Part of an axis that a map has split: all parts
   NodeId node = 0;
   const Item *item = nullptr;       // Map, Pair
   struct Scope *scope = nullptr;    // Map, Pair: where its body is read
@@ -72,10 +75,21 @@ struct Scope {
   }
 };
 
-/// The walk of one `weights`.
-struct Walk {
-  AxisId walk = 0, raw = 0, query = 0;
-  std::string j = "j";
+/// What a name of Kind::Weights stands for: one `weights`, or several merged.
+struct Handle {
+  enum class Divide : uint8_t { Sum, SumPlus, AtLeast, Count, None };
+  std::vector<int64_t> branches; // of a merge: numbers of handles, and nothing of the following
+  Walk walk;
+  WeightKind kind = WeightKind::Exp;
+  std::optional<NodeId> score; // Exp; Free if the weight is a function of one
+  NodeId weight = 0;           // Free
+  std::optional<NodeId> where, mass;
+  std::vector<NodeId> sinks; // as written
+  Divide divide = Divide::Sum;
+  NodeId divisor = 0; // what is added to the sum, or its least value
+  NodeId node = 0;    // Op::Weights
+  Span span, scoreSpan, whereSpan, massSpan;
+  bool massMatters = false; // read by a statistic or a merge
 };
 
 struct Context {
@@ -128,6 +142,9 @@ public:
   std::optional<Attention> run(const Item &item);
   /// Checks a map on its own: its parameters are inputs on its own axes.
   void checkMap(const Item &item);
+  /// The map's value, or both sides of its law, for inputs of the map's types with batch axes in front.
+  std::optional<Attention> mapAttention(const Item &item, const Item *law,
+                                        const std::map<std::string, std::string> &chosen);
 
 private:
   // Diagnostics.
@@ -147,6 +164,10 @@ private:
 
   // Names.
   Symbol *declare(Scope &scope, const Identifier &name, Symbol symbol);
+  /// The parts of the axis that a Symbol of kind Part belongs to.
+  const std::vector<AxisId> &partsOf(const Symbol &s) const {
+    return s.partAxes.empty() ? attention_.axes[s.axis].parts : s.partAxes;
+  }
   Symbol *lookup(Scope *scope, const std::string &name) {
     for (Scope *s = scope; s; s = s->parent)
       if (Symbol *symbol = s->own(name))
@@ -160,6 +181,12 @@ private:
   // Axes.
   AxisId makeAxis(Axis axis);
   void declareAxes(const Item &item);
+  bool relateBlocks(AxisId id, const Expr &r);
+  bool relateConcat(AxisId id, const Expr &r);
+  std::optional<AxisId> relatedAxis(const Expr &e, AxisId of, bool declares);
+  std::optional<int64_t> extentOf(const Expr &e);
+  std::optional<AxisId> concatAxis(const std::string &name, const std::vector<AxisId> &parts, Span span);
+  std::optional<AxisId> shareAxis(AxisId raw, int64_t divisor, Span span);
   void relateAxes(const Item &item);
   void poisonNames(const Expr &e);
   void deriveSizes();
@@ -220,17 +247,66 @@ private:
   Value call(const Expr &e, const Context &context);
   Value builtin(const std::string &name, const Expr &e, const Expr *brackets, const Context &context);
   Value reduction(const std::string &name, const Expr &e, const Expr &brackets, const Context &context);
+  Value blockFunction(const std::string &name, const Expr &brackets, const Expr *argument, Span span,
+                      const Context &context);
+  Value prefix(const std::string &name, const Expr &e, const Expr &brackets, const Context &context);
+  Value concatenation(const Expr &e, const Expr &brackets, const Context &context);
+  Value rope(const Expr &e, const Expr *brackets, const Context &context);
+  Value index(const std::string &name, const Expr &e, const Context &context);
+  Value walkedSubscript(const Expr &e, const std::vector<const Expr *> &items, bool query, const Context &context);
+  /// The array of e whole, without the walk's subscript: for gathers and views.
+  Value wholeBase(const Expr &e, const Context &context, bool &whole);
+  Value gathered(const Expr &e, const Context &context);
+  Value view(const Expr &e, const Symbol &part, const Context &context);
+  Value renamed(const Expr &e, const Context &context);
   Value member(const Expr &e, const Context &context);
+  Value scoreRows(const Expr &e, const Expr &rows, const Context &context);
+
+  // Weights.
   Value core(const Expr &e, const Context &context);
+  std::optional<Walk> openWalk(const Identifier &over, const Identifier &as, Span span, const Context &context);
+  bool positions(const Core &c, Walk &walk, const Context &context);
+  bool readFields(const Core &c, bool sugar, std::map<std::string, const Field *> &fields);
   Value weights(const Expr &e, const Context &context, NodeId *query, NodeId *key, Walk &walk,
                 std::vector<AxisId> contracted);
+  bool weightField(const Expr &w, Handle &h, const Context &context);
+  bool divideField(const Expr &d, Handle &h, const Context &context);
+  bool rowValue(const Expr &e, const char *what, const Handle &h, const Context &context, NodeId &into);
+  Value finishHandle(Handle h);
   Value attend(const Expr &e, const Context &context);
+  Value merge(const Expr &e, const Context &context);
   Value expectation(const Symbol &p, const Expr &e, const Context &context);
   Value expectationOf(NodeId p, const Expr &argument, const Context &context, Span whole);
+  Value branchExpectation(const Handle &h, NodeId node, const Expr &argument, const Context &context, Span whole);
+  NodeId weightsNode(const Handle &h, WeightKind kind, NodeId score, bool withMass, const std::vector<NodeId> &sinks);
+  /// log of the divisor of exp weights: of the sum of weights and sinks.
+  NodeId divisorLog(const Handle &h);
+  NodeId countOf(const Handle &h);
+  /// e with the division applied that the node of the weights does not do.
+  NodeId divided(const Handle &h, NodeId e);
+  /// The divided weight of each query and key.
+  NodeId pairWeight(const Handle &h, const NodeId *divisorLog);
+  Value statistic(Handle &h, const std::string &name, const Expr &e);
+  Value reducedWeights(ReduceKind kind, NodeId p, const Expr &in, const Expr &e, const Context &context);
+  Value pairOfBranch(const Handle &h, const std::string &name, const Expr &e, const Context &context);
+  Handle &handleOf(NodeId p) { return handles_[static_cast<size_t>(graph_[p].integer)]; }
+  bool isHandle(NodeId n) const { return graph_[n].kind == Kind::Weights; }
+
+  // Maps.
   Value inlineMap(const Symbol &map, const Expr &e, const Expr *brackets, const Context &context);
-  std::optional<Walk> openWalk(const Identifier &over, const Identifier &as, Span span, const Context &context);
+  bool splitAxis(const Expr &relation, std::map<std::string, AxisId> &bound, Scope &scope);
+  bool joinedAxis(const Expr &relation, std::map<std::string, AxisId> &bound, const Context &context);
+  bool declareParameters(const Item &item, const std::vector<AxisId> &batch);
+  bool declareParameter(const syntax::MapParam &p, const Identifier &name, const std::vector<AxisId> &batch);
+  Value ownValue(const Item &item, const std::map<std::string, std::string> &chosen);
+  void addOutput(const std::string &name, NodeId v, Span span);
+  void freeNames(const Expr &e, Scope &scope, std::vector<Identifier> &into);
+  void dropDeclaration(DeclId dropped);
+  std::vector<bool> reachableFromOutputs() const;
   bool isNumber(NodeId n) const { return graph_[n].kind == Kind::Real || graph_[n].kind == Kind::Int; }
-  bool tokenAxisOf(NodeId n, const Walk &walk) const { return graph_.has(n, walk.query) || graph_.has(n, walk.raw); }
+  bool tokenAxisOf(NodeId n, const Walk &walk) const {
+    return graph_.hasAny(n, walk.query) || graph_.hasAny(n, walk.raw) || graph_.has(n, walk.base);
+  }
   std::string text(const Expr &e) const {
     std::string t = syntax::format(e);
     return t.size() > 60 ? t.substr(0, 57) + "..." : t;
@@ -243,6 +319,8 @@ private:
   // After the items.
   void checkLeftoverFeatures();
   void checkCausality();
+  std::set<AxisId> tokenAxes() const;
+  void checkHorizons(const std::vector<bool> &live, const std::set<AxisId> &tokens);
   void checkSizes();
   void warnUnused();
   void outputOrder(std::vector<AxisId> &axes) const;
@@ -259,10 +337,13 @@ private:
   const Item *item_ = nullptr;
   bool failed_ = false;
   unsigned depth_ = 0;
-  std::map<NodeId, Walk> walks_; // by handle
+  std::deque<Handle> handles_;            // references stay valid
+  std::map<NodeId, size_t> weightsNodes_; // Op::Weights -> its handle
   std::map<AxisId, std::string> walkNames_;
-  std::map<NodeId, Span> scoreSpans_, whereSpans_;
+  std::map<AxisId, Walk> walks_; // by walk axis
+  std::set<AxisId> alignStart_;  // axes of keys
   std::vector<const Item *> inlining_;
+  std::vector<ExprPtr> calls_; // made here, not in the text
 };
 
 } // namespace fovea::sema::internal

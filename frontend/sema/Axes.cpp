@@ -117,9 +117,11 @@ void Analyzer::relateAxes(const Item &item) {
       continue;
     AxisId id = symbol->axis;
     if (spec.alignment) {
-      notYet(spec.alignment.span, "align start");
-      symbol->kind = Symbol::Kind::Poison;
-      continue;
+      if (spec.alignment.text != "start" && spec.alignment.text != "end")
+        error(spec.alignment.span, "unknown alignment " + quoted(spec.alignment.text), "expected 'start' or 'end'",
+              syntax::closest(spec.alignment.text, {"start", "end"}));
+      else if (spec.alignment.text == "start")
+        alignStart_.insert(id);
     }
     if (spec.keys) {
       Symbol *query = lookup(&scope_, spec.keys.text);
@@ -158,6 +160,20 @@ void Analyzer::relateAxes(const Item &item) {
       attention_.axes[id].isStatic = true;
       continue;
     }
+    if ((r.kind == ExprKind::Binary && r.text == "/") || r.kind == ExprKind::Call) {
+      if (!relateBlocks(id, r)) {
+        symbol->kind = Symbol::Kind::Poison;
+        poisonNames(r);
+      }
+      continue;
+    }
+    if (r.kind == ExprKind::Binary && r.text == "+") {
+      if (!relateConcat(id, r)) {
+        symbol->kind = Symbol::Kind::Poison;
+        poisonNames(r);
+      }
+      continue;
+    }
     // H = Hk * G
     std::vector<const Expr *> factors;
     const Expr *rest = &r;
@@ -170,11 +186,8 @@ void Analyzer::relateAxes(const Item &item) {
     for (const Expr *f : factors)
       product &= f->kind == ExprKind::Name;
     if (!product || factors.size() < 2) {
-      std::string what = r.kind == ExprKind::Binary && r.text == "/"   ? "axes of blocks"
-                         : r.kind == ExprKind::Binary && r.text == "+" ? "concatenation axes"
-                         : r.kind == ExprKind::Call                    ? "axes of windows"
-                                                                       : "this relation of axes";
-      notYet(r.span, what, "works now: a number, or factors as in H = Hk * G");
+      notYet(r.span, "this relation of axes",
+             "works now: a number, H = Hk * G, E = R + P, Sb = S / 64, Sc = windows(S, 32, step: 16)");
       symbol->kind = Symbol::Kind::Poison;
       poisonNames(r);
       continue;
@@ -213,6 +226,188 @@ void Analyzer::relateAxes(const Item &item) {
     attention_.axes[id].relation = AxisRelation::Factor;
     attention_.axes[id].factors = std::move(ids);
   }
+}
+
+/// The axis that a relation names. `declares`: a new name is a new axis.
+std::optional<AxisId> Analyzer::relatedAxis(const Expr &e, AxisId of, bool declares) {
+  Symbol *known = lookup(&scope_, e.text);
+  if (!known && declares) {
+    Axis a;
+    a.name = e.text;
+    a.span = e.span;
+    Symbol s;
+    s.kind = Symbol::Kind::Axis;
+    s.what = "axis";
+    s.used = true;
+    known = declare(scope_, {e.text, e.span}, std::move(s));
+    known->axis = makeAxis(std::move(a));
+  }
+  if (!known) {
+    std::vector<std::string> names;
+    for (const auto &[n, s] : scope_.symbols)
+      if (s.kind == Symbol::Kind::Axis)
+        names.push_back(n);
+    error(e.span, "unknown axis " + quoted(e.text), "declare it with 'axis " + e.text + "'",
+          syntax::closest(e.text, names));
+    return std::nullopt;
+  }
+  if (known->kind == Symbol::Kind::Poison)
+    return std::nullopt;
+  if (known->kind != Symbol::Kind::Axis) {
+    errorWithNote(e.span, quoted(e.text) + " is no axis", "", known->span, "it is declared here");
+    return std::nullopt;
+  }
+  if (known->axis == of) {
+    error(e.span, "axis " + quoted(e.text) + " is made of itself");
+    return std::nullopt;
+  }
+  known->used = true;
+  return known->axis;
+}
+
+/// A number, or a const of the attention that has one.
+std::optional<int64_t> Analyzer::extentOf(const Expr &e) {
+  std::string value = e.text;
+  if (e.kind == ExprKind::Name && item_) {
+    auto set = session_.options.sets.find(e.text);
+    value.clear();
+    for (const Item &item : item_->body)
+      for (size_t k = 0; k < item.names.size() && item.kind == ItemKind::Const; ++k)
+        if (item.names[k].text == e.text && !item.values.empty()) {
+          const Expr &given = *item.values[std::min(k, item.values.size() - 1)];
+          value = set != session_.options.sets.end() ? set->second : given.kind == ExprKind::Number ? given.text : "";
+        }
+  } else if (e.kind != ExprKind::Number) {
+    value.clear();
+  }
+  std::optional<int64_t> size = sizeFromText(value, e.text);
+  if (!size)
+    error(e.span, "expected a whole number from 1 to 2147483647", "a number, or a const that has one by its text");
+  return size;
+}
+
+/// S / 64, windows(S, 32, step: 16)
+bool Analyzer::relateBlocks(AxisId id, const Expr &r) {
+  const Expr *raw = nullptr, *extent = nullptr, *step = nullptr;
+  bool windows = r.kind == ExprKind::Call;
+  if (!windows) {
+    raw = r.children[0].get();
+    extent = r.children[1].get();
+  } else {
+    bool good = r.children[0]->kind == ExprKind::Name && r.children[0]->text == "windows";
+    for (size_t k = 1; k < r.children.size(); ++k) {
+      const Expr &a = *r.children[k];
+      if (a.kind == ExprKind::Labelled && a.children[0]->text == "step" && !step)
+        step = a.children[1].get();
+      else if (a.kind == ExprKind::Labelled || extent)
+        good = false;
+      else
+        (raw ? extent : raw) = &a;
+    }
+    if (!good || !extent) {
+      error(r.span, "unknown relation of axes", "expected such as 'windows(S, 32, step: 16)'");
+      return false;
+    }
+  }
+  if (raw->kind != ExprKind::Name) {
+    error(raw->span, "expected the name of the axis that has " + std::string(windows ? "windows" : "blocks"));
+    return false;
+  }
+  std::optional<AxisId> of = relatedAxis(*raw, id, false);
+  std::optional<int64_t> length = extentOf(*extent), stride = step ? extentOf(*step) : length;
+  if (!of || !length || !stride)
+    return false;
+  Axis &a = attention_.axes[id];
+  a.relation = windows ? AxisRelation::Windows : AxisRelation::Blocks;
+  a.raw = *of;
+  a.extent = *length;
+  a.step = *stride;
+  return true;
+}
+
+/// R + P, lo: F + hi: F
+bool Analyzer::relateConcat(AxisId id, const Expr &r) {
+  std::vector<const Expr *> terms;
+  const Expr *rest = &r;
+  while (rest->kind == ExprKind::Binary && rest->text == "+") {
+    terms.insert(terms.begin(), rest->children[1].get());
+    rest = rest->children[0].get();
+  }
+  terms.insert(terms.begin(), rest);
+  std::vector<AxisId> parts;
+  for (size_t k = 0; k < terms.size(); ++k) {
+    const Expr &t = *terms[k];
+    const Expr &value = t.kind == ExprKind::Labelled ? *t.children[1] : t;
+    if (value.kind != ExprKind::Name) {
+      notYet(value.span, "this part of an axis", "works now: names of axes, as in E = R + P");
+      return false;
+    }
+    std::optional<AxisId> part = relatedAxis(value, id, true);
+    if (!part)
+      return false;
+    parts.push_back(*part);
+    if (t.kind == ExprKind::Labelled) {
+      Symbol s;
+      s.kind = Symbol::Kind::Part;
+      s.what = "part";
+      s.axis = id;
+      s.part = k;
+      s.used = true;
+      declare(scope_, {t.children[0]->text, t.children[0]->span}, std::move(s));
+    }
+  }
+  attention_.axes[id].relation = AxisRelation::Concat;
+  attention_.axes[id].parts = std::move(parts);
+  return true;
+}
+
+/// The axis of these parts: a declared one, or a new one.
+std::optional<AxisId> Analyzer::concatAxis(const std::string &name, const std::vector<AxisId> &parts, Span span) {
+  for (AxisId a = 0; a < attention_.axes.size(); ++a)
+    if (attention_.axes[a].relation == AxisRelation::Concat && attention_.axes[a].parts == parts)
+      return a;
+  Axis fresh;
+  fresh.name = uniqueWalkName(name);
+  fresh.relation = AxisRelation::Concat;
+  fresh.parts = parts;
+  fresh.span = span;
+  int64_t sum = 0;
+  for (AxisId p : parts) {
+    if (!attention_.axes[p].size)
+      sum = -1;
+    else if (sum >= 0)
+      sum += *attention_.axes[p].size;
+  }
+  if (sum > kMaxSize) {
+    error(span, "the size of axis " + quoted(fresh.name) + " is larger than 2147483647");
+    return std::nullopt;
+  }
+  if (sum > 0)
+    fresh.size = sum;
+  return makeAxis(std::move(fresh));
+}
+
+/// An equal share of an axis.
+std::optional<AxisId> Analyzer::shareAxis(AxisId raw, int64_t divisor, Span span) {
+  for (AxisId a = 0; a < attention_.axes.size(); ++a)
+    if (attention_.axes[a].relation == AxisRelation::Share && attention_.axes[a].raw == raw &&
+        attention_.axes[a].divisor == divisor)
+      return a;
+  std::optional<int64_t> size = attention_.axes[raw].size;
+  if (size && *size % divisor != 0) {
+    error(span, "axis " + quoted(axisName(raw)) + " has the size " + std::to_string(*size) + ", which has no " +
+                    std::to_string(divisor) + " equal shares");
+    return std::nullopt;
+  }
+  Axis fresh;
+  fresh.name = uniqueWalkName(attention_.axes[raw].name + (divisor == 2 ? "_half" : "_share"));
+  fresh.relation = AxisRelation::Share;
+  fresh.raw = raw;
+  fresh.divisor = divisor;
+  fresh.span = span;
+  if (size)
+    fresh.size = *size / divisor;
+  return makeAxis(std::move(fresh));
 }
 
 /// The names in a relation that is not read here: axes that it would declare.
@@ -284,9 +479,89 @@ void Analyzer::deriveSizes() {
     }
     a.size = size;
   }
+  // Axes that are made of each other have no size.
+  for (AxisId id = 0; id < attention_.axes.size(); ++id) {
+    std::set<AxisId> seen;
+    std::vector<AxisId> stack{id};
+    while (!stack.empty()) {
+      const Axis &a = attention_.axes[stack.back()];
+      stack.pop_back();
+      std::vector<AxisId> from = a.relation == AxisRelation::Concat ? a.parts : a.factors;
+      if (a.relation == AxisRelation::Blocks || a.relation == AxisRelation::Windows)
+        from = {a.raw};
+      for (AxisId f : from)
+        if (f == id) {
+          error(attention_.axes[id].span, "axis " + quoted(axisName(id)) + " is made of itself");
+          attention_.axes[id].relation = AxisRelation::Plain;
+          attention_.axes[id].parts.clear();
+          return;
+        } else if (seen.insert(f).second) {
+          stack.push_back(f);
+        }
+    }
+  }
+  for (Axis &a : attention_.axes) {
+    bool ofAxis = a.relation == AxisRelation::Blocks || a.relation == AxisRelation::Windows;
+    AxisRelation of = ofAxis ? attention_.axes[a.raw].relation : AxisRelation::Plain;
+    if (of != AxisRelation::Plain && of != AxisRelation::Keys) {
+      notYet(a.span, "blocks of an axis that is made of others");
+      a.relation = AxisRelation::Plain;
+    }
+    if (a.relation == AxisRelation::Concat)
+      for (AxisId p : a.parts)
+        if (attention_.axes[p].relation == AxisRelation::Factor) {
+          notYet(a.span, "a factor axis as a part of " + quoted(a.name));
+          a.relation = AxisRelation::Plain;
+          a.parts.clear();
+          break;
+        }
+  }
   for (bool changed = true; changed;) {
     changed = false;
     for (Axis &a : attention_.axes) {
+      std::optional<int64_t> derived;
+      std::optional<int64_t> raw = attention_.axes[a.raw].size;
+      if (a.relation == AxisRelation::Blocks && raw)
+        derived = (*raw + a.extent - 1) / a.extent;
+      if (a.relation == AxisRelation::Windows && raw)
+        derived = *raw < a.extent ? 0 : (*raw - a.extent) / a.step + 1;
+      if (a.relation == AxisRelation::Concat) {
+        int64_t sum = 0;
+        Axis *open = nullptr;
+        bool many = false;
+        for (AxisId p : a.parts) {
+          Axis &part = attention_.axes[p];
+          if (!part.size) {
+            many |= open != nullptr;
+            open = &part;
+          } else {
+            sum += *part.size;
+          }
+        }
+        if (!open) {
+          derived = sum;
+        } else if (a.size && !many && *a.size > sum) {
+          open->size = *a.size - sum;
+          changed = true;
+        } else if (a.size && !many) {
+          error(a.span, "axis " + quoted(a.name) + " has the size " + std::to_string(*a.size) +
+                            ", which leaves nothing for " + quoted(open->name));
+          return;
+        }
+        if (derived && *derived > kMaxSize) {
+          error(a.span, "the size of axis " + quoted(a.name) + " is larger than 2147483647");
+          return;
+        }
+      }
+      if (derived && a.size && *a.size != *derived) {
+        error(a.span, "axis " + quoted(a.name) + " has the size " + std::to_string(*a.size) +
+                          ", but its relation gives " + std::to_string(*derived));
+        return;
+      }
+      if (derived && !a.size) {
+        a.size = derived;
+        changed = true;
+      }
       if (a.relation != AxisRelation::Factor)
         continue;
       int64_t product = 1;
@@ -326,8 +601,10 @@ std::optional<AxisId> Analyzer::axis(const Expr &e, const Context &context) {
   if (e.kind == ExprKind::Error)
     return std::nullopt;
   if (e.kind != ExprKind::Name) {
-    if (e.kind == ExprKind::Binary && (e.text == "in" || e.text == "overlap"))
-      notYet(e.span, "reductions over the blocks of an axis");
+    if (e.kind == ExprKind::Binary && e.text == "overlap")
+      notYet(e.span, "reductions over overlapping blocks");
+    else if (e.kind == ExprKind::Binary && e.text == "in")
+      notYet(e.span, "blocks of an axis here", "works now: max[S in Sb](x), alone in its brackets");
     else
       error(e.span, "expected the name of an axis");
     failed_ = true;
@@ -352,6 +629,8 @@ std::optional<AxisId> Analyzer::axis(const Expr &e, const Context &context) {
     failed_ = true;
     return std::nullopt;
   }
+  if (s->kind == Symbol::Kind::Part) // lo of D = lo: F + hi: F
+    return partsOf(*s)[s->part];
   if (s->kind != Symbol::Kind::Axis) {
     errorWithNote(e.span, quoted(e.text) + " is no axis", "expected an axis", s->span, "it is " + s->what + " here");
     return std::nullopt;

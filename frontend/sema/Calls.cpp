@@ -41,10 +41,15 @@ const std::set<std::string> &reductions() {
 }
 
 const std::set<std::string> &reservedFunctions() {
-  static const std::set<std::string> names = {
-      "cumsum", "cummean",  "outer", "cat",     "project", "conv",  "rope",  "topk", "threshold",
-      "argmax", "multiset", "rank",  "stop",    "ste",     "merge", "joint", "read", "last",
-      "every",  "decayed",  "prev",  "windows", "block",   "start", "any"};
+  static const std::set<std::string> names = {"outer", "project", "conv", "topk",    "threshold", "argmax",
+                                              "rank",  "stop",    "ste",  "joint",   "read",      "every",
+                                              "any",   "decayed", "prev", "windows", "multiset"};
+  return names;
+}
+
+/// Functions of the language with axes in brackets that are read by themselves.
+const std::set<std::string> &axisFunctions() {
+  static const std::set<std::string> names = {"cumsum", "cummean", "cat", "rope", "block", "start", "last", "merge"};
   return names;
 }
 
@@ -52,7 +57,7 @@ std::vector<std::string> functionNames() {
   std::vector<std::string> names;
   for (const auto &entry : unaryFunctions())
     names.push_back(entry.first);
-  for (const auto *set : {&reductions(), &reservedFunctions()})
+  for (const auto *set : {&reductions(), &reservedFunctions(), &axisFunctions()})
     names.insert(names.end(), set->begin(), set->end());
   for (const char *more : {"clamp", "logaddexp", "dot", "index", "pos", "size"})
     names.emplace_back(more);
@@ -72,7 +77,7 @@ Value Analyzer::call(const Expr &e, const Context &context) {
   } else if (callee.kind == ExprKind::Subscript && callee.children[0]->kind == ExprKind::Name) {
     name = callee.children[0].get();
     brackets = &callee;
-  } else if (callee.kind == ExprKind::Member) {
+  } else if (callee.kind == ExprKind::Member && callee.text != "score" && callee.text != "where") {
     return notYet(e.span, "arguments of a statistic", "works now: p.lse");
   } else {
     Value p = eval(callee, context);
@@ -97,7 +102,7 @@ Value Analyzer::call(const Expr &e, const Context &context) {
     case Symbol::Kind::Pair: {
       bool indices = !brackets && e.children.size() == 3 && e.children[1]->kind == ExprKind::Name &&
                      e.children[2]->kind == ExprKind::Name && e.children[1]->text == "i" &&
-                     e.children[2]->text == (context.walk ? context.walk->j : "j");
+                     e.children[2]->text == (context.walk ? context.walk->name : "j");
       if (!indices)
         return notYet(e.span, "pair functions at other indices than (i, j)");
       return nameValue(*name, context);
@@ -117,8 +122,32 @@ Value Analyzer::call(const Expr &e, const Context &context) {
 }
 
 Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brackets, const Context &context) {
-  if (reservedFunctions().count(name))
+  bool ofState = (name == "last" || name == "start") && !brackets;
+  if (reservedFunctions().count(name) || ofState)
     return notYet(e.span, quoted(name));
+  if (name == "merge" && !brackets)
+    return merge(e, context);
+  if (name == "rope")
+    return rope(e, brackets, context);
+  if (axisFunctions().count(name) && name != "merge") {
+    if (!brackets || brackets->children.size() != 2) {
+      error(brackets ? brackets->span : e.children[0]->span, quoted(name) + " works on one axis",
+            "expected '" + name +
+                (name == "cat"     ? "[E](a, b)'"
+                 : name == "block" ? "[Sb](j)'"
+                                   : "[T](x)'"));
+      return std::nullopt;
+    }
+    if (name == "cat")
+      return concatenation(e, *brackets, context);
+    if (e.children.size() != 2 || e.children[1]->kind == ExprKind::Labelled) {
+      error(e.span, quoted(name) + " takes 1 argument");
+      return std::nullopt;
+    }
+    if (name == "cumsum" || name == "cummean")
+      return prefix(name, e, *brackets, context);
+    return blockFunction(name, *brackets, e.children[1].get(), e.span, context);
+  }
   std::vector<const Expr *> positional;
   std::map<std::string, const Expr *> labelled;
   for (size_t k = 1; k < e.children.size(); ++k) {
@@ -241,10 +270,29 @@ Value Analyzer::reduction(const std::string &name, const Expr &e, const Expr &br
   for (size_t k = 1; k < brackets.children.size(); ++k)
     if (brackets.children[k]->kind == ExprKind::Labelled)
       return notYet(brackets.children[k]->span, "reductions over an index");
-  bool good = axisList(brackets.children, 1, context, axes, expanded);
+  static const std::map<std::string, ReduceKind> plain = {{"sum", ReduceKind::Sum},
+                                                          {"mean", ReduceKind::Mean},
+                                                          {"max", ReduceKind::Max},
+                                                          {"min", ReduceKind::Min},
+                                                          {"logsumexp", ReduceKind::LogSumExp}};
+  const Expr &first = *brackets.children[1];
+  bool overBlocks = first.kind == ExprKind::Binary && first.text == "in";
+  if (overBlocks && (brackets.children.size() > 2 || !plain.count(name) || eps))
+    return notYet(first.span,
+                  plain.count(name) ? "reductions over blocks and other axes together"
+                                    : quoted(name) + " over the blocks of an axis",
+                  "works now: sum, mean, max, min and logsumexp, as in max[S in Sb](x)");
+  bool good = overBlocks || axisList(brackets.children, 1, context, axes, expanded);
   Value v = eval(*argument, context);
-  if (v && graph_[*v].kind == Kind::Weights)
-    return notYet(e.span, "reductions of weights");
+  if (v && isHandle(*v)) {
+    if (overBlocks && name != "logsumexp")
+      return reducedWeights(plain.at(name), *v, first, e, context);
+    error(e.span, "weights are reduced over blocks of their keys",
+          overBlocks ? "expected sum, mean, max or min"
+                     : "expected such as '" + name + "[S in Sb](" + text(*argument) + ")'; the sum of all is " +
+                           text(*argument) + "(1)");
+    return std::nullopt;
+  }
   if (v && graph_[*v].kind == Kind::Bool) {
     error(argument->span, "expected a number", "this is " + describe(*v));
     return std::nullopt;
@@ -262,27 +310,34 @@ Value Analyzer::reduction(const std::string &name, const Expr &e, const Expr &br
   }
   if (!v || !good)
     return std::nullopt;
+  NodeId x = *v;
+  if (overBlocks) {
+    std::optional<AxisId> from = axis(*first.children[0], context), to = axis(*first.children[1], context);
+    if (!from || !to)
+      return std::nullopt;
+    const Axis &blocks = attention_.axes[*to];
+    bool isBlocks = blocks.relation == AxisRelation::Blocks || blocks.relation == AxisRelation::Windows;
+    if (!isBlocks || blocks.raw != *from) {
+      error(first.children[1]->span, quoted(axisName(*to)) + " is no axis of blocks of " + quoted(axisName(*from)),
+            "expected 'axis " + axisName(*to) + " = " + axisName(*from) + " / 64'");
+      return std::nullopt;
+    }
+    expanded = {*from};
+  }
   for (AxisId a : expanded)
-    if (!graph_.has(*v, a)) {
+    if (!graph_.has(x, a)) {
       error(argument->span, quoted(text(*argument)) + " has no axis " + quoted(axisName(a)),
-            "it is on " + axesText(graph_[*v].axes));
+            "it is on " + axesText(graph_[x].axes));
       return std::nullopt;
     }
   graph_.here = e.span;
-  NodeId x = *v;
+  if (overBlocks)
+    return graph_.blockReduce(plain.at(name), expanded[0], *axis(*first.children[1], context), x);
   if (!eps)
     epsilon = graph_.real(1e-6);
-  if (name == "sum")
-    return graph_.reduce(ReduceKind::Sum, expanded, x);
-  if (name == "mean")
-    return graph_.reduce(ReduceKind::Mean, expanded, x);
-  if (name == "max")
-    return graph_.reduce(ReduceKind::Max, expanded, x);
-  if (name == "min")
-    return graph_.reduce(ReduceKind::Min, expanded, x);
+  if (plain.count(name))
+    return graph_.reduce(plain.at(name), expanded, x);
   x = graph_.toReal(x);
-  if (name == "logsumexp")
-    return graph_.reduce(ReduceKind::LogSumExp, expanded, x);
   if (name == "softmax")
     return graph_.unary(Op::Exp, graph_.binary(Op::Sub, x, graph_.reduce(ReduceKind::LogSumExp, expanded, x)));
   if (name == "layernorm")
@@ -293,6 +348,196 @@ Value Analyzer::reduction(const std::string &name, const Expr &e, const Expr &br
   if (name == "norm")
     return graph_.unary(Op::Sqrt, inside);
   return graph_.binary(Op::Mul, x, graph_.unary(Op::Rsqrt, inside));
+}
+
+/// block[Sb](x): the block of an index on S. start[Sb], last[Sb]: the first and the last index of a block, of each
+/// block or of block x.
+FOVEA_NOINLINE Value Analyzer::blockFunction(const std::string &name, const Expr &brackets, const Expr *argument,
+                                             Span span, const Context &context) {
+  if (brackets.children.size() != 2) {
+    error(span, quoted(name) + " takes one axis", "expected '" + name + "[Sb]'");
+    return std::nullopt;
+  }
+  std::optional<AxisId> id = axis(*brackets.children[1], context);
+  if (!id)
+    return std::nullopt;
+  const Axis a = attention_.axes[*id];
+  if (a.relation != AxisRelation::Blocks && (a.relation != AxisRelation::Windows || name == "block")) {
+    error(brackets.children[1]->span,
+          quoted(axisName(*id)) + (a.relation == AxisRelation::Windows ? " has windows, which may share elements"
+                                                                       : " is no axis of blocks"),
+          a.relation == AxisRelation::Windows ? "'block' takes blocks, such as 'axis Sb = S / 64'"
+                                              : "expected such as 'axis " + axisName(*id) + " = S / 64'");
+    return std::nullopt;
+  }
+  Value x;
+  if (argument) {
+    x = evalNumber(*argument, context);
+    if (x && graph_[*x].kind != Kind::Int) {
+      error(argument->span, quoted(name) + " takes an integer", "this is " + describe(*x));
+      return std::nullopt;
+    }
+    if (!x)
+      return x;
+  }
+  graph_.here = span;
+  if (name == "block")
+    return graph_.binary(Op::FloorDiv, *x, graph_.integer(a.extent));
+  NodeId first = graph_.binary(Op::Mul, x ? *x : graph_.index(*id), graph_.integer(a.step));
+  if (name == "start")
+    return first;
+  NodeId last = graph_.binary(Op::Add, first, graph_.integer(a.extent - 1));
+  if (a.relation == AxisRelation::Windows) // complete ones only
+    return last;
+  return graph_.binary(Op::Min, last, graph_.binary(Op::Sub, graph_.sizeOf(a.raw), graph_.integer(1)));
+}
+
+/// cumsum[T](x), cummean[T](x)
+FOVEA_NOINLINE Value Analyzer::prefix(const std::string &name, const Expr &e, const Expr &brackets,
+                                      const Context &context) {
+  std::optional<AxisId> id = axis(*brackets.children[1], context);
+  Value x = evalNumber(*e.children[1], context);
+  if (!id || !x)
+    return std::nullopt;
+  if (attention_.axes[*id].relation == AxisRelation::Factor)
+    return notYet(brackets.children[1]->span, "prefix sums along a factor axis");
+  if (!graph_.has(*x, *id)) {
+    error(e.children[1]->span, quoted(text(*e.children[1])) + " has no axis " + quoted(axisName(*id)),
+          "it is on " + axesText(graph_[*x].axes));
+    return std::nullopt;
+  }
+  graph_.here = e.span;
+  if (name == "cumsum")
+    return graph_.scan(*id, *x);
+  NodeId count = graph_.toReal(graph_.binary(Op::Add, graph_.index(*id), graph_.integer(1)));
+  return graph_.binary(Op::Div, graph_.scan(*id, graph_.toReal(*x)), count);
+}
+
+/// cat[E](a, b)
+FOVEA_NOINLINE Value Analyzer::concatenation(const Expr &e, const Expr &brackets, const Context &context) {
+  std::optional<AxisId> id = axis(*brackets.children[1], context);
+  if (!id)
+    return std::nullopt;
+  const Axis whole = attention_.axes[*id];
+  std::vector<AxisId> parts = whole.parts;
+  if (whole.relation != AxisRelation::Concat) {
+    // In a map, an axis may have been split into equal shares.
+    parts.clear();
+    for (AxisId a = 0; a < attention_.axes.size() && parts.empty(); ++a)
+      if (attention_.axes[a].relation == AxisRelation::Share && attention_.axes[a].raw == *id &&
+          static_cast<size_t>(attention_.axes[a].divisor) == e.children.size() - 1)
+        parts.assign(e.children.size() - 1, a);
+  }
+  if (parts.empty()) {
+    error(brackets.children[1]->span, quoted(axisName(*id)) + " has no parts",
+          "expected such as 'axis " + axisName(*id) + " = R + P'");
+    return std::nullopt;
+  }
+  if (parts.size() != e.children.size() - 1) {
+    error(e.span, quoted(axisName(*id)) + " has " + std::to_string(parts.size()) + " parts",
+          "here are " + std::to_string(e.children.size() - 1) + " arguments");
+    return std::nullopt;
+  }
+  std::vector<NodeId> operands;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    const Expr &a = *e.children[k + 1];
+    if (a.kind == ExprKind::Labelled) {
+      error(a.span, "'cat' has no named arguments", "its arguments are the parts in order");
+      return std::nullopt;
+    }
+    Value v = evalNumber(a, context);
+    if (!v)
+      return v;
+    if (!graph_.has(*v, parts[k]) || graph_.has(*v, *id)) {
+      error(a.span,
+            "part " + std::to_string(k + 1) + " of " + quoted(axisName(*id)) + " is " + quoted(axisName(parts[k])),
+            "this is " + describe(*v));
+      return std::nullopt;
+    }
+    operands.push_back(*v);
+  }
+  graph_.here = e.span;
+  return graph_.concat(*id, parts, operands);
+}
+
+/// rope(x, position, base: 1e4): the halves of the last axis of x, or of the one in brackets, as the two coordinates of
+/// planes; plane f turns by position * base^(-f / planes).
+FOVEA_NOINLINE Value Analyzer::rope(const Expr &e, const Expr *brackets, const Context &context) {
+  const Expr *given[2] = {nullptr, nullptr}, *baseText = nullptr;
+  size_t count = 0;
+  for (size_t k = 1; k < e.children.size(); ++k) {
+    const Expr &a = *e.children[k];
+    if (a.kind == ExprKind::Labelled) {
+      std::string label = a.children[0]->text;
+      if (label != "base") {
+        error(a.children[0]->span, "'rope' has no argument " + quoted(label), "expected 'base'",
+              syntax::closest(label, {"base"}));
+        return std::nullopt;
+      }
+      baseText = a.children[1].get();
+    } else if (count < 2) {
+      given[count++] = &a;
+    } else {
+      ++count;
+    }
+  }
+  if (count != 2) {
+    error(e.span, "'rope' takes an array and its positions", "expected 'rope(x, pos[T])'");
+    return std::nullopt;
+  }
+  Value x = evalNumber(*given[0], context), position = evalNumber(*given[1], context);
+  Value base = baseText ? evalNumber(*baseText, context) : Value(graph_.real(1e4));
+  if (!x || !position || !base)
+    return std::nullopt;
+  std::optional<AxisId> feature;
+  if (brackets) {
+    if (brackets->children.size() != 2) {
+      error(brackets->span, "'rope' turns one axis", "expected 'rope[D](x, pos[T])'");
+      return std::nullopt;
+    }
+    feature = axis(*brackets->children[1], context);
+    if (!feature)
+      return std::nullopt;
+  } else if (!graph_[*x].axes.empty()) {
+    feature = graph_[*x].axes.back();
+  }
+  bool isFeature = feature && graph_.has(*x, *feature) && !graph_.has(*position, *feature) &&
+                   attention_.axes[*feature].relation != AxisRelation::Walk;
+  if (!isFeature) {
+    error(given[0]->span,
+          feature && graph_.has(*x, *feature)
+              ? "axis " + quoted(axisName(*feature)) + " of " + quoted(text(*given[0])) +
+                    " is no axis of features that 'rope' can turn"
+              : quoted(text(*given[0])) + " has no axis" +
+                    (feature ? " " + quoted(axisName(*feature)) : std::string(" to turn")),
+          "it is on " + axesText(graph_[*x].axes) + ", the positions on " + axesText(graph_[*position].axes));
+    return std::nullopt;
+  }
+  for (AxisId a : graph_[*position].axes)
+    if (!graph_.has(*x, a)) {
+      error(given[1]->span,
+            "these positions are on " + quoted(axisName(a)) + ", which " + quoted(text(*given[0])) + " has not",
+            "it is on " + axesText(graph_[*x].axes));
+      return std::nullopt;
+    }
+  for (AxisId a : graph_[*base].axes)
+    if (!graph_.has(*x, a) || a == *feature) {
+      error(baseText->span, "'base' is a single number", "this is " + describe(*base));
+      return std::nullopt;
+    }
+  std::optional<AxisId> half = shareAxis(*feature, 2, e.span);
+  if (!half)
+    return std::nullopt;
+  graph_.here = e.span;
+  NodeId turn = graph_.unary(Op::Neg, graph_.binary(Op::Div, graph_.index(*half), graph_.sizeOf(*half)));
+  NodeId angle = graph_.binary(Op::Mul, graph_.toReal(*position), graph_.binary(Op::Pow, *base, turn));
+  NodeId cosine = graph_.unary(Op::Cos, angle), sine = graph_.unary(Op::Sin, angle);
+  NodeId array = graph_.toReal(*x);
+  NodeId a = graph_.slice(*feature, *half, {}, array), b = graph_.slice(*feature, *half, {*half}, array);
+  auto times = [&](NodeId p, NodeId q) { return graph_.binary(Op::Mul, p, q); };
+  NodeId first = graph_.binary(Op::Sub, times(a, cosine), times(b, sine));
+  NodeId second = graph_.binary(Op::Add, times(b, cosine), times(a, sine));
+  return graph_.concat(*feature, {*half, *half}, {first, second});
 }
 
 Value Analyzer::member(const Expr &e, const Context &context) {
@@ -309,23 +554,20 @@ Value Analyzer::member(const Expr &e, const Context &context) {
   Value p = eval(base, outside);
   if (!p)
     return p;
-  if (graph_[*p].kind != Kind::Weights) {
+  if (!isHandle(*p)) {
     error(e.nameSpan, "there is no part " + quoted(e.text), "only weights have parts");
     return std::nullopt;
   }
-  static const std::map<std::string, StatKind> table = {
-      {"lse", StatKind::Lse}, {"max", StatKind::Max}, {"mass", StatKind::Mass}};
-  auto it = table.find(e.text);
-  if (it == table.end()) {
-    if (e.text == "where" || e.text == "score" || e.text == "count")
-      return notYet(e.span, quoted("." + e.text));
-    error(e.nameSpan, "weights have no part " + quoted(e.text), "expected lse, max, mass or count",
-          syntax::closest(e.text, {"lse", "max", "mass", "count"}));
+  static const std::vector<std::string> names = {"lse", "max", "mass", "count", "where", "score"};
+  if (std::find(names.begin(), names.end(), e.text) == names.end()) {
+    error(e.nameSpan, "weights have no part " + quoted(e.text), "expected lse, max, mass, count, where or score",
+          syntax::closest(e.text, names));
     return std::nullopt;
   }
-  graph_.here = e.span;
-  NodeId s = graph_.stat(it->second, *p);
-  if (context.walk && !context.inMap && tokenAxisOf(s, *context.walk)) {
+  if (e.text == "where" || e.text == "score")
+    return pairOfBranch(handleOf(*p), e.text, e, context);
+  Value s = statistic(handleOf(*p), e.text, e);
+  if (s && context.walk && !context.inMap && tokenAxisOf(*s, *context.walk)) {
     error(e.span, quoted(text(e)) + " has the walked axis and needs a subscript here", "expected '" + text(e) + "[i]'");
     return std::nullopt;
   }

@@ -1,7 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// What a predicate implies about i - j, by interval arithmetic over linear forms in i and j.
+// What a predicate implies about i - j, by interval arithmetic over linear forms in i and j. Where blocks are walked, j
+// stands for the last position of a block. Also what has no sign.
 #include "frontend/sema/Graph.h"
 
 #include <algorithm>
@@ -26,22 +27,30 @@ double times(double a, double b) { return a == 0 || b == 0 ? 0 : a * b; }
 
 class Prover {
 public:
-  Prover(const Graph &graph, AxisId walk, AxisId query, AxisId raw)
-      : graph_(graph), walk_(walk), query_(query), raw_(raw) {}
+  Prover(const Graph &graph, const Walk &walk) : graph_(graph), walk_(walk) {
+    const Axis &raw = graph.attention().axes[walk.raw];
+    if (raw.relation == AxisRelation::Blocks || raw.relation == AxisRelation::Windows) {
+      step_ = static_cast<double>(raw.step);
+      extent_ = static_cast<double>(raw.extent);
+    }
+  }
 
   /// Greatest known lower bound of i - j where `n` (negated: not n) holds.
   double lag(NodeId n, bool negated);
 
-private:
   Form form(NodeId n);
+
+private:
   Form compute(NodeId n);
   double compareLag(Op op, NodeId a, NodeId b);
   /// Lower bound of i - j from b - a >= 0, strictly if `strict`.
   double ordered(NodeId a, NodeId b, bool strict, unsigned depth);
+  bool isLastPosition(NodeId n) const; // of the axis that positions count
   NodeId plain(NodeId n) const { return graph_[n].op == Op::ToReal ? graph_[n].operands[0] : n; }
 
   const Graph &graph_;
-  AxisId walk_, query_, raw_;
+  const Walk &walk_;
+  double step_ = 1, extent_ = 1; // of the blocks walked
   std::map<NodeId, Form> forms_;
   std::map<std::pair<NodeId, bool>, double> lags_;
 };
@@ -95,16 +104,23 @@ Form Prover::compute(NodeId n) {
     f.low = f.high = 0;
     return f;
   };
+  if (n == walk_.i)
+    return token(1, 0);
+  if (n == walk_.j) { // t = j * step + extent - 1
+    Form f = token(0, 1 / step_);
+    f.low = f.high = -(extent_ - 1) / step_;
+    return f;
+  }
   switch (node.op) {
   case Op::Constant:
     return interval(graph_.number(n), graph_.number(n));
-  case Op::QueryPosition:
-    return node.attrAxes[0] == query_ && node.attrAxes[1] == raw_ ? token(1, 0) : interval(0, kInfinity);
+  case Op::QueryPosition: {
+    bool same = node.attrAxes[0] == walk_.query && node.attrAxes[1] == walk_.base;
+    return same && !walk_.given && !walk_.alignStart ? token(1, 0) : interval(0, kInfinity);
+  }
   case Op::Index: {
     AxisId axis = node.attrAxes[0];
-    if (axis == walk_)
-      return token(0, 1);
-    if (axis == query_ && query_ == raw_)
+    if (axis == walk_.query && walk_.query == walk_.base && !walk_.given)
       return token(1, 0);
     const Axis &a = graph_.attention().axes[axis];
     return interval(0, a.size ? static_cast<double>(*a.size - 1) : kInfinity);
@@ -207,10 +223,25 @@ Form Prover::compute(NodeId n) {
   }
 }
 
+bool Prover::isLastPosition(NodeId n) const {
+  const Node &node = graph_[n];
+  if (node.op != Op::Sub || !graph_.isConstant(node.operands[1]) || graph_.number(node.operands[1]) != 1)
+    return false;
+  const Node &size = graph_[node.operands[0]];
+  return size.op == Op::Size && size.attrAxes[0] == walk_.base;
+}
+
 double Prover::ordered(NodeId a, NodeId b, bool strict, unsigned depth) {
+  const bool wasStrict = strict;
   Form f = add(form(b), form(a), -1);
+  // Of integers, a < b is a + 1 <= b.
+  if (strict && graph_[plain(a)].kind == Kind::Int && graph_[plain(b)].kind == Kind::Int) {
+    f.low -= 1;
+    f.high -= 1;
+    strict = false;
+  }
   double best = -kInfinity;
-  if (f.i > 0 && f.j == -f.i && f.high < kInfinity) {
+  if (f.i > 0 && std::fabs(f.j + f.i) <= 4e-16 * f.i && f.high < kInfinity) {
     double bound = -f.high / f.i;
     // i - j is an integer. Quotients are rounded towards "less is known".
     double slack = 1e-9 * (1 + std::fabs(bound));
@@ -222,25 +253,28 @@ double Prover::ordered(NodeId a, NodeId b, bool strict, unsigned depth) {
   }
   if (depth > 16)
     return best;
+  // No position is after the last one: size - 1 <= i holds for i = size - 1 only.
+  if (isLastPosition(plain(a)) && plain(b) == walk_.i && !walk_.given)
+    best = std::max(best, 0.0);
   const Node &left = graph_[plain(a)], &right = graph_[plain(b)];
   // Blocks: a // c < b // c only where a < b.
-  if (strict && left.op == Op::FloorDiv && right.op == Op::FloorDiv && left.operands[1] == right.operands[1]) {
+  if (wasStrict && left.op == Op::FloorDiv && right.op == Op::FloorDiv && left.operands[1] == right.operands[1]) {
     Form c = form(left.operands[1]);
     if (c.isConstant() && c.low > 0)
       best = std::max(best, ordered(left.operands[0], right.operands[0], true, depth + 1));
   }
   if (right.op == Op::Min)
-    best = std::max(
-        {best, ordered(a, right.operands[0], strict, depth + 1), ordered(a, right.operands[1], strict, depth + 1)});
+    best = std::max({best, ordered(a, right.operands[0], wasStrict, depth + 1),
+                     ordered(a, right.operands[1], wasStrict, depth + 1)});
   if (right.op == Op::Max)
-    best = std::max(best, std::min(ordered(a, right.operands[0], strict, depth + 1),
-                                   ordered(a, right.operands[1], strict, depth + 1)));
+    best = std::max(best, std::min(ordered(a, right.operands[0], wasStrict, depth + 1),
+                                   ordered(a, right.operands[1], wasStrict, depth + 1)));
   if (left.op == Op::Max)
     best = std::max(
-        {best, ordered(left.operands[0], b, strict, depth + 1), ordered(left.operands[1], b, strict, depth + 1)});
+        {best, ordered(left.operands[0], b, wasStrict, depth + 1), ordered(left.operands[1], b, wasStrict, depth + 1)});
   if (left.op == Op::Min)
-    best = std::max(best, std::min(ordered(left.operands[0], b, strict, depth + 1),
-                                   ordered(left.operands[1], b, strict, depth + 1)));
+    best = std::max(best, std::min(ordered(left.operands[0], b, wasStrict, depth + 1),
+                                   ordered(left.operands[1], b, wasStrict, depth + 1)));
   return best;
 }
 
@@ -317,8 +351,96 @@ double Prover::lag(NodeId n, bool negated) {
 
 } // namespace
 
-double impliedLag(const Graph &graph, NodeId where, AxisId walk, AxisId query, AxisId raw) {
-  return Prover(graph, walk, query, raw).lag(where, false);
+double impliedLag(const Graph &graph, NodeId where, const Walk &walk) { return Prover(graph, walk).lag(where, false); }
+
+double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const Walk &walk, bool ofKey) {
+  Prover prover(graph, walk);
+  Form last = scale(prover.form(x), static_cast<double>(step));
+  double low = -(last.high + static_cast<double>(extent - 1));
+  double i = (ofKey ? 0 : 1) - last.i, j = (ofKey ? 1 : 0) - last.j;
+  bool cancels = std::fabs(i) <= 4e-16 && std::fabs(j) <= 4e-16;
+  // A position is never negative: what is left of it only adds.
+  bool grows = i > 0 && std::fabs(j) <= 4e-16 && !walk.given;
+  if (!cancels && !grows)
+    return -kInfinity;
+  return std::ceil(low - 1e-9 * (1 + std::fabs(low)));
 }
+
+namespace {
+
+bool nonNegative(const Graph &graph, NodeId n, unsigned depth) {
+  if (depth > 60)
+    return false;
+  const Node &node = graph[n];
+  auto operand = [&](size_t k) { return nonNegative(graph, node.operands[k], depth + 1); };
+  switch (node.op) {
+  case Op::Constant:
+    return node.kind != Kind::Bool && graph.number(n) >= 0;
+  case Op::Size:
+  case Op::Index:
+  case Op::Position:
+  case Op::QueryPosition:
+  case Op::Abs:
+  case Op::Exp:
+  case Op::Exp2:
+  case Op::Sqrt:
+  case Op::Rsqrt:
+  case Op::Sigmoid:
+  case Op::Softplus:
+  case Op::Relu:
+    return true;
+  case Op::Input: {
+    const Declaration &d = graph.attention().declarations[node.declaration];
+    return d.contract && d.contract->lower && d.contract->lower->value && *d.contract->lower->value >= 0;
+  }
+  case Op::Mul:
+    return node.operands[0] == node.operands[1] || (operand(0) && operand(1));
+  case Op::Dot:
+    return node.operands[0] == node.operands[1] || (operand(0) && operand(1));
+  case Op::Add: // elu(x) >= -1
+    for (int k = 0; k < 2; ++k)
+      if (graph[node.operands[k]].op == Op::Elu && graph.isConstant(node.operands[1 - k]) &&
+          graph.number(node.operands[1 - k]) >= 1)
+        return true;
+    return operand(0) && operand(1);
+  case Op::Div:
+  case Op::FloorDiv:
+  case Op::Min:
+  case Op::Concat:
+    for (size_t k = 0; k < node.operands.size(); ++k)
+      if (!operand(k))
+        return false;
+    return true;
+  case Op::Max:
+    return operand(0) || operand(1);
+  case Op::Mod:
+    return operand(1);
+  case Op::Pow: {
+    NodeId exponent = node.operands[1];
+    return operand(0) || (graph.isConstant(exponent) && std::fmod(graph.number(exponent), 2) == 0);
+  }
+  case Op::Select:
+    return operand(1) && operand(2);
+  case Op::Reduce:
+  case Op::BlockReduce:
+    return node.reduce != ReduceKind::LogSumExp && operand(0);
+  case Op::Gather:
+  case Op::ToReal:
+  case Op::Rename:
+  case Op::RowAt:
+  case Op::Slice:
+  case Op::Scan:
+  case Op::Flatten:
+  case Op::Floor:
+  case Op::Round:
+    return operand(0);
+  default:
+    return false;
+  }
+}
+
+} // namespace
+
+bool isNonNegative(const Graph &graph, NodeId x) { return nonNegative(graph, x, 0); }
 
 } // namespace fovea::sema

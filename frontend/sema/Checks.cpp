@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace fovea::sema::internal {
 
@@ -64,8 +65,11 @@ void Analyzer::checkLeftoverFeatures() {
     }
     return seen;
   };
-  for (const auto &[handle, walk] : walks_) {
-    NodeId score = graph_[handle].operands[0];
+  for (const auto &[node, number] : weightsNodes_) {
+    const Walk &walk = handles_[number].walk;
+    if (graph_[node].operands[0] != handles_[number].score)
+      continue;
+    NodeId score = graph_[node].operands[0];
     for (AxisId a : graph_[score].axes) {
       if (a == walk.walk || a == walk.query || !isFeature(a))
         continue;
@@ -78,67 +82,244 @@ void Analyzer::checkLeftoverFeatures() {
         stack.pop_back();
         if (!seen.insert(n).second || !graph_.has(n, a))
           continue;
-        onKeys = graph_.has(n, walk.walk) && !graph_.has(n, walk.query);
+        onKeys = graph_.has(n, walk.walk) && !graph_.hasAny(n, walk.query);
         for (NodeId o : graph_[n].operands)
           stack.push_back(o);
       }
       if (onKeys)
-        error(scoreSpans_[handle], "the score still has the feature axis " + quoted(axisName(a)),
+        error(handles_[number].scoreSpan, "the score still has the feature axis " + quoted(axisName(a)),
               "expected one number per pair; contract it with dot[" + axisName(a) + "](..) or sum[" + axisName(a) +
                   "](..)");
     }
   }
 }
 
-void Analyzer::checkCausality() {
+/// Axes of tokens: walked, keys and queries, and blocks with what they block.
+std::set<AxisId> Analyzer::tokenAxes() const {
   std::set<AxisId> tokens;
-  for (const Axis &a : attention_.axes) {
-    if (a.relation == AxisRelation::Walk) {
-      tokens.insert(a.raw);
-      tokens.insert(a.query);
+  auto add = [&](AxisId a) {
+    for (AxisId p : graph_.parts(a))
+      tokens.insert(p);
+  };
+  for (AxisId k = 0; k < attention_.axes.size(); ++k) {
+    const Axis &a = attention_.axes[k];
+    switch (a.relation) {
+    case AxisRelation::Walk:
+      add(a.raw);
+      add(a.query);
+      break;
+    case AxisRelation::Keys:
+      add(a.query);
+      add(k);
+      break;
+    case AxisRelation::Blocks:
+    case AxisRelation::Windows:
+      add(a.raw);
+      add(k);
+      break;
+    default:
+      break;
     }
-    if (a.relation == AxisRelation::Keys)
-      tokens.insert(a.query);
   }
-  for (AxisId k = 0; k < attention_.axes.size(); ++k)
-    if (attention_.axes[k].relation == AxisRelation::Keys)
-      tokens.insert(k);
+  for (const Node &n : attention_.nodes)
+    if (n.op == Op::Scan)
+      add(n.attrAxes[0]);
+  return tokens;
+}
+
+void Analyzer::checkCausality() {
+  std::set<AxisId> tokens = tokenAxes();
   for (const Declaration &d : attention_.declarations)
     if (d.role == Role::Param)
       for (AxisId a : d.axes)
         if (tokens.count(a))
           error(d.span, "a param has no token axis", quoted(axisName(a)) + " is one; declare it as an input");
-  if (attention_.claim != Claim::Causal)
-    return;
-  std::vector<bool> live = reachable();
-  for (NodeId k = 0; k < attention_.nodes.size(); ++k) {
+  if (attention_.claim == Claim::Causal)
+    checkHorizons(reachable(), tokens);
+}
+
+namespace {
+
+/// What a field may depend on, at each of its indices: tokens up to the greatest of the positions that its indices on
+/// `axes` have. On an axis of blocks that is the last position of a block. `all`: of any token.
+struct Horizon {
+  std::set<AxisId> axes;
+  bool all = false;
+  void unite(const Horizon &other) {
+    axes.insert(other.axes.begin(), other.axes.end());
+    all |= other.all;
+  }
+};
+
+} // namespace
+
+/// Follows from the inputs what each value depends on. Each way to a later token is an error where it opens.
+void Analyzer::checkHorizons(const std::vector<bool> &live, const std::set<AxisId> &tokens) {
+  std::vector<Horizon> horizons(attention_.nodes.size());
+  std::map<NodeId, std::map<AxisId, bool>> proved;
+  std::set<size_t> reported;
+  // `where` allows no key after the query, for the walk of this axis.
+  auto excludesLater = [&](NodeId where, AxisId walk) {
+    auto it = walks_.find(walk);
+    if (it == walks_.end())
+      return false;
+    auto [known, fresh] = proved[where].emplace(walk, false);
+    if (fresh)
+      known->second = impliedLag(graph_, where, it->second) >= 0;
+    return known->second;
+  };
+  for (NodeId k = 0; k < live.size(); ++k) { // proofs may add nodes
     if (!live[k])
       continue;
-    const Node &n = attention_.nodes[k];
-    if (n.op == Op::Reduce || n.op == Op::Dot)
-      for (AxisId a : n.attrAxes)
+    const Node n = attention_.nodes[k];
+    Horizon h;
+    for (NodeId o : n.operands)
+      h.unite(horizons[o]);
+    auto move = [&](AxisId from, AxisId to) {
+      if (h.axes.erase(from))
+        h.axes.insert(to);
+    };
+    switch (n.op) {
+    case Op::Input:
+      for (AxisId a : n.axes)
         if (tokens.count(a))
+          h.axes.insert(a);
+      break;
+    case Op::Reduce:
+    case Op::Dot:
+      for (AxisId a : n.attrAxes)
+        if (h.axes.erase(a)) {
           error(n.span, "a causal attention cannot reduce over the token axis " + quoted(axisName(a)),
                 "an earlier output would depend on later tokens; drop 'causal' or use 'weights over " + axisName(a) +
                     "'");
-    if (n.op != Op::Weights)
-      continue;
-    auto it = walks_.find(k);
-    if (it == walks_.end())
-      continue;
-    const Walk &w = it->second;
-    if (!n.hasWhere) {
-      error(whereSpans_[k], "these weights read all keys, later ones too",
-            "a causal attention needs 'where: " + w.j + " <= i'; or drop 'causal'");
-      continue;
+          h.all = true;
+        }
+      break;
+    case Op::Rename:
+    case Op::RowAt:
+      move(n.attrAxes[0], n.attrAxes[1]);
+      break;
+    case Op::Flatten: {
+      bool any = false;
+      for (size_t f = 0; f + 1 < n.attrAxes.size(); ++f)
+        any |= h.axes.erase(n.attrAxes[f]) != 0;
+      if (any)
+        h.axes.insert(n.attrAxes.back());
+      break;
     }
-    double lag = impliedLag(graph_, n.operands[1], w.walk, w.query, w.raw);
-    if (!(lag >= 0))
-      error(whereSpans_[k], "this 'where' does not imply " + w.j + " <= i",
-            std::isfinite(lag)
-                ? "it allows keys up to " + std::to_string(static_cast<long long>(-lag)) + " after the query; add '" +
-                      w.j + " <= i and ..' or drop 'causal'"
-                : "keys after the query are not excluded; add '" + w.j + " <= i and ..' or drop 'causal'");
+    case Op::BlockReduce:
+      move(n.attrAxes[0], n.attrAxes[1]);
+      break;
+    case Op::Slice:
+    case Op::Concat:
+      for (size_t part = 1; part < n.attrAxes.size(); ++part)
+        if (n.op == Op::Slice ? h.axes.erase(n.attrAxes[0]) != 0 : h.axes.erase(n.attrAxes[part]) != 0)
+          h.axes.insert(n.op == Op::Slice ? n.attrAxes[1] : n.attrAxes[0]);
+      break;
+    case Op::Gather: {
+      AxisId axis = n.attrAxes[0];
+      h = horizons[n.operands[0]];
+      bool dependent = h.axes.erase(axis) != 0;
+      h.unite(horizons[n.operands[1]]);
+      if (!dependent)
+        break;
+      // The row read must not be later than some index of the result.
+      const Axis &a = attention_.axes[axis];
+      bool blocks = a.relation == AxisRelation::Blocks || a.relation == AxisRelation::Windows;
+      AxisId base = blocks ? a.raw : axis;
+      int64_t step = blocks ? a.step : 1, extent = blocks ? a.extent : 1;
+      NodeId index = n.operands[1];
+      bool good = false;
+      for (AxisId t : graph_[index].axes) {
+        if (good || !(tokens.count(t) || attention_.axes[t].relation == AxisRelation::Walk))
+          continue;
+        Walk at;
+        const Axis &own = attention_.axes[t];
+        if (own.relation == AxisRelation::Walk) {
+          auto it = walks_.find(t);
+          if (it == walks_.end() || it->second.base != base)
+            continue;
+          at = it->second;
+          good = lagOf(graph_, index, step, extent, at, true) >= 0;
+        } else {
+          at.query = t;
+          at.base = at.raw = at.walk = base;
+          bool queries = attention_.axes[base].relation == AxisRelation::Keys && attention_.axes[base].query == t;
+          if (t != base && !queries)
+            continue;
+          at.alignStart = alignStart_.count(base) != 0;
+          Span saved = graph_.here;
+          at.i = queries && !at.alignStart ? graph_.queryPosition(t, base) : graph_.index(t);
+          graph_.here = saved;
+          at.j = at.i;
+          good = lagOf(graph_, index, step, extent, at, false) >= 0;
+        }
+        if (good)
+          h.axes.insert(t);
+      }
+      if (!good) {
+        error(n.span, "this may read tokens after its own",
+              "the index on " + quoted(axisName(axis)) + " is not proved to be" +
+                  (blocks ? " of a block that ends" : "") +
+                  " at most its own position; drop 'causal' or bound it with min(..)");
+        h.all = true;
+      }
+      break;
+    }
+    case Op::Select: {
+      // Where the condition excludes later keys, the value that it guards is not read for them.
+      for (int side = 0; side < 2; ++side) {
+        NodeId other = n.operands[2 - side];
+        NodeId condition = n.operands[0];
+        std::set<AxisId> walked;
+        for (AxisId a : h.axes)
+          if (attention_.axes[a].relation == AxisRelation::Walk && side == 0 && excludesLater(condition, a) &&
+              !horizons[other].axes.count(a))
+            walked.insert(a);
+        for (AxisId a : walked) {
+          h.axes.erase(a);
+          for (AxisId q : graph_.parts(walks_[a].query))
+            h.axes.insert(q);
+        }
+      }
+      break;
+    }
+    case Op::Weights: {
+      auto it = weightsNodes_.find(k);
+      if (it == weightsNodes_.end())
+        break;
+      const Handle &handle = handles_[it->second];
+      const Walk &w = handle.walk;
+      bool good = n.hasWhere && excludesLater(n.operands[1], w.walk);
+      h.axes.erase(w.walk);
+      for (AxisId q : graph_.parts(w.query))
+        h.axes.insert(q);
+      if (good || !reported.insert(it->second).second)
+        break;
+      const Axis &raw = attention_.axes[w.raw];
+      bool blocks = raw.relation == AxisRelation::Blocks || raw.relation == AxisRelation::Windows;
+      std::string bound = blocks ? "last[" + axisName(w.raw) + "](" + w.name + ") <= i" : w.name + " <= i";
+      if (!n.hasWhere) {
+        error(handle.whereSpan, "these weights read all keys, later ones too",
+              "a causal attention needs 'where: " + bound + "'; or drop 'causal'");
+        break;
+      }
+      double lag = impliedLag(graph_, n.operands[1], w);
+      error(handle.whereSpan, "this 'where' does not imply " + bound,
+            std::isfinite(lag) ? "it allows keys up to " + std::to_string(static_cast<long long>(-lag)) +
+                                     " after the query; add '" + bound + " and ..' or drop 'causal'"
+                               : "keys after the query are not excluded; add '" + bound + " and ..' or drop 'causal'");
+      break;
+    }
+    case Op::Expect:
+      h.axes.erase(n.attrAxes[0]);
+      for (AxisId q : graph_.parts(n.attrAxes[1]))
+        h.axes.insert(q);
+      break;
+    default: // what is left of a pair field at an output is the column of its own key
+      break;
+    }
+    horizons[k] = std::move(h);
   }
 }
 
@@ -158,6 +339,12 @@ void Analyzer::checkSizes() {
 void Analyzer::warnUnused() {
   if (failed_ || session_.diagnostics.hasErrors())
     return;
+  for (const Handle &h : handles_)
+    if (h.mass && !h.massMatters && h.divide == Handle::Divide::Sum && h.sinks.empty() &&
+        !graph_.has(*h.mass, h.walk.walk))
+      session_.diagnostics.warning(h.massSpan, "this mass cancels",
+                                   "all weights of a row have it, and are divided by "
+                                   "their sum; it matters with a sink or in 'merge'");
   for (const auto &[name, s] : scope_.symbols) {
     if (s.used)
       continue;
@@ -211,12 +398,16 @@ void Analyzer::finish() {
   std::vector<bool> live = reachable();
   std::vector<bool> liveAxis(attention_.axes.size(), false);
   for (AxisId a = 0; a < attention_.axes.size(); ++a)
-    liveAxis[a] = attention_.axes[a].relation != AxisRelation::Walk;
+    liveAxis[a] =
+        attention_.axes[a].relation != AxisRelation::Walk && attention_.axes[a].relation != AxisRelation::Share;
   for (size_t k = 0; k < live.size(); ++k)
     if (live[k])
       for (const auto *list : {&attention_.nodes[k].axes, &attention_.nodes[k].attrAxes})
         for (AxisId a : *list)
           liveAxis[a] = true;
+  for (AxisId a = static_cast<AxisId>(attention_.axes.size()); a-- > 0;) // made of earlier ones
+    if (liveAxis[a] && attention_.axes[a].relation == AxisRelation::Share)
+      liveAxis[attention_.axes[a].raw] = true;
   std::vector<AxisId> axisMap(attention_.axes.size());
   std::vector<Axis> axes;
   for (AxisId a = 0; a < attention_.axes.size(); ++a)
@@ -225,8 +416,9 @@ void Analyzer::finish() {
       axes.push_back(attention_.axes[a]);
     }
   for (Axis &a : axes) {
-    for (AxisId &f : a.factors)
-      f = axisMap[f];
+    for (auto *list : {&a.factors, &a.parts})
+      for (AxisId &f : *list)
+        f = axisMap[f];
     a.raw = axisMap[a.raw];
     a.query = axisMap[a.query];
   }
@@ -272,21 +464,22 @@ void Analyzer::finish() {
     if (n.op == Op::Input || n.op == Op::Output)
       n.declaration = declMap[n.declaration];
   // What a compilation must know: contracted axes and the features of values; tokens stay free.
-  std::set<AxisId> tokens;
-  for (AxisId a = 0; a < axes.size(); ++a)
-    if (axes[a].relation == AxisRelation::Walk || axes[a].relation == AxisRelation::Keys) {
-      tokens.insert(axes[a].query);
-      tokens.insert(axes[a].relation == AxisRelation::Walk ? axes[a].raw : a);
-      tokens.insert(a);
-    }
-  auto need = [&](AxisId a, Span span) {
-    if (tokens.count(a) || axes[a].needsSize)
+  attention_.axes = axes;
+  attention_.nodes = nodes;
+  const std::set<AxisId> tokens = tokenAxes();
+  // A size is asked for where it is given: of what a derived axis is made of.
+  std::function<void(AxisId, Span)> need = [&](AxisId a, Span span) {
+    if (axes[a].relation == AxisRelation::Walk || tokens.count(a) || axes[a].needsSize)
       return;
     axes[a].needsSize = true;
     axes[a].needSpan = span;
+    for (AxisId p : axes[a].parts)
+      need(p, span);
+    if (axes[a].relation == AxisRelation::Share)
+      need(axes[a].raw, span);
   };
   for (const Node &n : nodes) {
-    if (n.op == Op::Dot || n.op == Op::Reduce)
+    if (n.op == Op::Dot || n.op == Op::Reduce || n.op == Op::Slice || n.op == Op::Concat)
       for (AxisId a : n.attrAxes)
         need(a, n.span);
     if (n.op == Op::Expect)

@@ -74,8 +74,9 @@ void Analyzer::inputItem(const Item &item, Role role) {
   bool good = item.hasType && elementType(item.type, storage, kind);
   if (item.hasType && item.type.hasAxes)
     good &= axisList(item.type.axes, 0, context, declared, expanded);
-  if (item.isOptional) {
-    notYet(item.span, "optional inputs");
+  if (item.isOptional && role != Role::Input) {
+    error(item.keyword, "only an input is optional",
+          "a param without axes may have a default: 'param scale : f32 = 1'");
     good = false;
   }
   std::optional<Contract> c = contract(item);
@@ -134,6 +135,7 @@ void Analyzer::inputItem(const Item &item, Role role) {
       d.type = storage;
       d.kind = kind;
       d.contract = c;
+      d.optional = item.isOptional;
       d.defaultNode = defaultNode;
       d.defaultValue = defaultValue;
       d.span = name.span;
@@ -313,6 +315,8 @@ void Analyzer::letItem(const Item &item, Scope &scope, const Context &context) {
   if (v) {
     s.kind = graph_[*v].kind == Kind::Weights ? Symbol::Kind::Weights : Symbol::Kind::Field;
     s.node = *v;
+    if (isHandle(*v) && handleOf(*v).branches.empty())
+      v = handleOf(*v).node; // what lower levels see
     Node &node = attention_.nodes[*v];
     if (node.name.empty() && node.op != Op::Constant)
       node.name = name.text;
@@ -344,7 +348,8 @@ void Analyzer::outputItem(const Item &item) {
   if (v && good) {
     const Expr &e = *item.values[0];
     if (graph_[*v].kind == Kind::Weights) {
-      notYet(e.span, "weights as an output", "apply them to values: p(v)");
+      error(e.span, "weights have no place in memory",
+            "apply them to values: p(v); also max[S in Sb](p), p.score[i in idx]");
       good = false;
     } else if (graph_[*v].kind == Kind::Bool) {
       error(e.span, "an output is a number", "this is " + describe(*v) + "; use 'if .. then 1 else 0'");

@@ -111,7 +111,7 @@ bool Distributor::terms(NodeId n, std::vector<Term> &into, unsigned depth) {
       break;
     }
   }
-  bool mixed = graph_.has(n, query_);
+  bool mixed = graph_.hasAny(n, query_);
   auto atom = [&]() {
     if (mixed)
       return refuse(n, "it depends on i and j and has features");
@@ -145,7 +145,7 @@ bool Distributor::terms(NodeId n, std::vector<Term> &into, unsigned depth) {
   }
   case Op::Div: {
     NodeId divisor = node.operands[1];
-    if (graph_.has(divisor, walk_) && !isPair(divisor) && graph_.has(divisor, query_))
+    if (graph_.has(divisor, walk_) && !isPair(divisor) && graph_.hasAny(divisor, query_))
       return refuse(divisor, "it depends on i and j and has features");
     std::vector<Term> a, b;
     if (!terms(node.operands[0], a, depth + 1))
@@ -221,8 +221,8 @@ NodeId Distributor::emit(const Term &term) {
     result = graph_.expect(p_, multiply(term.key), nullptr);
   } else if (!term.pair.empty()) {
     NodeId coefficient = multiply(term.pair);
-    result = graph_.has(coefficient, query_) ? graph_.expect(p_, graph_.real(1), &coefficient)
-                                             : graph_.expect(p_, coefficient, nullptr);
+    result = graph_.hasAny(coefficient, query_) ? graph_.expect(p_, graph_.real(1), &coefficient)
+                                                : graph_.expect(p_, coefficient, nullptr);
   } else {
     result = graph_.expect(p_, graph_.real(1), nullptr);
   }

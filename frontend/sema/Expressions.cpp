@@ -150,6 +150,7 @@ Value Analyzer::evalNode(const Expr &e, const Context &context) {
   case ExprKind::Core:
     return core(e, context);
   case ExprKind::As:
+    return renamed(e, context);
   case ExprKind::Tuple:
   case ExprKind::List:
   case ExprKind::Set:
@@ -160,8 +161,6 @@ Value Analyzer::evalNode(const Expr &e, const Context &context) {
 }
 
 FOVEA_NOINLINE Value Analyzer::refuseForm(const Expr &e) {
-  if (e.kind == ExprKind::As)
-    return notYet(e.span, "renaming axes by 'as'");
   if (e.kind == ExprKind::Tuple)
     return notYet(e.span, "tuples");
   if (e.kind == ExprKind::List)
@@ -210,7 +209,7 @@ FOVEA_NOINLINE Value Analyzer::refuseHandle(const Expr &e) {
 }
 
 Value Analyzer::nameValue(const Expr &e, const Context &context) {
-  if (!(context.walk && !context.inMap && (e.text == "i" || e.text == context.walk->j)))
+  if (!(context.walk && !context.inMap && (e.text == "i" || e.text == context.walk->name)))
     if (Symbol *s = lookup(context.scope, e.text); s && s->kind == Symbol::Kind::Pair) {
       s->used = true;
       if (!pairAllowed(e, *s, context))
@@ -228,9 +227,9 @@ Value Analyzer::nameValue(const Expr &e, const Context &context) {
 FOVEA_NOINLINE Value Analyzer::plainName(const Expr &e, const Context &context) {
   if (context.walk && !context.inMap) {
     if (e.text == "i")
-      return graph_.queryPosition(context.walk->query, context.walk->raw);
-    if (e.text == context.walk->j)
-      return graph_.index(context.walk->walk);
+      return context.walk->i;
+    if (e.text == context.walk->name)
+      return context.walk->j;
   }
   Symbol *s = lookup(context.scope, e.text);
   if (!s) {
@@ -255,21 +254,26 @@ FOVEA_NOINLINE Value Analyzer::plainName(const Expr &e, const Context &context) 
   case Symbol::Kind::Map:
     error(e.span, quoted(e.text) + " is a map", "expected its arguments");
     return std::nullopt;
+  case Symbol::Kind::Part:
+    return graph_.sizeOf(partsOf(*s)[s->part]);
   case Symbol::Kind::Pair:
-    break;
   case Symbol::Kind::Field:
     break;
   }
   if (context.walk && !s->ofWalk && tokenAxisOf(s->node, *context.walk)) {
     const Walk &w = *context.walk;
-    bool onKeys = graph_.has(s->node, w.raw), onQueries = graph_.has(s->node, w.query);
-    std::string asKey = e.text + "[" + w.j + "]", asQuery = e.text + "[i]";
-    std::string label = onKeys && onQueries && w.raw != w.query ? "expected '" + e.text + "[i, " + w.j + "]'"
+    bool onKeys = graph_.hasAny(s->node, w.raw), onQueries = graph_.hasAny(s->node, w.query);
+    std::string asKey = e.text + "[" + w.name + "]", asQuery = e.text + "[i]";
+    std::string label = onKeys && onQueries && w.raw != w.query ? "expected '" + e.text + "[i, " + w.name + "]'"
                         : w.raw == w.query                      ? "expected '" + asQuery + "' or '" + asKey + "'"
-                        : onKeys                                ? "expected '" + asKey + "' (or '" + asQuery + "')"
+                        : onKeys && !w.given && w.raw == w.base ? "expected '" + asKey + "' (or '" + asQuery + "')"
+                        : onKeys                                ? "expected '" + asKey + "'"
                                                                 : "expected '" + asQuery + "'";
     error(e.span,
-          quoted(e.text) + " has the walked axis " + quoted(axisName(onKeys ? w.raw : w.query)) +
+          quoted(e.text) + " has the walked axis " +
+              quoted(axisName(onKeys      ? w.raw
+                              : onQueries ? w.query
+                                          : w.base)) +
               " and needs a subscript here",
           label);
     return std::nullopt;
@@ -410,84 +414,307 @@ Value Analyzer::match(const Expr &e, const Context &context) {
 
 /// x[i] (atQuery) or x[j].
 Value Analyzer::walked(NodeId x, bool atQuery, const Walk &walk, Span span, const std::string &what) {
-  bool onQuery = graph_.has(x, walk.query), onRaw = graph_.has(x, walk.raw);
+  bool onQuery = graph_.hasAny(x, walk.query), onRaw = graph_.hasAny(x, walk.raw);
+  bool onBase = graph_.hasAny(x, walk.base);
   graph_.here = span;
   if (onQuery && onRaw && walk.query != walk.raw) {
-    error(span, quoted(what) + " is on queries and keys", "expected '" + what + "[i, " + walk.j + "]'");
+    error(span, quoted(what) + " is on queries and keys", "expected '" + what + "[i, " + walk.name + "]'");
     return std::nullopt;
   }
   if (atQuery) {
     if (onQuery)
       return x;
-    if (onRaw)
-      return graph_.rowAt(walk.raw, walk.query, x);
+    if (onBase && walk.given) {
+      error(span, quoted(what) + " has no row at a given position",
+            "it is on " + axesText(graph_[x].axes) + "; with 'at', [i] takes arrays on " +
+                quoted(axisName(walk.query)));
+      return std::nullopt;
+    }
+    if (onBase)
+      return walk.alignStart ? graph_.gather(walk.base, x, walk.i) : graph_.rowAt(walk.base, walk.query, x);
   } else if (onRaw) {
-    return graph_.rename(walk.raw, walk.walk, x);
+    if (attention_.axes[walk.raw].relation != AxisRelation::Factor)
+      return graph_.rename(walk.raw, walk.walk, x);
+    if (graph_.hasAll(x, walk.raw))
+      return graph_.flatten(walk.raw, walk.walk, x);
+    // Some factors only: the key's place on each of them.
+    const std::vector<AxisId> factors = attention_.axes[walk.raw].factors;
+    NodeId rest = graph_.index(walk.walk);
+    for (size_t k = factors.size(); k-- > 0;) {
+      NodeId size = graph_.sizeOf(factors[k]);
+      if (graph_.has(x, factors[k]))
+        x = graph_.gather(factors[k], x, k == 0 ? rest : graph_.binary(Op::Mod, rest, size));
+      if (k > 0)
+        rest = graph_.binary(Op::FloorDiv, rest, size);
+    }
+    return x;
   }
-  std::string wanted = atQuery && walk.raw != walk.query
-                           ? "neither the axis " + quoted(axisName(walk.query)) + " nor " + quoted(axisName(walk.raw))
+  std::string wanted = atQuery && walk.base != walk.query
+                           ? "neither the axis " + quoted(axisName(walk.query)) + " nor " + quoted(axisName(walk.base))
                            : "no axis " + quoted(axisName(atQuery ? walk.query : walk.raw));
   std::string label = "it is on " + axesText(graph_[x].axes);
   if (!atQuery && onQuery)
     label += "; expected '" + what + "[i]'";
   else if (!tokenAxisOf(x, walk))
-    label += atQuery && walk.query == walk.raw
+    label += atQuery && walk.query == walk.base
                  ? "; keys of queries on another axis are declared by 'axis " + axisName(walk.raw) + " keys ..'"
                  : "; it needs no subscript";
   error(span, quoted(what) + " has " + wanted, label);
   return std::nullopt;
 }
 
-Value Analyzer::subscript(const Expr &e, const Context &context) {
-  const Expr &base = *e.children[0];
-  // index[H], pos[T]
-  if (base.kind == ExprKind::Name && (base.text == "index" || base.text == "pos") &&
-      !lookup(context.scope, base.text)) {
-    NodeId origin = 0;
-    bool hasOrigin = false, good = true;
-    std::optional<AxisId> id;
-    for (size_t k = 1; k < e.children.size(); ++k) {
-      const Expr &item = *e.children[k];
-      if (item.kind == ExprKind::Labelled && item.children[0]->text == "origin" && base.text == "index") {
-        Value v = evalNumber(*item.children[1], context);
-        good &= v.has_value();
-        if (v) {
-          origin = *v;
-          hasOrigin = true;
-        }
-        if (v && (graph_[*v].kind != Kind::Int || !graph_[*v].axes.empty())) {
-          error(item.children[1]->span, "the origin is a single integer", "this is " + describe(*v));
-          good = false;
-        }
-      } else if (!id && item.kind != ExprKind::Labelled) {
-        id = axis(item, context);
-        good &= id.has_value();
-      } else {
-        error(item.span, quoted(base.text) + " takes one axis");
+/// index[H], pos[T]
+Value Analyzer::index(const std::string &name, const Expr &e, const Context &context) {
+  NodeId origin = 0;
+  bool hasOrigin = false, good = true;
+  std::optional<AxisId> id;
+  for (size_t k = 1; k < e.children.size(); ++k) {
+    const Expr &item = *e.children[k];
+    if (item.kind == ExprKind::Labelled && item.children[0]->text == "origin" && name == "index") {
+      Value v = evalNumber(*item.children[1], context);
+      good &= v.has_value();
+      if (v) {
+        origin = *v;
+        hasOrigin = true;
+      }
+      if (v && (graph_[*v].kind != Kind::Int || !graph_[*v].axes.empty())) {
+        error(item.children[1]->span, "the origin is a single integer", "this is " + describe(*v));
         good = false;
       }
+    } else if (!id && item.kind != ExprKind::Labelled) {
+      id = axis(item, context);
+      good &= id.has_value();
+    } else {
+      error(item.span, quoted(name) + " takes one axis");
+      good = false;
     }
-    if (!good || !id) {
-      if (good)
-        error(e.span, quoted(base.text) + " takes one axis");
+  }
+  if (!good || !id) {
+    if (good)
+      error(e.span, quoted(name) + " takes one axis");
+    return std::nullopt;
+  }
+  graph_.here = e.span;
+  if (name == "pos") {
+    if (attention_.axes[*id].relation == AxisRelation::Factor)
+      return notYet(e.span, "positions on a factor axis");
+    // Queries are the last tokens of their keys: in a step of decoding, index 0 has the last position.
+    std::optional<AxisId> keys;
+    for (AxisId a = 0; a < attention_.axes.size(); ++a)
+      if (attention_.axes[a].relation == AxisRelation::Keys && attention_.axes[a].query == *id) {
+        if (keys) {
+          error(e.span, quoted(axisName(*id)) + " has several axes of keys, so its positions are ambiguous",
+                "write index[" + axisName(*id) + "] + " + axisName(*keys) + " - " + axisName(*id));
+          return std::nullopt;
+        }
+        keys = a;
+      }
+    if (keys && alignStart_.count(*keys))
+      return graph_.index(*id);
+    return keys ? graph_.queryPosition(*id, *keys) : graph_.position(*id);
+  }
+  NodeId n = graph_.index(*id);
+  return hasOrigin ? graph_.binary(Op::Add, n, origin) : n;
+}
+
+/// x[i], x[j], x[i, j]
+Value Analyzer::walkedSubscript(const Expr &e, const std::vector<const Expr *> &items, bool query,
+                                const Context &context) {
+  const Expr &base = *e.children[0];
+  const Walk &w = *context.walk;
+  Context outside = context;
+  outside.walk = nullptr;
+  if (items.size() == 2 && items[1]->kind == ExprKind::Name && items[1]->text == (query ? w.name : "i")) {
+    Value v = evalNumber(base, outside);
+    if (!v)
+      return v;
+    if (w.query == w.raw || !graph_.has(*v, w.query) || !graph_.has(*v, w.raw)) {
+      error(e.span, quoted(text(base)) + " is not on queries and keys",
+            "it is on " + axesText(graph_[*v].axes) +
+                (w.query == w.raw ? "; keys need an axis of their own: 'axis S keys " + axisName(w.query) + "'" : ""));
       return std::nullopt;
     }
     graph_.here = e.span;
-    if (base.text == "pos") {
-      if (attention_.axes[*id].relation == AxisRelation::Factor)
-        return notYet(e.span, "positions on a factor axis");
-      return graph_.position(*id);
-    }
-    NodeId n = graph_.index(*id);
-    return hasOrigin ? graph_.binary(Op::Add, n, origin) : n;
+    return graph_.rename(w.raw, w.walk, *v);
   }
-  auto isIndex = [&](const Expr &x, bool &query) {
-    if (x.kind != ExprKind::Name)
-      return false;
-    std::string j = context.walk ? context.walk->j : "j";
-    query = x.text == "i";
-    return x.text == "i" || x.text == j;
-  };
+  if (items.size() != 1)
+    return notYet(e.span, "this subscript", "works now: [i], [" + w.name + "] and [i, " + w.name + "]");
+  Value v = eval(base, outside);
+  if (!v)
+    return v;
+  if (isHandle(*v)) {
+    error(e.span, quoted(text(base)) + " is a distribution over keys, not a tensor");
+    return std::nullopt;
+  }
+  return walked(*v, query, w, e.span, text(base));
+}
+
+Value Analyzer::wholeBase(const Expr &e, const Context &context, bool &whole) {
+  whole = false;
+  if (context.walk && !context.inMap && e.kind == ExprKind::Name)
+    if (Symbol *s = lookup(context.scope, e.text);
+        s && s->kind == Symbol::Kind::Field && !s->ofWalk && tokenAxisOf(s->node, *context.walk)) {
+      s->used = true;
+      whole = true;
+      return s->node;
+    }
+  return eval(e, context);
+}
+
+/// x[N: e]: x at the index e on the axis N, 0 outside; also x[N: e, M: f].
+Value Analyzer::gathered(const Expr &e, const Context &context) {
+  const Expr &base = *e.children[0];
+  bool whole = false;
+  Value x = wholeBase(base, context, whole);
+  if (!x)
+    return x;
+  if (isHandle(*x))
+    return notYet(e.span, "views of weights");
+  std::vector<AxisId> brought; // axes that an index adds
+  for (size_t k = 1; k < e.children.size(); ++k) {
+    const Expr &item = *e.children[k];
+    if (item.kind != ExprKind::Labelled)
+      return notYet(e.span, "this subscript", "works now: one kind of subscript at a time, x[N: e][j]");
+    std::optional<AxisId> id = axis(*item.children[0], context);
+    Value at = evalNumber(*item.children[1], context);
+    if (!id || !at)
+      return std::nullopt;
+    if (attention_.axes[*id].relation == AxisRelation::Factor)
+      return notYet(item.children[0]->span, "gathering on a factor axis", "its factors can be indexed one by one");
+    if (!graph_.has(*x, *id)) {
+      error(item.span, quoted(text(base)) + " has no axis " + quoted(axisName(*id)),
+            "it is on " + axesText(graph_[*x].axes));
+      return std::nullopt;
+    }
+    if (graph_[*at].kind != Kind::Int) {
+      error(item.children[1]->span, "an index is an integer", "this is " + describe(*at) + "; floor(..) makes one");
+      return std::nullopt;
+    }
+    Graph::unite(brought, graph_[*at].axes);
+    graph_.here = e.span;
+    x = graph_.gather(*id, *x, *at);
+  }
+  if (whole)
+    for (AxisId a : graph_[*x].axes) {
+      const Walk &w = *context.walk;
+      std::vector<AxisId> tokens = graph_.parts(w.query), more = graph_.parts(w.raw);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      tokens.push_back(w.base);
+      bool left = std::find(tokens.begin(), tokens.end(), a) != tokens.end() &&
+                  std::find(brought.begin(), brought.end(), a) == brought.end();
+      if (left) {
+        error(e.span,
+              quoted(text(base)) + " has the walked axis " + quoted(axisName(a)) + " and needs a subscript here",
+              "expected " + quoted(text(base) + "[" + (a == w.query ? "i" : w.name) + "]") + " before this one");
+        return std::nullopt;
+      }
+    }
+  return x;
+}
+
+/// x[R] of x on E = R + P.
+Value Analyzer::view(const Expr &e, const Symbol &part, const Context &context) {
+  const Expr &base = *e.children[0];
+  Value x = eval(base, context);
+  if (!x)
+    return x;
+  if (isHandle(*x))
+    return notYet(e.span, "views of weights");
+  AxisId whole = part.axis;
+  std::vector<size_t> places;
+  if (part.kind == Symbol::Kind::Part) {
+    places.push_back(part.part);
+    if (!graph_.has(*x, whole)) {
+      error(e.children[1]->span, quoted(part.name) + " is a part of " + quoted(axisName(whole)),
+            quoted(text(base)) + " is on " + axesText(graph_[*x].axes));
+      return std::nullopt;
+    }
+  } else {
+    bool found = false;
+    for (AxisId a : graph_[*x].axes) {
+      const Axis &axis = attention_.axes[a];
+      bool here = axis.relation == AxisRelation::Concat &&
+                  std::find(axis.parts.begin(), axis.parts.end(), part.axis) != axis.parts.end();
+      if (here && found) {
+        error(e.span, quoted(part.name) + " is a part of several axes here",
+              quoted(text(base)) + " is on " + axesText(graph_[*x].axes));
+        return std::nullopt;
+      }
+      if (!here)
+        continue;
+      found = true;
+      whole = a;
+      for (size_t k = 0; k < axis.parts.size(); ++k)
+        if (axis.parts[k] == part.axis)
+          places.push_back(k);
+    }
+    if (!found) {
+      error(e.children[1]->span, quoted(text(base)) + " has no axis that " + quoted(part.name) + " is a part of",
+            "it is on " + axesText(graph_[*x].axes) + "; expected such as 'axis E = " + part.name + " + P'");
+      return std::nullopt;
+    }
+    if (places.size() > 1) {
+      error(e.children[1]->span, quoted(part.name) + " stands in " + quoted(axisName(whole)) + " more than once",
+            "name the parts: 'axis " + axisName(whole) + " = lo: " + part.name + " + hi: " + part.name + "'");
+      return std::nullopt;
+    }
+  }
+  const std::vector<AxisId> parts = part.kind == Symbol::Kind::Part ? partsOf(part) : attention_.axes[whole].parts;
+  AxisId result = parts[places[0]];
+  if (graph_.has(*x, result)) {
+    error(e.span, "this view would have the axis " + quoted(axisName(result)) + " twice",
+          quoted(text(base)) + " is on " + axesText(graph_[*x].axes));
+    return std::nullopt;
+  }
+  graph_.here = e.span;
+  return graph_.slice(whole, result, {parts.begin(), parts.begin() + static_cast<ptrdiff_t>(places[0])}, *x);
+}
+
+/// x as [K: K2]
+Value Analyzer::renamed(const Expr &e, const Context &context) {
+  Value x = eval(*e.children[0], context);
+  if (!x)
+    return x;
+  if (isHandle(*x))
+    return notYet(e.span, "views of weights");
+  for (size_t k = 1; k < e.children.size(); ++k) {
+    const Expr &item = *e.children[k];
+    if (item.kind != ExprKind::Labelled)
+      return notYet(item.span, "regrouping axes by 'as'", "works now: 'x as [K: K2]'");
+    std::optional<AxisId> from = axis(*item.children[0], context), to = axis(*item.children[1], context);
+    if (!from || !to)
+      return std::nullopt;
+    if (!graph_.has(*x, *from) || graph_.has(*x, *to)) {
+      error(item.span,
+            quoted(text(*e.children[0])) + (graph_.has(*x, *from)
+                                                ? " has the axis " + quoted(axisName(*to)) + " already"
+                                                : " has no axis " + quoted(axisName(*from))),
+            "it is on " + axesText(graph_[*x].axes));
+      return std::nullopt;
+    }
+    Axis &a = attention_.axes[*from], &b = attention_.axes[*to];
+    if (a.relation == AxisRelation::Factor || b.relation != AxisRelation::Plain)
+      return notYet(item.span, "renaming to or from an axis that is made of others");
+    if (a.size && b.size && *a.size != *b.size) {
+      error(item.span, quoted(a.name) + " has the size " + std::to_string(*a.size) + ", " + quoted(b.name) + " has " +
+                           std::to_string(*b.size));
+      return std::nullopt;
+    }
+    if (a.size && !b.size)
+      b.size = a.size;
+    graph_.here = e.span;
+    x = graph_.rename(*from, *to, *x);
+  }
+  return x;
+}
+
+Value Analyzer::subscript(const Expr &e, const Context &context) {
+  const Expr &base = *e.children[0];
+  bool isFree = base.kind == ExprKind::Name && !lookup(context.scope, base.text);
+  if (isFree && (base.text == "index" || base.text == "pos"))
+    return index(base.text, e, context);
+  if (isFree && (base.text == "start" || base.text == "last"))
+    return blockFunction(base.text, e, nullptr, e.span, context);
   std::vector<const Expr *> items;
   for (size_t k = 1; k < e.children.size(); ++k)
     items.push_back(e.children[k].get());
@@ -495,55 +722,34 @@ Value Analyzer::subscript(const Expr &e, const Context &context) {
     error(e.span, "nothing between the brackets", "expected a subscript, such as [i]");
     return std::nullopt;
   }
-  bool query = false, second = false;
-  bool walkedSubscript = isIndex(*items[0], query);
-  if (walkedSubscript && (!context.walk || context.inMap) && !lookup(context.scope, items[0]->text))
+  if (base.kind == ExprKind::Member && items.size() == 1 && items[0]->kind == ExprKind::Binary &&
+      items[0]->text == "in" && base.text == "score")
+    return scoreRows(e, *items[0], context);
+  std::string j = context.walk ? context.walk->name : "j";
+  bool isIndex = items[0]->kind == ExprKind::Name && (items[0]->text == "i" || items[0]->text == j);
+  if (isIndex && (!context.walk || context.inMap) && !lookup(context.scope, items[0]->text))
     return unknown(*items[0], context, false);
-  if (walkedSubscript && context.walk && !context.inMap) {
-    Context outside = context;
-    outside.walk = nullptr;
-    if (items.size() == 2 && isIndex(*items[1], second) && query != second) {
-      Value v = evalNumber(base, outside);
-      if (!v)
-        return v;
-      const Walk &w = *context.walk;
-      if (w.query == w.raw || !graph_.has(*v, w.query) || !graph_.has(*v, w.raw)) {
-        error(
-            e.span, quoted(text(base)) + " is not on queries and keys",
-            "it is on " + axesText(graph_[*v].axes) +
-                (w.query == w.raw ? "; keys need an axis of their own: 'axis S keys " + axisName(w.query) + "'" : ""));
-        return std::nullopt;
-      }
-      graph_.here = e.span;
-      return graph_.rename(w.raw, w.walk, *v);
-    }
-    if (items.size() != 1)
-      return notYet(e.span, "this subscript",
-                    "works now: [i], [" + context.walk->j + "] and [i, " + context.walk->j + "]");
-    Value v = eval(base, outside);
-    if (!v)
-      return v;
-    if (graph_[*v].kind == Kind::Weights) {
-      error(e.span, quoted(text(base)) + " is a distribution over keys, not a tensor");
-      return std::nullopt;
-    }
-    return walked(*v, query, *context.walk, e.span, text(base));
-  }
+  if (isIndex && context.walk && !context.inMap)
+    return walkedSubscript(e, items, items[0]->text == "i", context);
   for (const Expr *item : items)
     if (item->kind == ExprKind::Labelled)
-      return notYet(e.span, "gathering by an index (" + text(*item) + ")");
-  if (base.kind == ExprKind::Name && !lookup(context.scope, base.text) && isFunction(base.text)) {
+      return gathered(e, context);
+  if (isFree && isFunction(base.text)) {
     error(e.span, quoted(base.text) + " is a function", "expected its arguments after the axes: " + text(e) + "(..)");
     return std::nullopt;
   }
-  if (context.walk && !context.inMap)
-    return notYet(e.span, "this subscript", "works now: [i] and [" + context.walk->j + "]");
-  if (base.kind == ExprKind::Name && !lookup(context.scope, base.text))
+  if (isFree)
     return unknown(base, context, false);
-  if (Symbol *s = items[0]->kind == ExprKind::Name ? lookup(context.scope, items[0]->text) : nullptr;
-      s && s->kind == Symbol::Kind::Axis)
-    return notYet(e.span, "views of a concatenation axis");
-  return notYet(e.span, "this subscript");
+  if (Symbol *s = items[0]->kind == ExprKind::Name ? lookup(context.scope, items[0]->text) : nullptr; s) {
+    s->used = true;
+    if (s->kind == Symbol::Kind::Poison)
+      return std::nullopt;
+    if (items.size() == 1 && (s->kind == Symbol::Kind::Axis || s->kind == Symbol::Kind::Part))
+      return view(e, *s, context);
+  }
+  return notYet(e.span, "this subscript",
+                context.walk && !context.inMap ? "works now: [i], [" + j + "], [N: e] and views [R]"
+                                               : "works now: [N: e] and views [R]");
 }
 
 } // namespace fovea::sema::internal

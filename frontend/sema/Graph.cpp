@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 
 namespace fovea::sema {
 namespace {
@@ -19,6 +20,14 @@ template <typename T> void append(std::string &key, T value) {
 }
 
 bool isComparison(Op op) { return op >= Op::Eq && op <= Op::Ge; }
+
+/// Saturated at 32 bits; NaN gives 0.
+double roundToInt(Op op, double x) {
+  if (std::isnan(x))
+    return 0;
+  double v = op == Op::Floor ? std::floor(x) : std::nearbyint(x);
+  return std::min(std::max(v, -2147483648.0), 2147483647.0);
+}
 
 double foldUnary(Op op, double x) {
   switch (op) {
@@ -45,7 +54,8 @@ double foldUnary(Op op, double x) {
   case Op::Rsqrt:
     return 1 / std::sqrt(x);
   case Op::Floor:
-    return std::floor(x);
+  case Op::Round:
+    return roundToInt(op, x);
   case Op::Relu:
     return x > 0 ? x : 0;
   default:
@@ -55,7 +65,7 @@ double foldUnary(Op op, double x) {
 
 bool foldable(Op op) {
   return op == Op::Neg || op == Op::Abs || op == Op::Sign || (op >= Op::Exp && op <= Op::Rsqrt) || op == Op::Floor ||
-         op == Op::Relu;
+         op == Op::Round || op == Op::Relu;
 }
 
 bool foldBinary(Op op, double a, double b, double &out) {
@@ -108,6 +118,25 @@ bool compare(Op op, double a, double b) {
 bool Graph::has(NodeId n, AxisId axis) const {
   const std::vector<AxisId> &axes = (*this)[n].axes;
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
+}
+
+std::vector<AxisId> Graph::parts(AxisId axis) const {
+  const Axis &a = attention_.axes[axis];
+  return a.relation == AxisRelation::Factor ? a.factors : std::vector<AxisId>{axis};
+}
+
+bool Graph::hasAll(NodeId n, AxisId axis) const {
+  for (AxisId p : parts(axis))
+    if (!has(n, p))
+      return false;
+  return true;
+}
+
+bool Graph::hasAny(NodeId n, AxisId axis) const {
+  for (AxisId p : parts(axis))
+    if (has(n, p))
+      return true;
+  return false;
 }
 
 void Graph::unite(std::vector<AxisId> &into, const std::vector<AxisId> &axes) {
@@ -250,6 +279,9 @@ double Graph::number(NodeId n) const {
 NodeId Graph::unary(Op op, NodeId x) {
   Kind kind = (*this)[x].kind;
   bool keepsInt = op == Op::Neg || op == Op::Abs || op == Op::Sign || op == Op::Relu;
+  bool rounds = op == Op::Floor || op == Op::Round;
+  if (rounds && kind == Kind::Int)
+    return x;
   if (kind == Kind::Int && !keepsInt) {
     x = toReal(x);
     kind = Kind::Real;
@@ -268,6 +300,8 @@ NodeId Graph::unary(Op op, NodeId x) {
     overflowed_ = true;
     return x;
   }
+  if (isConstant(x) && kind == Kind::Real && rounds)
+    return integer(static_cast<int64_t>(roundToInt(op, (*this)[x].real)));
   if (isConstant(x) && kind == Kind::Real && foldable(op)) {
     double v = foldUnary(op, (*this)[x].real);
     if (!std::isnan(v))
@@ -275,7 +309,7 @@ NodeId Graph::unary(Op op, NodeId x) {
   }
   Node n;
   n.op = op;
-  n.kind = kind;
+  n.kind = rounds ? Kind::Int : kind;
   n.operands = {x};
   n.axes = (*this)[x].axes;
   return add(std::move(n));
@@ -452,24 +486,126 @@ NodeId Graph::rowAt(AxisId raw, AxisId query, NodeId x) {
   return add(std::move(n));
 }
 
-NodeId Graph::weights(AxisId walk, AxisId query, NodeId score, const NodeId *where, const std::vector<NodeId> &sinks) {
+NodeId Graph::slice(AxisId whole, AxisId part, const std::vector<AxisId> &before, NodeId x) {
+  Node n;
+  n.op = Op::Slice;
+  n.kind = (*this)[x].kind;
+  n.operands = {x};
+  n.attrAxes = {whole, part};
+  n.attrAxes.insert(n.attrAxes.end(), before.begin(), before.end());
+  n.axes = (*this)[x].axes;
+  std::replace(n.axes.begin(), n.axes.end(), whole, part);
+  return add(std::move(n));
+}
+
+NodeId Graph::concat(AxisId whole, const std::vector<AxisId> &parts, const std::vector<NodeId> &operands) {
+  Node n;
+  n.op = Op::Concat;
+  n.operands = operands;
+  bool anyReal = false;
+  for (NodeId x : operands)
+    anyReal |= (*this)[x].kind == Kind::Real;
+  n.attrAxes = {whole};
+  n.attrAxes.insert(n.attrAxes.end(), parts.begin(), parts.end());
+  for (size_t k = 0; k < operands.size(); ++k) {
+    if (anyReal)
+      n.operands[k] = toReal(n.operands[k]);
+    std::vector<AxisId> axes = (*this)[n.operands[k]].axes;
+    std::replace(axes.begin(), axes.end(), parts[k], whole);
+    unite(n.axes, axes);
+  }
+  n.kind = (*this)[n.operands[0]].kind;
+  return add(std::move(n));
+}
+
+NodeId Graph::gather(AxisId axis, NodeId x, NodeId index) {
+  Node n;
+  n.op = Op::Gather;
+  n.kind = (*this)[x].kind;
+  n.operands = {x, index};
+  n.attrAxes = {axis};
+  for (AxisId a : (*this)[x].axes)
+    if (a != axis)
+      n.axes.push_back(a);
+  unite(n.axes, (*this)[index].axes);
+  return add(std::move(n));
+}
+
+NodeId Graph::scan(AxisId axis, NodeId x) {
+  Node n;
+  n.op = Op::Scan;
+  n.kind = (*this)[x].kind;
+  n.operands = {x};
+  n.attrAxes = {axis};
+  n.axes = (*this)[x].axes;
+  return add(std::move(n));
+}
+
+NodeId Graph::blockReduce(ReduceKind kind, AxisId axis, AxisId blocks, NodeId x) {
+  if (kind == ReduceKind::Mean || kind == ReduceKind::LogSumExp)
+    x = toReal(x);
+  Node n;
+  n.op = Op::BlockReduce;
+  n.kind = (*this)[x].kind;
+  n.operands = {x};
+  n.reduce = kind;
+  n.attrAxes = {axis, blocks};
+  n.axes = (*this)[x].axes;
+  std::replace(n.axes.begin(), n.axes.end(), axis, blocks);
+  return add(std::move(n));
+}
+
+NodeId Graph::flatten(AxisId factor, AxisId walk, NodeId x) {
+  std::vector<AxisId> factors = parts(factor);
+  Node n;
+  n.op = Op::Flatten;
+  n.kind = (*this)[x].kind;
+  n.operands = {x};
+  n.attrAxes = factors;
+  n.attrAxes.push_back(walk);
+  bool placed = false;
+  for (AxisId a : (*this)[x].axes) {
+    if (std::find(factors.begin(), factors.end(), a) == factors.end())
+      n.axes.push_back(a);
+    else if (!placed)
+      n.axes.push_back(walk);
+    placed |= n.axes.back() == walk;
+  }
+  return add(std::move(n));
+}
+
+NodeId Graph::weights(WeightKind kind, AxisId walk, AxisId query, NodeId score, const NodeId *where, const NodeId *mass,
+                      const std::vector<NodeId> &sinks) {
   Node n;
   n.op = Op::Weights;
   n.kind = Kind::Weights;
+  n.weight = kind;
   n.operands.push_back(toReal(score));
   n.hasWhere = where != nullptr;
+  n.hasMass = mass != nullptr;
   if (where)
     n.operands.push_back(*where);
+  if (mass)
+    n.operands.push_back(toReal(*mass));
   for (NodeId s : sinks)
     n.operands.push_back(toReal(s));
   n.attrAxes = {walk, query};
   std::vector<AxisId> all;
   for (NodeId x : n.operands)
     unite(all, (*this)[x].axes);
-  unite(all, {query});
+  unite(all, parts(query));
   for (AxisId a : all)
     if (a != walk)
       n.axes.push_back(a);
+  return add(std::move(n));
+}
+
+NodeId Graph::handle(int64_t id, const std::vector<AxisId> &rows) {
+  Node n;
+  n.op = Op::Weights;
+  n.kind = Kind::Weights;
+  n.integer = id;
+  n.axes = rows;
   return add(std::move(n));
 }
 
@@ -506,6 +642,91 @@ NodeId Graph::output(DeclId declaration, const std::vector<AxisId> &axes, NodeId
   n.axes = axes;
   n.name = attention_.declarations[declaration].name;
   return add(std::move(n));
+}
+
+NodeId Graph::remake(NodeId id, const std::vector<NodeId> &operands) {
+  const Node node = (*this)[id]; // a copy: the calls add nodes
+  if (operands == node.operands)
+    return id;
+  switch (node.op) {
+  case Op::Select:
+    return select(operands[0], operands[1], operands[2]);
+  case Op::Reduce:
+    return reduce(node.reduce, node.attrAxes, operands[0]);
+  case Op::Dot:
+    return dot(node.attrAxes, operands[0], operands[1]);
+  case Op::Rename:
+    return rename(node.attrAxes[0], node.attrAxes[1], operands[0]);
+  case Op::RowAt:
+    return rowAt(node.attrAxes[0], node.attrAxes[1], operands[0]);
+  case Op::Slice:
+    return slice(node.attrAxes[0], node.attrAxes[1], {node.attrAxes.begin() + 2, node.attrAxes.end()}, operands[0]);
+  case Op::Concat:
+    return concat(node.attrAxes[0], {node.attrAxes.begin() + 1, node.attrAxes.end()}, operands);
+  case Op::Gather:
+    return gather(node.attrAxes[0], operands[0], operands[1]);
+  case Op::Scan:
+    return scan(node.attrAxes[0], operands[0]);
+  case Op::BlockReduce:
+    return blockReduce(node.reduce, node.attrAxes[0], node.attrAxes[1], operands[0]);
+  case Op::ToReal:
+    return toReal(operands[0]);
+  default:
+    break;
+  }
+  if (operands.size() == 1 && node.op >= Op::Neg && node.op <= Op::Not)
+    return unary(node.op, operands[0]);
+  if (operands.size() == 2 && node.op >= Op::Add && node.op <= Op::Ge)
+    return binary(node.op, operands[0], operands[1]);
+  return id;
+}
+
+NodeId Graph::transform(NodeId root, const std::function<std::optional<NodeId>(NodeId)> &replace) {
+  std::map<NodeId, NodeId> done;
+  std::vector<NodeId> needed;
+  std::vector<NodeId> stack{root};
+  std::set<NodeId> seen{root};
+  while (!stack.empty()) {
+    NodeId n = stack.back();
+    stack.pop_back();
+    if (std::optional<NodeId> other = replace(n)) {
+      done[n] = *other;
+      continue;
+    }
+    needed.push_back(n);
+    for (NodeId o : (*this)[n].operands)
+      if (seen.insert(o).second)
+        stack.push_back(o);
+  }
+  std::sort(needed.begin(), needed.end()); // operands have smaller numbers
+  for (NodeId n : needed) {
+    std::vector<NodeId> operands = (*this)[n].operands;
+    for (NodeId &o : operands)
+      o = done.at(o);
+    done[n] = remake(n, operands);
+  }
+  return done.at(root);
+}
+
+NodeId Graph::substituteWalk(NodeId n, AxisId from, AxisId to) {
+  if (from == to)
+    return n;
+  return transform(n, [&](NodeId x) -> std::optional<NodeId> {
+    if (!has(x, from))
+      return x;
+    const Node node = (*this)[x];
+    if (node.op == Op::Index)
+      return index(to);
+    if (node.op == Op::Rename && node.attrAxes[1] == from)
+      return rename(node.attrAxes[0], to, node.operands[0]);
+    if (node.op == Op::Flatten) {
+      Node other = node;
+      other.attrAxes.back() = to;
+      std::replace(other.axes.begin(), other.axes.end(), from, to);
+      return add(std::move(other));
+    }
+    return std::nullopt;
+  });
 }
 
 std::optional<double> Graph::evaluate(NodeId n) const {

@@ -6,6 +6,7 @@
 
 #include "frontend/sema/Program.h"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -30,6 +31,11 @@ public:
   void clearOverflow() { overflowed_ = false; }
 
   bool has(NodeId n, AxisId axis) const;
+  /// The axis, or the factors of a Factor axis.
+  std::vector<AxisId> parts(AxisId axis) const;
+  /// All parts of the axis, or some part of it, are axes of n.
+  bool hasAll(NodeId n, AxisId axis) const;
+  bool hasAny(NodeId n, AxisId axis) const;
   static void unite(std::vector<AxisId> &into, const std::vector<AxisId> &axes);
 
   NodeId real(double value);
@@ -50,7 +56,19 @@ public:
   NodeId dot(const std::vector<AxisId> &axes, NodeId a, NodeId b);
   NodeId rename(AxisId from, AxisId to, NodeId x);
   NodeId rowAt(AxisId raw, AxisId query, NodeId x);
-  NodeId weights(AxisId walk, AxisId query, NodeId score, const NodeId *where, const std::vector<NodeId> &sinks);
+  /// `before` are the parts of `whole` that stand before `part`.
+  NodeId slice(AxisId whole, AxisId part, const std::vector<AxisId> &before, NodeId x);
+  NodeId concat(AxisId whole, const std::vector<AxisId> &parts, const std::vector<NodeId> &operands);
+  NodeId gather(AxisId axis, NodeId x, NodeId index);
+  NodeId scan(AxisId axis, NodeId x);
+  NodeId blockReduce(ReduceKind kind, AxisId axis, AxisId blocks, NodeId x);
+  /// `factor`, of which x has all parts, becomes the walk axis.
+  NodeId flatten(AxisId factor, AxisId walk, NodeId x);
+  /// Of kind Free, `score` is the weight. `where` and `mass` may be null.
+  NodeId weights(WeightKind kind, AxisId walk, AxisId query, NodeId score, const NodeId *where, const NodeId *mass,
+                 const std::vector<NodeId> &sinks);
+  /// Stands for a distribution while the text is read; no output reaches it. `id` makes it unique.
+  NodeId handle(int64_t id, const std::vector<AxisId> &rows);
   /// `coefficient` may be null.
   NodeId expect(NodeId p, NodeId value, const NodeId *coefficient);
   NodeId stat(StatKind kind, NodeId p);
@@ -62,8 +80,16 @@ public:
   /// The value of a scalar of constants and known sizes.
   std::optional<double> evaluate(NodeId n) const;
 
+  /// n with the nodes replaced that `replace` answers for; all others are made anew from their operands. Nodes that
+  /// hold weights are kept as they are.
+  NodeId transform(NodeId n, const std::function<std::optional<NodeId>(NodeId)> &replace);
+
+  /// n with the walk axis `to` in place of `from`; both walk the same axis.
+  NodeId substituteWalk(NodeId n, AxisId from, AxisId to);
+
 private:
   NodeId add(Node node);
+  NodeId remake(NodeId n, const std::vector<NodeId> &operands);
 
   Attention &attention_;
   std::unordered_map<std::string, NodeId> known_;
@@ -80,7 +106,25 @@ struct Distribution {
 };
 Distribution distribute(Graph &graph, NodeId p, NodeId e);
 
-/// A lower bound of i - j that `where` implies, or minus infinity.
-double impliedLag(const Graph &graph, NodeId where, AxisId walk, AxisId query, AxisId raw);
+/// The walk of one `weights`.
+struct Walk {
+  AxisId walk = 0; // the axis of the keys
+  AxisId raw = 0;  // the axis walked
+  AxisId base = 0; // the axis that `raw` blocks or windows, else `raw`: the one that positions count
+  AxisId query = 0;
+  NodeId i = 0, j = 0;     // the positions, Int; j is the index of the block where blocks are walked
+  bool given = false;      // positions were given by `at`
+  bool alignStart = false; // of `base` and `query`
+  std::string name = "j";  // of the index
+};
+
+/// A lower bound of i - t that `where` implies, or minus infinity; t is j, or the last position of block j.
+double impliedLag(const Graph &graph, NodeId where, const Walk &walk);
+/// A lower bound of i - (x * step + extent - 1), or minus infinity; `ofKey`: of t in place of i.
+double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const Walk &walk, bool ofKey);
+/// x >= 0 for all values of the inputs.
+bool isNonNegative(const Graph &graph, NodeId x);
+/// No pair satisfies both: proved, not assumed. The walk axes stand for the same keys.
+bool areDisjoint(Graph &graph, NodeId a, AxisId walkA, NodeId b, AxisId walkB);
 
 } // namespace fovea::sema
