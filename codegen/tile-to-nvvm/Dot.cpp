@@ -1,7 +1,7 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Products on tensor cores: mma.sync m16n8k16 over the fragments that the layouts name.
+// Products of 16-bit types on tensor cores: mma.sync m16n8k16 over the fragments that the layouts name.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
 using namespace mlir;
@@ -11,12 +11,14 @@ using namespace fovea::codegen;
 LogicalResult Emitter::emitDot(tile::DotOp op) {
   auto a = tensorType(op.getA()), c = tensorType(op.getTile());
   Type element = a.getElementType();
-  if (!element.isBF16() && !element.isF16())
-    return op.emitOpError("multiplies ") << element << ", which tensor cores of this version do not";
-  bool rightRows = op.getContract()[1] == 1; // b is [n, k]
   if (op.getContract()[0] != 1)
     return op.emitOpError(
         "contracts the first dimension of its left operand, which no schedule of this version asks for");
+  if (element.isF32())
+    return op.getPrecision().value_or("fma") == "fma" ? emitFmaDot(op) : emitTf32Dot(op);
+  if (!element.isBF16() && !element.isF16())
+    return op.emitOpError("multiplies ") << element << ", which tensor cores of this version do not";
+  bool rightRows = op.getContract()[1] == 1; // b is [n, k]
   int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
   auto left = Layout::mmaLeft(rows, depth, warps), accumulator = Layout::mmaAccumulator(rows, columns, warps);
   auto right = Layout::mmaRight(columns, depth, warps);
@@ -45,23 +47,54 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   auto ptxType = element.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
   std::array<NVVM::MMATypes, 2> types{ptxType, ptxType};
   std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
-  for (int64_t k = 0; k < depth; k += 16)
+  auto leftAt = [&](int64_t m, int64_t k) {
+    SmallVector<Value> registers;
+    for (auto [r, q] : {std::pair<int64_t, int64_t>{0, 0}, {8, 0}, {0, 8}, {8, 8}})
+      registers.push_back(bitcast(aPairs[aAt[{m + r, k + q}] / 2], fragment));
+    return registers;
+  };
+  auto rightAt = [&](int64_t n, int64_t k) {
+    SmallVector<Value> registers;
+    for (int64_t q : {0, 8})
+      registers.push_back(
+          bitcast(bPairs[bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}] / 2], fragment));
+    return registers;
+  };
+  auto placesOf = [&](int64_t m, int64_t n) {
+    SmallVector<int64_t> places;
+    for (int64_t r : {0, 8})
+      for (int64_t q : {0, 1})
+        places.push_back(cAt[{m + r, n + q}]);
+    return places;
+  };
+  auto multiply = [&](ArrayRef<Value> av, ArrayRef<Value> bv, ArrayRef<Value> cv) -> Value {
+    return NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
+                               types, layouts);
+  };
+  for (int64_t m = 0; op.getHides() && m < rows; m += 16 * warps) {
+    SmallVector<SmallVector<Value>> av;
+    for (int64_t k = 0; k < depth; k += 16)
+      av.push_back(leftAt(m, k));
+    for (int64_t n = 0; n < columns; n += 8) {
+      SmallVector<SmallVector<Value>> bv;
+      SmallVector<Value> block;
+      for (int64_t k = 0; k < depth; k += 16)
+        bv.push_back(rightAt(n, k));
+      for (int64_t place : placesOf(m, n))
+        block.push_back(sums[place]);
+      emitHidingDot(element, multiply, av, bv, block);
+      for (auto [i, place] : llvm::enumerate(placesOf(m, n)))
+        sums[place] = block[i];
+    }
+  }
+  for (int64_t k = 0; !op.getHides() && k < depth; k += 16)
     for (int64_t m = 0; m < rows; m += 16 * warps)
       for (int64_t n = 0; n < columns; n += 8) {
-        SmallVector<Value> av, bv, cv;
-        for (auto [r, q] : {std::pair<int64_t, int64_t>{0, 0}, {8, 0}, {0, 8}, {8, 8}})
-          av.push_back(bitcast(aPairs[aAt[{m + r, k + q}] / 2], fragment));
-        for (int64_t q : {0, 8})
-          bv.push_back(
-              bitcast(bPairs[bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}] / 2], fragment));
-        SmallVector<int64_t> places;
-        for (int64_t r : {0, 8})
-          for (int64_t q : {0, 1})
-            places.push_back(cAt[{m + r, n + q}]);
+        SmallVector<int64_t> places = placesOf(m, n);
+        SmallVector<Value> cv;
         for (int64_t place : places)
           cv.push_back(sums[place]);
-        Value d = NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt,
-                                      std::nullopt, types, layouts);
+        Value d = multiply(leftAt(m, k), rightAt(n, k), cv);
         for (auto [i, place] : llvm::enumerate(places))
           sums[place] = LLVM::ExtractValueOp::create(b, loc, d, i);
       }

@@ -62,6 +62,9 @@ LogicalResult Emitter::emitElementwise(Operation *op) {
   const Layout *to = layout(result);
   if (!to)
     return op->emitOpError("has no layout");
+  if (auto read = op->getOperand(0).getDefiningOp<tile::SmemReadOp>();
+      read && isa<arith::ExtFOp>(op) && isReadByProducts(read))
+    return success();
   int64_t count = to->registers();
   SmallVector<SmallVector<Value>> operands;
   for (Value operand : op->getOperands()) {

@@ -22,6 +22,13 @@ struct TileValue {
   bool packed = false;
 };
 
+/// A dimension that runs over a box of two: index r is r / inner along one and r % inner along the other. A null stride
+/// repeats.
+struct MergedDimension {
+  mlir::Value inner; // i32
+  mlir::Value outerStride, innerStride;
+};
+
 /// A view: base address (global), stride of each dimension in elements (i64; null for the innermost, 1), size of each
 /// (i32).
 struct ViewValue {
@@ -29,14 +36,22 @@ struct ViewValue {
   llvm::SmallVector<mlir::Value> strides, sizes;
   llvm::SmallVector<int64_t> staticSizes;
   std::string name;
+  int64_t alignment = 16; ///< bytes, of the base and of outer strides
+  std::map<unsigned, MergedDimension> merged; // by dimension
 };
 
 /// The visited tiles, in units of tiles: count, and per range its first tile and how many tiles precede it.
 struct DomainValue {
   mlir::Value count;
   llvm::SmallVector<mlir::Value> first, before, fullLo, fullHi;
+  mlir::Value skip; ///< tiles of these that a slice leaves out at the beginning; null: none
   int64_t step;
 };
+
+/// True if a tile of `size` elements at `index` always lies within dimension `d`.
+bool alwaysInside(const ViewValue &view, unsigned d, mlir::Value index, int64_t size);
+/// True if an index is known to be a multiple of a number.
+bool isMultipleOf(mlir::Value index, int64_t number);
 
 class Emitter {
 public:
@@ -56,7 +71,7 @@ private:
   /// Makes what the launch uses from outside available: kernel parameters, or host arithmetic repeated in the entry
   /// block.
   mlir::LogicalResult capture(mlir::Value value);
-  mlir::FailureOr<std::string> hostExpression(mlir::Value value);
+  mlir::LogicalResult captureMerged(tile::MergeDimsOp op);
   void decodeWorkItem();
   Value parameter(KernelArgument::Kind kind, llvm::StringRef name, unsigned dim, Type type);
 
@@ -75,17 +90,33 @@ private:
   mlir::LogicalResult emitReduce(tile::ReduceOp op);
   mlir::LogicalResult emitConvertLayout(tile::ConvertLayoutOp op);
   mlir::LogicalResult emitDomain(tile::DomainOp op);
+  mlir::LogicalResult emitDomainSlice(tile::DomainSliceOp op);
   mlir::LogicalResult emitDomainTile(tile::DomainTileOp op);
+
+  //===--- slices, concatenations, running sums (Parts.cpp) ---===//
+  struct TilePart {
+    Value source;
+    int64_t place; // of the source's index 0 in the result
+  };
+  mlir::LogicalResult emitParts(mlir::Operation *op, llvm::ArrayRef<TilePart> parts, unsigned dim);
+  mlir::LogicalResult emitSlice(tile::SliceOp op);
+  mlir::LogicalResult emitConcat(tile::ConcatOp op);
+  mlir::LogicalResult emitScan(tile::ScanOp op);
+  mlir::LogicalResult emitStoreScalar(tile::StoreScalarOp op);
 
   //===--- device memory (Global.cpp) ---===//
   mlir::LogicalResult emitLoad(tile::LoadOp op);
   mlir::LogicalResult emitLoadScalar(tile::LoadScalarOp op);
   mlir::LogicalResult emitStore(tile::StoreOp op);
+  /// Elements by tiles of indices (Gather.cpp).
+  mlir::LogicalResult emitGather(tile::GatherOp op);
   /// Notes that vectors of this many bytes are read from or written to the tensor.
   void needAlignment(const ViewValue &view, int64_t bytes) {
     int64_t &known = kernel.alignment[view.name];
     known = std::max(known, bytes);
   }
+  /// Distance in elements (i64) of element `index` of dimension `d` from element 0.
+  Value distance(const ViewValue &view, unsigned d, Value index);
   /// Address of the element at `indices`, in elements from the base (i64).
   Value elementOffset(const ViewValue &view, llvm::ArrayRef<Value> indices);
 
@@ -102,8 +133,29 @@ private:
                  int64_t &byteConstant);
   Value sharedPointer(Value address);
 
-  //===--- products (Dot.cpp) ---===//
+  /// A copy into shared memory whose source is not aligned for asynchronous ones: by registers, element by element.
+  mlir::LogicalResult emitNarrowCopy(tile::CopyStartOp op);
+  /// Registers read one by one (or in pairs), wherever the layout has them.
+  mlir::LogicalResult readElements(tile::SmemReadOp op);
+  /// Address of the element at (row + rowConstant, column + columnConstant) of a stage.
+  Value elementAddress(tile::SmemType type, Value stage, Value row, Value column, int64_t rowConstant,
+                       int64_t columnConstant);
+
+  //===--- products (Dot.cpp, SingleDot.cpp) ---===//
   mlir::LogicalResult emitDot(tile::DotOp op);
+  /// One block of a 16-bit product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per
+  /// step along the depth, and the block's sums, which `multiply(left, right, sums)` adds to.
+  using MultiplyBlock =
+      llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
+  void emitHidingDot(mlir::Type element, MultiplyBlock multiply, llvm::ArrayRef<llvm::SmallVector<Value>> left,
+                     llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
+  mlir::LogicalResult emitNonfinite(tile::NonfiniteOp op);
+  /// Products of f32 by tensor cores, rounded or split.
+  mlir::LogicalResult emitTf32Dot(tile::DotOp op);
+  /// Products of f32 by multiply-adds.
+  mlir::LogicalResult emitFmaDot(tile::DotOp op);
+  /// True for a read whose elements the products that take them read themselves, as they go.
+  bool isReadByProducts(tile::SmemReadOp op);
 
   //===--- helpers ---===//
   Value i32(int64_t value);

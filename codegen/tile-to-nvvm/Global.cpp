@@ -10,8 +10,7 @@ using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
 
-/// True if a tile of `size` elements at `index` always lies within dimension `d`.
-static bool alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t size) {
+bool codegen::alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t size) {
   APInt constant;
   if (ShapedType::isDynamic(view.staticSizes[d]))
     return false;
@@ -31,20 +30,54 @@ static bool alwaysInside(const ViewValue &view, unsigned d, Value index, int64_t
 }
 
 /// How many consecutive registers lie next to each other along the last dimension of the tile: 1, 2, 4 or 8, at most 16
-/// bytes.
+/// bytes and no more than the view's alignment.
 static int64_t vectorWidth(const Layout &layout, const ViewValue &view, ArrayRef<int64_t> dims, unsigned bits) {
-  if (dims.empty() || dims.back() != int64_t(view.strides.size()) - 1)
+  if (dims.empty() || dims.back() != int64_t(view.strides.size()) - 1 || view.merged.count(dims.back()))
     return 1;
   int64_t width = 1;
   unsigned last = dims.size() - 1;
   for (const Layout::Vector &basis : layout.reg) {
     Layout::Vector expected(dims.size(), 0);
     expected[last] = width;
-    if (basis != expected || width * 2 * bits > 128)
+    if (basis != expected || width * 2 * bits > 8 * view.alignment)
       break;
     width *= 2;
   }
   return width;
+}
+
+bool codegen::isMultipleOf(Value index, int64_t number) {
+  APInt constant;
+  if (matchPattern(index, m_ConstantInt(&constant)))
+    return constant.getSExtValue() % number == 0;
+  if (auto product = index.getDefiningOp<arith::MulIOp>())
+    return isMultipleOf(product.getLhs(), number) || isMultipleOf(product.getRhs(), number);
+  return false;
+}
+
+/// How many of `width` elements next to each other lie within the last dimension, or outside it, together.
+static int64_t wholeVectors(const ViewValue &view, Value index, int64_t width) {
+  int64_t size = view.staticSizes.back();
+  while (width > 1 && (ShapedType::isDynamic(size) || size % width || !isMultipleOf(index, width)))
+    width /= 2;
+  return width;
+}
+
+Value Emitter::distance(const ViewValue &view, unsigned d, Value index) {
+  auto found = view.merged.find(d);
+  if (found == view.merged.end()) {
+    Value distance = toI64(index);
+    return view.strides[d] ? mul(distance, view.strides[d]) : distance;
+  }
+  const MergedDimension &merged = found->second;
+  Value sum;
+  if (merged.outerStride)
+    sum = mul(toI64(LLVM::UDivOp::create(b, loc, index, merged.inner)), merged.outerStride);
+  if (merged.innerStride) {
+    Value part = mul(toI64(LLVM::URemOp::create(b, loc, index, merged.inner)), merged.innerStride);
+    sum = sum ? add(sum, part) : part;
+  }
+  return sum;
 }
 
 Value Emitter::elementOffset(const ViewValue &view, ArrayRef<Value> indices) {
@@ -52,9 +85,7 @@ Value Emitter::elementOffset(const ViewValue &view, ArrayRef<Value> indices) {
   for (auto [d, index] : llvm::enumerate(indices)) {
     if (!index)
       continue;
-    Value part = toI64(index);
-    if (view.strides[d])
-      part = mul(part, view.strides[d]);
+    Value part = distance(view, d, index);
     offset = offset ? add(offset, part) : part;
   }
   return offset ? offset : i64(0);
@@ -81,7 +112,7 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   unsigned last = dims.size() - 1;
   bool checkLast = !alwaysInside(view, dims[last], op.getIndices()[dims[last]], type.getDimSize(last));
   if (checkLast)
-    width = 1;
+    width = wholeVectors(view, op.getIndices()[dims[last]], width);
   bool packed = bits == 16 && width > 1;
   needAlignment(view, width * bits / 8);
 
@@ -107,8 +138,7 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
       }
       if (entry.second)
         index = select(entry.second, index, i32(0)); // a place that is always there
-      Value offset = toI64(index);
-      entry.first = view.strides[d] ? mul(offset, view.strides[d]) : offset;
+      entry.first = distance(view, d, index);
     }
     return entry;
   };
@@ -174,7 +204,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   for (unsigned k = 0; k < dims.size(); ++k)
     check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
   if (check.back())
-    width = 1;
+    width = wholeVectors(view, op.getIndices()[dims.back()], width);
   needAlignment(view, width * bits / 8);
 
   SmallVector<Value> fixed(op.getIndices().size());
@@ -224,9 +254,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
       Layout::Vector constants = from->registerOffset(r);
       Value offset;
       for (unsigned k = 0; k < dims.size(); ++k) {
-        Value part = toI64(index(k, constants[k]));
-        if (view.strides[dims[k]])
-          part = mul(part, view.strides[dims[k]]);
+        Value part = distance(view, dims[k], index(k, constants[k]));
         offset = offset ? add(offset, part) : part;
       }
       Value pointer = gep(base, element, offset);

@@ -67,6 +67,11 @@ Value Emitter::swizzled(tile::SmemType type, Value row, Value chunk, int64_t row
   return block ? add(offset, mulConstant(block, type.getRows() * span)) : offset;
 }
 
+/// True if each 16-byte chunk of a row lies within the view, or outside it, as a whole.
+static bool isWholeChunks(const ViewValue &view, Value index, int64_t perChunk) {
+  return view.staticSizes.back() % perChunk == 0 && isMultipleOf(index, perChunk);
+}
+
 LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   auto type = op.getSmem().getType();
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
@@ -75,9 +80,11 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
     return op.emitOpError("copies rows that are no multiple of 16 bytes");
   ViewValue view = views[op.getView()];
   ArrayRef<int64_t> dims = op.getDims();
-  if (dims[1] != int64_t(view.strides.size()) - 1 || ShapedType::isDynamic(view.staticSizes[dims[1]]))
+  if (dims[1] != int64_t(view.strides.size()) - 1 || view.merged.count(dims[1]) || ShapedType::isDynamic(view.staticSizes[dims[1]]))
     return op.emitOpError("copies tiles whose rows are not contiguous and of static length");
 
+  if (view.alignment < 16)
+    return emitNarrowCopy(op);
   needAlignment(view, 16);
 
   Region &region = function.getBody();
@@ -103,9 +110,13 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   Value base = gep(view.base, type.getElementType(), elementOffset(view, fixed));
   Value stage = stageBase(op.getSmem(), op.getStage());
   Value threadRow = threadOffset(*threads, 0), threadColumn = threadOffset(*threads, 1);
+  // A tile wider than the view, or its last part: chunks beyond the row are filled with zeros.
+  bool checkColumns = !alwaysInside(view, dims[1], op.getIndices()[dims[1]], type.getColumns());
+  if (checkColumns && !isWholeChunks(view, op.getIndices()[dims[1]], perChunk))
+    return op.emitOpError("copies rows whose length is no multiple of 16 bytes");
+  std::map<int64_t, Value> columnValid;
   Value threadChunk =
       inEntry([&] { return LLVM::LShrOp::create(b, loc, threadColumn, i32(llvm::Log2_64(perChunk))).getResult(); });
-  Value rowStride = view.strides[dims[0]];
   std::map<int64_t, std::pair<Value, Value>> rows; // pointer to the row's first chunk of this thread, bytes to copy
   std::map<std::pair<int64_t, int64_t>, Value> places;
   int64_t phaseRows = type.getSwizzle() ? 8 : 1;
@@ -117,7 +128,7 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
       Value valid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
       row = select(valid, row, i32(0));
       pointer =
-          gep(gep(base, type.getElementType(), mul(toI64(row), rowStride)), type.getElementType(), toI64(threadColumn));
+          gep(gep(base, type.getElementType(), distance(view, dims[0], row)), type.getElementType(), toI64(threadColumn));
       size = select(valid, i32(16), i32(0)); // a row outside the view is filled with zeros and not read
     }
     int64_t byteConstant = 0;
@@ -133,10 +144,19 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
     byteConstant = (constants[0] - rowRest) * span;
     byteConstant += type.getSwizzle() ? chunk / (span / 16) * type.getRows() * span : chunk * 16;
     Value destination = sharedPointer(addConstant(add(stage, place), byteConstant));
-    Value source = gep(pointer, type.getElementType(), i64(constants[1]));
+    Value source = gep(pointer, type.getElementType(), i64(constants[1])), bytesRead = size;
+    if (checkColumns) {
+      Value &valid = columnValid[constants[1]];
+      if (!valid) {
+        Value column = addConstant(add(scalar(op.getIndices()[dims[1]]), threadColumn), constants[1]);
+        valid = icmp(LLVM::ICmpPredicate::ult, column, view.sizes[dims[1]]);
+      }
+      source = select(valid, source, base); // a place that is always there
+      bytesRead = select(valid, size, i32(0));
+    }
     NVVM::CpAsyncOp::create(b, loc, destination, source, b.getI32IntegerAttr(16),
                             NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG),
-                            size);
+                            bytesRead);
   }
   if (after) {
     LLVM::BrOp::create(b, loc, ValueRange{}, after);
@@ -160,10 +180,18 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     return row * span + (type.getSwizzle() ? chunk / chunksPerSpan * type.getRows() * span : chunk * 16);
   };
 
-  // Fragments of 16-bit products: ldmatrix. The three cases differ in which rows and chunks a lane names and in
-  // transposition.
+  if (isReadByProducts(op))
+    return success();
+  // Fragments of products: ldmatrix. The cases differ in which rows and chunks a lane names and in transposition. A
+  // chunk is 8 elements of 16 bits, or 4 of 32, which only go untransposed.
   enum class Fragment { None, Left, Right, RightTransposed } fragment = Fragment::None;
-  if (bytes == 2) {
+  int64_t perChunk = 16 / bytes;
+  if (bytes == 4) {
+    if (auto l = Layout::mmaLeftSingle(rows, columns, warps); l && *l == *to)
+      fragment = Fragment::Left;
+    else if (auto l = Layout::mmaRightSingle(rows, columns, warps); l && *l == *to && rows % 16 == 0)
+      fragment = Fragment::Right;
+  } else if (bytes == 2) {
     if (auto l = Layout::mmaLeft(rows, columns, warps); l && *l == *to)
       fragment = Fragment::Left;
     else if (auto l = Layout::mmaRight(rows, columns, warps); l && *l == *to)
@@ -173,8 +201,9 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   }
   if (fragment != Fragment::None) {
     bool transposed = fragment == Fragment::RightTransposed;
-    // Matrices of one x4 load, in register order: for the left operand (row, k) = (0,0) (8,0) (0,8) (8,8); for the
-    // right operand (n, k) = (0,0) (0,8) (8,0) (8,8), read from rows n, or from rows k with transposition.
+    // Matrices of one x4 load, in register order, with C elements a chunk: for the left operand (row, k) = (0,0) (8,0)
+    // (0,C) (8,C); for the right operand (n, k) = (0,0) (0,C) (8,0) (8,C), read from rows n, or from rows k with
+    // transposition.
     bool rowsFirst = fragment != Fragment::Right;
     auto emitLane = [&](int64_t chunk) {
       std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" +
@@ -209,21 +238,21 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
         registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, k));
       return registers;
     };
-    std::map<Layout::Vector, Value> pairAt; // offset of the pair's first register -> pair
+    std::map<Layout::Vector, Value> pairAt; // offset of the (pair's first) register -> 32 bits
     int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16;
     for (int64_t row = 0; row < rows; row += rowStep)
-      for (int64_t column = 0; column < columns; column += 16) {
-        SmallVector<Value> four = load(row, column / 8);
+      for (int64_t column = 0; column < columns; column += 2 * perChunk) {
+        SmallVector<Value> four = load(row, column / perChunk);
         for (int64_t k = 0; k < 4; ++k) {
           // (low bit, high bit) of the matrix number to (row, column) by the order above.
-          int64_t lowBit = (k & 1) * 8, highBit = (k >> 1) * 8;
+          int64_t lowBit = k & 1, highBit = k >> 1;
           int64_t r = rowsFirst ? lowBit : highBit, c = rowsFirst ? highBit : lowBit;
-          pairAt[{row + r, column + c}] = four[k];
+          pairAt[{row + 8 * r, column + perChunk * c}] = bytes == 4 ? bitcast(four[k], type.getElementType()) : four[k];
         }
       }
     TileValue result;
-    result.packed = true;
-    for (int64_t r = 0; r < to->registers(); r += 2) {
+    result.packed = bytes == 2;
+    for (int64_t r = 0; r < to->registers(); r += bytes == 2 ? 2 : 1) {
       auto found = pairAt.find(to->registerOffset(r));
       if (found == pairAt.end())
         return op.emitOpError("has a fragment layout whose registers do not come in the order of ldmatrix");
@@ -234,10 +263,9 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   }
 
   // Rows in vectors of 16 bytes.
-  int64_t perChunk = 16 / bytes;
   auto rowMajor = Layout::rowMajor(rows, columns, perChunk, warps);
   if (!rowMajor || *rowMajor != *to)
-    return op.emitOpError("asks for a layout that shared memory cannot give in this version");
+    return readElements(op);
   Value threadRow = threadOffset(*to, 0);
   Value threadChunk = inEntry(
       [&] { return LLVM::LShrOp::create(b, loc, threadOffset(*to, 1), i32(llvm::Log2_64(perChunk))).getResult(); });
@@ -255,6 +283,131 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
       result.registers.push_back(LLVM::ExtractElementOp::create(b, loc, vector, i32(k)));
   }
   tiles[op.getTile()] = result;
+  return success();
+}
+
+Value Emitter::elementAddress(tile::SmemType type, Value stage, Value row, Value column, int64_t rowConstant,
+                              int64_t columnConstant) {
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes, byteConstant;
+  // Only multiples of the swizzle's period and whole chunks may leave the exclusive or.
+  int64_t rowRest = rowConstant % 8, columnRest = columnConstant % perChunk;
+  column = addConstant(column, columnRest);
+  Value chunk = LLVM::LShrOp::create(b, loc, column, i32(llvm::Log2_64(perChunk)));
+  Value inChunk = mulConstant(LLVM::AndOp::create(b, loc, column, i32(perChunk - 1)), bytes);
+  Value place = swizzled(type, addConstant(row, rowRest), chunk, rowConstant - rowRest,
+                         (columnConstant - columnRest) / perChunk, byteConstant);
+  return addConstant(add(add(stage, place), inChunk), byteConstant);
+}
+
+LogicalResult Emitter::readElements(tile::SmemReadOp op) {
+  const Layout *to = layout(op.getTile());
+  auto type = op.getSmem().getType();
+  Type element = type.getElementType();
+  unsigned bits = element.getIntOrFloatBitWidth();
+  if (bits != 16 && bits != 32)
+    return op.emitOpError("reads elements of ") << bits << " bits from shared memory";
+  Value stage = stageBase(op.getSmem(), op.getStage());
+  Value row = threadOffset(*to, 0), column = threadOffset(*to, 1);
+  // Neighbours in a row come in pairs where they are neighbours in the registers too.
+  bool paired = !to->reg.empty() && to->reg.front() == Layout::Vector{0, 1};
+  TileValue result;
+  result.packed = paired && bits == 16;
+  // Where the exclusive or does not reach, addresses differ by constants: each of the others is computed once.
+  int64_t rowBytes = type.getColumns() * bits / 8, span = type.getSwizzle() ? type.getSwizzle() : rowBytes;
+  int64_t perSpan = span * 8 / bits;
+  std::map<std::pair<int64_t, int64_t>, Value> places;
+  for (int64_t r = 0; r < to->registers(); r += paired ? 2 : 1) {
+    Layout::Vector constants = to->registerOffset(r);
+    int64_t rowRest = constants[0] % 8, columnRest = constants[1] % perSpan;
+    Value &place = places[{rowRest, columnRest}];
+    if (!place)
+      place = inEntry([&] { return elementAddress(type, i32(0), row, column, rowRest, columnRest); });
+    int64_t byteConstant = (constants[0] - rowRest) * span;
+    byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
+    Value pointer = sharedPointer(addConstant(add(stage, place), byteConstant));
+    if (!paired) {
+      result.registers.push_back(LLVM::LoadOp::create(b, loc, element, pointer, bits / 8));
+    } else if (bits == 16) {
+      result.registers.push_back(LLVM::LoadOp::create(b, loc, b.getI32Type(), pointer, 4));
+    } else {
+      Value pair = LLVM::LoadOp::create(b, loc, VectorType::get(2, element), pointer, 8);
+      for (int64_t k : {0, 1})
+        result.registers.push_back(LLVM::ExtractElementOp::create(b, loc, pair, i32(k)));
+    }
+  }
+  tiles[op.getTile()] = result;
+  return success();
+}
+
+LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
+  // The group that the copy belongs to is empty; the barrier after its wait makes the bytes visible all the same.
+  auto type = op.getSmem().getType();
+  Type element = type.getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
+  ViewValue view = views[op.getView()];
+  ArrayRef<int64_t> dims = op.getDims();
+  auto threads = Layout::rowMajor(type.getRows(), type.getColumns(), perChunk, warps);
+  if (!threads)
+    return op.emitOpError("copies rows that are no multiple of 16 bytes");
+  int64_t width = std::max<int64_t>(1, view.alignment / bytes);
+  while (view.staticSizes[dims[1]] % width)
+    width /= 2;
+  needAlignment(view, width * bytes);
+
+  Region &region = function.getBody();
+  Block *after = nullptr;
+  Value predicate = writesOnce(*threads);
+  if (op.getPredicate()) {
+    Value asked = scalar(op.getPredicate());
+    predicate = predicate ? LLVM::AndOp::create(b, loc, predicate, asked).getResult() : asked;
+  }
+  if (predicate) {
+    Block *before = b.getInsertionBlock();
+    Block *copy = b.createBlock(&region, region.end());
+    after = b.createBlock(&region, region.end());
+    b.setInsertionPointToEnd(before);
+    LLVM::CondBrOp::create(b, loc, predicate, copy, ValueRange{}, after, ValueRange{});
+    b.setInsertionPointToEnd(copy);
+  }
+  SmallVector<Value> fixed(op.getIndices().size());
+  for (auto [d, index] : llvm::enumerate(op.getIndices()))
+    if (int64_t(d) != dims[0] && int64_t(d) != dims[1])
+      fixed[d] = scalar(index);
+  Value base = gep(view.base, element, elementOffset(view, fixed)), stage = stageBase(op.getSmem(), op.getStage());
+  Value threadRow = threadOffset(*threads, 0), threadColumn = threadOffset(*threads, 1);
+  Value firstRow = add(scalar(op.getIndices()[dims[0]]), threadRow);
+  Value firstColumn = add(scalar(op.getIndices()[dims[1]]), threadColumn);
+  bool checkColumns = !alwaysInside(view, dims[1], op.getIndices()[dims[1]], type.getColumns());
+  auto zero = [&](Type of) -> Value { return LLVM::ZeroOp::create(b, loc, of); };
+  Type part = width == 1 ? element : Type(VectorType::get(width, element));
+  for (int64_t r = 0; r < threads->registers(); r += perChunk) {
+    Layout::Vector constants = threads->registerOffset(r);
+    Value row = addConstant(firstRow, constants[0]);
+    Value rowValid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
+    Value rowPointer = gep(base, element, distance(view, dims[0], select(rowValid, row, i32(0))));
+    Value vector = LLVM::UndefOp::create(b, loc, VectorType::get(perChunk, element));
+    for (int64_t k = 0; k < perChunk; k += width) {
+      Value column = addConstant(firstColumn, constants[1] + k), valid = rowValid;
+      if (checkColumns) {
+        Value inside = icmp(LLVM::ICmpPredicate::ult, column, view.sizes[dims[1]]);
+        column = select(inside, column, i32(0));
+        valid = LLVM::AndOp::create(b, loc, valid, inside);
+      }
+      Value loaded = LLVM::LoadOp::create(b, loc, part, gep(rowPointer, element, toI64(column)), width * bytes);
+      loaded = select(valid, loaded, zero(part));
+      for (int64_t n = 0; n < width; ++n) {
+        Value one = width == 1 ? loaded : LLVM::ExtractElementOp::create(b, loc, loaded, i32(n)).getResult();
+        vector = LLVM::InsertElementOp::create(b, loc, vector, one, i32(k + n));
+      }
+    }
+    Value address = elementAddress(type, stage, threadRow, threadColumn, constants[0], constants[1]);
+    Value words = LLVM::BitcastOp::create(b, loc, VectorType::get(4, b.getI32Type()), vector);
+    LLVM::StoreOp::create(b, loc, words, sharedPointer(address), 16);
+  }
+  if (after) {
+    LLVM::BrOp::create(b, loc, ValueRange{}, after);
+    b.setInsertionPointToEnd(after);
+  }
   return success();
 }
 

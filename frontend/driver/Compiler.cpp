@@ -315,8 +315,9 @@ Result<std::string> Compilation::text(Stage stage) {
 
 //===--- the problem that a schedule solves ---===//
 
-tile::Problem problemOf(attn::AttentionOp attention) {
+tile::Problem problemOf(attn::AttentionOp attention, runtime::StorageType type) {
   tile::Problem problem;
+  llvm::DenseSet<mlir::StringAttr> features; // inside operands of products
   attn::AxisTableAttr table = attention.getAxes();
   auto size = [&](mlir::StringAttr axis) { return table.getStaticSize(axis).value_or(1); };
   auto has = [](mlir::Value value, mlir::StringAttr axis) {
@@ -332,18 +333,21 @@ tile::Problem problemOf(attn::AttentionOp attention) {
       int64_t depth = 1;
       for (mlir::StringAttr axis : attn::toAxes(dot.getAxes()))
         depth *= size(axis);
+      features.insert_range(attn::toAxes(dot.getAxes()));
       problem.scoreDims.push_back(depth);
     });
     for (mlir::Operation *user : weights.getResult().getUsers()) {
       auto expect = llvm::dyn_cast<attn::ExpectOp>(user);
       if (!expect)
         continue;
-      int64_t features = 1;
+      int64_t width = 1;
       for (mlir::StringAttr axis : llvm::cast<attn::FieldType>(expect.getValue().getType()).getAxes())
-        if (axis != walk && !llvm::is_contained(weights.getWeightsType().getRows(), axis))
-          features *= size(axis);
-      if (features > 1)
-        problem.accumulatorDims.push_back(features);
+        if (axis != walk && !llvm::is_contained(weights.getWeightsType().getRows(), axis)) {
+          width *= size(axis);
+          features.insert(axis);
+        }
+      if (width > 1)
+        problem.accumulatorDims.push_back(width);
       else
         ++problem.rowAccumulators;
       if (expect.getCoefficient())
@@ -351,6 +355,16 @@ tile::Problem problemOf(attn::AttentionOp attention) {
     }
   });
   problem.coefficients = static_cast<int64_t>(coefficients.size());
+  // One f32 operand makes the other side of its product f32.
+  bool isF32 = type == runtime::StorageType::F32;
+  for (attn::InputOp input : attention.getInputs())
+    if (input.getStorage() == attn::Storage::F32)
+      for (mlir::StringAttr axis : attn::toAxes(input.getDeclared()))
+        isF32 |= features.contains(axis);
+  if (isF32)
+    problem.elementBytes = 4;
+  if (type == runtime::StorageType::F32)
+    problem.epilogueBytes = 0;
   return problem;
 }
 
@@ -432,19 +446,22 @@ static bool runPasses(mlir::ModuleOp module, llvm::function_ref<void(mlir::PassM
 bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *alternative) {
   bool scheduled = true;
   int64_t valueTile = 0;
-  result.problem = problemOf(result.canonical());
+  result.problem = problemOf(result.canonical(), result.storage);
+  result.problem.precision = result.options.precision;
   if (!result.problem.scoreDims.empty() || !result.problem.accumulatorDims.empty()) {
     result.candidates = tile::enumerateSchedules(result.problem, *result.target);
     scheduled = std::any_of(result.candidates.begin(), result.candidates.end(),
                             [&](const tile::Candidate &each) { return each.rejected.empty(); });
     // Wide results that do not fit whole are computed in parts.
-    for (int64_t tile : {128, 64, 32}) {
-      if (scheduled)
-        break;
+    int64_t widest = 0;
+    for (int64_t features : result.problem.accumulatorDims)
+      widest = std::max(widest, features);
+    for (int64_t count = 2, tile = 0; !scheduled && tile != 16 && widest > 16; ++count) {
+      // Parts of one size, the last perhaps padded.
+      tile = static_cast<int64_t>(llvm::alignTo(llvm::divideCeil(widest, count), 16));
       tile::Problem parts = result.problem;
       for (int64_t &features : parts.accumulatorDims)
-        if (features > tile && features % tile == 0)
-          features = tile;
+        features = std::min(features, tile);
       auto candidates = tile::enumerateSchedules(parts, *result.target);
       scheduled = std::any_of(candidates.begin(), candidates.end(),
                               [&](const tile::Candidate &each) { return each.rejected.empty(); });
@@ -465,6 +482,7 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   choices.keyTile = result.chosen.keyTile;
   choices.valueTile = valueTile;
   choices.elementType = result.options.type;
+  choices.precision = result.options.precision;
   if (alternative)
     alternative->choose(choices);
   mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
@@ -545,8 +563,8 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   if (!result->target)
     diagnostics.error({}, "unknown target '" + options.target + "'; known: " + Target::names());
   std::optional<runtime::StorageType> storage = runtime::parseStorageType(options.type);
-  if (!storage || runtime::byteSize(*storage) != 2)
-    diagnostics.error({}, "unknown type '" + options.type + "'; known: bf16, f16");
+  if (!storage || *storage == runtime::StorageType::I32)
+    diagnostics.error({}, "unknown type '" + options.type + "'; known: bf16, f16, f32");
   else
     result->storage = *storage;
   if (diagnostics.hasErrors() || options.last == Stage::Tree)

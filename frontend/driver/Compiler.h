@@ -43,7 +43,8 @@ Result<ScheduleOverride> parseSchedule(std::string_view text);
 struct CompileOptions {
   std::string attention; // empty: the only one of the file
   std::string target = "sm_80";
-  std::string type = "bf16"; // of arrays that state none: bf16 or f16
+  std::string type = "bf16";        // of arrays that state none: bf16, f16 or f32
+  std::string precision = "3xtf32"; // of products of f32: tf32, 3xtf32 or fma
   Sets sets;
   ScheduleOverride schedule;
   Stage last = Stage::Plan; // how far to go; Plan leaves the cubin out
@@ -142,7 +143,7 @@ private:
   std::shared_ptr<ContextPool> pool_;
 };
 
-/// What of an attention decides its schedule.
-tile::Problem problemOf(attn::AttentionOp attention);
+/// What of an attention decides its schedule. `type` is that of arrays that state none.
+tile::Problem problemOf(attn::AttentionOp attention, runtime::StorageType type);
 
 } // namespace fovea::driver

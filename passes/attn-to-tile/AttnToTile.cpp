@@ -42,6 +42,8 @@ struct AttnToTile : fovea::impl::AttnToTilePassBase<AttnToTile> {
     choices.keyTile = keyTile;
     choices.valueTile = valueTile;
     choices.elementType = type;
+    choices.precision = precision;
+    choices.alignment = alignment;
     std::string message;
     auto parsed = parseSizes(sizes, message);
     if (failed(parsed)) {

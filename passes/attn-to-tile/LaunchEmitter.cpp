@@ -21,7 +21,7 @@ static bool is16Bit(Type type) { return type.isBF16() || type.isF16(); }
 Dimension LaunchEmitter::dimensionOf(const Coordinate *coordinate) const {
   bool feature = coordinate->kind == Where::Feature;
   return {coordinate->kind, feature ? coordinate->axis : StringAttr(), coordinate->extent,
-          feature ? derivation.orderOf(coordinate->axis) : 0};
+          feature ? derivation.orderOf(coordinate->axis) : 0, coordinate->size};
 }
 
 static bool hasKind(const Dimensions &dims, Where kind) {
@@ -350,7 +350,11 @@ FailureOr<TileValue> LaunchEmitter::reduce(ReduceOp op, const Environment &env) 
   OpBuilder builder = builderFor(dims);
   if (!getElementTypeOrSelf(operand->value).isF32())
     return op.emitError("reduces integers over '") << axis.getValue() << "'; in this version tiles reduce reals only";
-  Value x = spread(builder, loc, *operand, dims);
+  ReduceKind kind = op.getKind();
+  double identity = kind == ReduceKind::Sum || kind == ReduceKind::Mean ? 0
+                    : kind == ReduceKind::Min                           ? HUGE_VAL
+                                                                        : -HUGE_VAL;
+  Value x = maskPadding({spread(builder, loc, *operand, dims), dims}, identity, loc).value;
   int64_t dim = llvm::find(dims, dimensionOf(feature)) - dims.begin();
   Dimensions rest = dims;
   rest.erase(rest.begin() + dim);
@@ -427,14 +431,14 @@ Product LaunchEmitter::decompose(Value field, Environment env, StringAttr axis) 
   return product;
 }
 
-/// The 16-bit type of an input that stands for itself; nothing for anything else.
+/// The floating-point type of an input that stands for itself; nothing for anything else.
 std::optional<Type> LaunchEmitter::plainType(Value field, Environment env) {
   strip(field, env);
   auto input = field.getDefiningOp<InputOp>();
   if (!input)
     return std::nullopt;
   Type type = derivation.storageType(input.getStorage());
-  return is16Bit(type) ? std::optional(type) : std::nullopt;
+  return isa<FloatType>(type) ? std::optional(type) : std::nullopt;
 }
 
 FailureOr<TileValue> LaunchEmitter::binary(StringRef name, TileValue a, TileValue b, Operation *at) {
@@ -492,13 +496,22 @@ FailureOr<std::optional<TileValue>> LaunchEmitter::multiply(ArrayRef<Product::Fa
 FailureOr<TileValue> LaunchEmitter::operand(Value field, const Environment &outer, Type elementType, Operation *at) {
   Environment env = outer;
   strip(field, env);
-  if (auto input = field.getDefiningOp<InputOp>(); input && derivation.storageType(input.getStorage()) == elementType)
-    return loadInput(input, env);
+  if (auto input = field.getDefiningOp<InputOp>()) {
+    Type stored = derivation.storageType(input.getStorage());
+    FailureOr<TileValue> tile = failure();
+    if (stored == elementType || (is16Bit(stored) && elementType.isF32())) {
+      tile = loadInput(input, env);
+      return succeeded(tile) && stored != elementType ? widen(*tile, at->getLoc()) : tile;
+    }
+  }
   if (runsAlong(field, env, Where::Key))
     return loadPrepared(field, env, elementType, at);
   FailureOr<TileValue> value = evaluate(field, env);
   if (failed(value))
     return failure();
+  value = maskPadding(*value, 0, at->getLoc());
+  if (elementType.isF32())
+    return value;
   OpBuilder builder = builderFor(value->dims);
   return TileValue{arith::TruncFOp::create(builder, at->getLoc(), typeOf(value->dims, elementType), value->value),
                    value->dims};
@@ -533,7 +546,7 @@ FailureOr<std::pair<TileValue, double>> LaunchEmitter::dotWithoutConstant(DotOp 
     if (!runsAlong(rowSide, env, Where::Row) || !runsAlong(keySide, env, Where::Key))
       return op.emitError("contracts fields that are not one of the query and one of the key");
     // An input that stands for itself is an operand as it is stored, and its other factors multiply the result.
-    // Anything else is rounded to 16 bits anyway: then its factors go in with it.
+    // Anything else is rounded to the operands' type anyway: then its factors go in with it.
     auto factored = [&](Value side) {
       Product product = decompose(side, env, axis);
       return plainType(product.core, product.coreEnv) ? product : Product{1, {}, side, env};
@@ -562,7 +575,7 @@ FailureOr<std::pair<TileValue, double>> LaunchEmitter::dotWithoutConstant(DotOp 
     if (dims.size() != 2)
       return op.emitError("contracts scalars over '") << axis.getValue() << "'";
     OpBuilder builder = builderFor(dims);
-    Value x = spread(builder, op.getLoc(), *both, dims);
+    Value x = maskPadding({spread(builder, op.getLoc(), *both, dims), dims}, 0, op.getLoc()).value;
     Dimensions rest{dims[0]};
     Value sum = tile::ReduceOp::create(builder, op.getLoc(), typeOf(rest, builder.getF32Type()),
                                        builder.getStringAttr("add"), x, builder.getI64IntegerAttr(1));
@@ -580,8 +593,10 @@ static int64_t placeOf(const Dimensions &dims, StringAttr feature) {
   return -1;
 }
 
-/// The type of an operand where only one of the two can choose.
+/// The type of both operands: what the stored ones have; f32, which holds both, where these differ.
 static Type operandType(std::optional<Type> first, std::optional<Type> second, Type otherwise) {
+  if (first && second && *first != *second)
+    return Float32Type::get(otherwise.getContext());
   return first ? *first : second ? *second : otherwise;
 }
 
@@ -611,8 +626,12 @@ FailureOr<TileValue> LaunchEmitter::contract(Operation *op, const TileValue &a, 
   OpBuilder builder = builderFor(dims);
   RankedTensorType type = typeOf(dims, builder.getF32Type());
   Value zero = emitConstant(builder, op->getLoc(), type, 0);
-  Value tile = tile::DotOp::create(builder, op->getLoc(), type, a.value, b.value, zero, ArrayRef<int64_t>{left, right});
-  return TileValue{tile, dims};
+  auto tile = tile::DotOp::create(builder, op->getLoc(), type, a.value, b.value, zero, ArrayRef<int64_t>{left, right});
+  // Numbers that were 16 bits wide are tf32 as they are.
+  auto wasNarrow = [](Value x) { return x.getDefiningOp<arith::ExtFOp>() != nullptr; };
+  if (getElementTypeOrSelf(a.value).isF32())
+    tile.setPrecision(wasNarrow(a.value) && wasNarrow(b.value) ? "tf32" : StringRef(derivation.choices.precision));
+  return TileValue{tile.getTile(), dims};
 }
 
 /// x[.., D] against W[D, E].

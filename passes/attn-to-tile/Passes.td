@@ -21,7 +21,9 @@ def AttnToTilePass : Pass<"attn-to-tile", "::mlir::ModuleOp"> {
     Option<"queryTile", "query-tile", "int64_t", "64", "queries per tile, a multiple of 16">,
     Option<"keyTile", "key-tile", "int64_t", "64", "keys per tile, a multiple of 16">,
     Option<"valueTile", "value-tile", "int64_t", "0", "features of a result per work item, a multiple of 16; 0: all">,
-    Option<"type", "type", "std::string", "\"bf16\"", "element type of arrays that state none: bf16 or f16">,
+    Option<"precision", "precision", "std::string", "\"3xtf32\"", "of products of f32: tf32, 3xtf32 or fma">,
+    Option<"alignment", "alignment", "int64_t", "16", "bytes of alignment that tensors may be assumed to have; 1: that of an element">,
+    Option<"type", "type", "std::string", "\"bf16\"", "element type of arrays that state none: bf16, f16 or f32">,
     Option<"sizes", "sizes", "std::string", "", "sizes of axes, as in D=64,G=4">];
   let dependentDialects = ["::fovea::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }

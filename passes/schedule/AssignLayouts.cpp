@@ -4,6 +4,7 @@
 // tile-assign-layouts: every tile gets the layout of its thread fragments.
 #include "dialect/tile/TileDialect.h"
 #include "passes/schedule/Passes.h"
+#include "passes/schedule/ScheduleUtils.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/EquivalenceClasses.h"
@@ -60,21 +61,56 @@ private:
     return Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps);
   }
 
+  /// True for an operand that a product reads from shared memory: loaded, perhaps widened. (Other uses of the load get
+  /// a load of their own.)
+  static bool isLoaded(Value operand) {
+    if (auto wide = operand.getDefiningOp<arith::ExtFOp>())
+      operand = wide.getIn();
+    return operand.getDefiningOp<LoadOp>() != nullptr;
+  }
+
   /// The layout that operand number `index` of a product needs.
   std::optional<Layout> operandLayout(DotOp dot, unsigned index) const {
     auto type = cast<RankedTensorType>(dot->getOperand(index).getType());
+    bool across = index == 1 && dot.getContract()[1] == 0;
+    int64_t rows = type.getDimSize(across), depth = type.getDimSize(!across);
+    bool isF32 = type.getElementType().isF32(), plain = multipliesPlainly(dot);
+    // Fragments as ldmatrix gives them, where both sides come from shared memory in rows along the depth; else such as
+    // meet a left side that was computed.
+    bool natural = dot.getContract()[1] == 1 && isLoaded(dot.getA()) && isLoaded(dot.getB());
+    std::optional<Layout> layout;
     if (index == 0)
-      return Layout::mmaLeft(type.getDimSize(0), type.getDimSize(1), warps);
-    if (dot.getContract()[1] == 1)
-      return Layout::mmaRight(type.getDimSize(0), type.getDimSize(1), warps);
-    auto layout = Layout::mmaRight(type.getDimSize(1), type.getDimSize(0), warps);
-    if (layout)
-      layout = layout->transposed();
-    return layout;
+      return !isF32                          ? Layout::mmaLeft(rows, depth, warps)
+             : plain && isLoaded(dot.getA()) ? Layout::fmaLeft(rows, depth, warps)
+             : !plain && natural             ? Layout::mmaLeftSingle(rows, depth, warps)
+                                             : Layout::mmaAccumulator(rows, depth, warps);
+    layout = !isF32    ? Layout::mmaRight(rows, depth, warps)
+             : plain   ? Layout::fmaRight(rows, depth, warps)
+             : natural ? Layout::mmaRightSingle(rows, depth, warps)
+                       : Layout::mmaRightPaired(rows, depth, warps);
+    return layout && across ? std::optional(layout->transposed()) : layout;
+  }
+  std::optional<Layout> operandLayout(OpOperand *operand) const {
+    return operandLayout(cast<DotOp>(operand->getOwner()), operand->getOperandNumber());
   }
 
   /// Loads that feed a product and something else are loaded for each; so are cheap vectors with several uses.
   void separateUses() {
+    // A widened load belongs to one product: the conversion costs nothing more where it is made again.
+    SmallVector<arith::ExtFOp> widened;
+    launch.walk([&](arith::ExtFOp op) {
+      if (isRank(op.getResult(), 2) && op.getIn().getDefiningOp<LoadOp>())
+        widened.push_back(op);
+    });
+    for (arith::ExtFOp op : widened) {
+      SmallVector<OpOperand *> uses;
+      for (OpOperand &use : op->getUses())
+        uses.push_back(&use);
+      b.setInsertionPointAfter(op);
+      for (OpOperand *use : uses)
+        if (use != uses.front() && (productOperandOf(*use) || productOperandOf(*uses.front())))
+          use->set(b.clone(*op)->getResult(0));
+    }
     SmallVector<Operation *> cheap;
     launch.walk([&](Operation *op) {
       if (isCheap(op) && op->getNumResults() == 1 && isa<RankedTensorType>(op->getResult(0).getType()))
@@ -82,18 +118,21 @@ private:
     });
     for (Operation *op : cheap) {
       bool vector = isRank(op->getResult(0), 1);
-      auto isOperand = [](OpOperand &use) { return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2; };
       SmallVector<OpOperand *> uses;
       for (OpOperand &use : op->getResult(0).getUses())
         uses.push_back(&use);
+      llvm::stable_sort(uses, [](OpOperand *a, OpOperand *b) {
+        return !isa<NonfiniteOp>(a->getOwner()) && isa<NonfiniteOp>(b->getOwner());
+      });
       if (!vector && !isa<LoadOp>(op))
         continue;
       for (OpOperand *use : llvm::drop_begin(uses)) {
-        if (!vector && !isOperand(*use) && !isOperand(*uses.front()))
+        if (isa<NonfiniteOp>(use->getOwner())) // goes with the first product, whose operand it asks about
           continue;
-        if (!vector && isOperand(*use) && isOperand(*uses.front()) &&
-            operandLayout(cast<DotOp>(use->getOwner()), use->getOperandNumber()) ==
-                operandLayout(cast<DotOp>(uses.front()->getOwner()), uses.front()->getOperandNumber()))
+        OpOperand *operand = productOperandOf(*use), *first = productOperandOf(*uses.front());
+        if (!vector && !operand && !first)
+          continue;
+        if (!vector && operand && first && operandLayout(operand) == operandLayout(first))
           continue;
         b.setInsertionPointAfter(op);
         use->set(b.clone(*op)->getResult(0));
@@ -109,12 +148,10 @@ private:
     });
     for (Value value : values) {
       auto load = value.getDefiningOp<LoadOp>();
-      bool operandOnly = load && !value.use_empty() && llvm::all_of(value.getUses(), [](OpOperand &use) {
-                           return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2;
-                         });
-      if (operandOnly) {
-        OpOperand &use = *value.getUses().begin();
-        if (failed(set(value, operandLayout(cast<DotOp>(use.getOwner()), use.getOperandNumber()))))
+      if (auto wide = value.getDefiningOp<arith::ExtFOp>())
+        load = wide.getIn().getDefiningOp<LoadOp>();
+      if (load && feedsProductsOnly(load)) {
+        if (failed(set(value, operandLayout(firstProductOperandOf(value)))))
           return failure();
       } else if (failed(set(value, matrix(cast<RankedTensorType>(value.getType()))))) {
         return failure();
@@ -185,9 +222,16 @@ private:
             for (auto [yielded, result] :
                  llvm::zip(region->front().getTerminator()->getOperands(), branch.getResults()))
               same(yielded, result);
-      } else if (isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && op->getNumResults() == 1) {
+      } else if (isa<ScanOp, SliceOp, ConcatOp>(op) ||
+                 (isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && op->getNumResults() == 1)) {
         for (Value operand : op->getOperands())
           same(operand, op->getResult(0));
+      }
+    });
+    launch.walk([&](GatherOp op) {
+      for (Value which : op.getWhich()) {
+        same(which, op.getWhich().front());
+        same(which, op.getTile());
       }
     });
     DenseMap<unsigned, Side> sides;
@@ -200,6 +244,11 @@ private:
     launch.walk([&](Operation *op) {
       if (auto reduce = dyn_cast<ReduceOp>(op))
         ask(reduce.getTile(), reduce.getDim() == 1 ? Side::Row : Side::Column, op);
+      else if (auto scan = dyn_cast<ScanOp>(op); scan && isRank(scan.getTotal(), 1))
+        ask(scan.getTotal(), scan.getDim() == 1 ? Side::Row : Side::Column, op);
+      else if (auto gather = dyn_cast<GatherOp>(op);
+               gather && isRank(gather.getTile(), 2) && isRank(gather.getWhich().front(), 1))
+        ask(gather.getWhich().front(), gather.getDims()[0] < 0 ? Side::Row : Side::Column, op);
       else if (auto broadcast = dyn_cast<BroadcastOp>(op); broadcast && isRank(broadcast.getSource(), 1))
         ask(broadcast.getSource(), broadcast.getDims()[0] == 0 ? Side::Row : Side::Column, op);
     });

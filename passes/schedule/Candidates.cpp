@@ -23,9 +23,23 @@ static int64_t sum(const std::vector<int64_t> &values) {
 }
 static int64_t roundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
-static void evaluate(Candidate &c, const Problem &problem, const Target &target) {
+static void evaluate(Candidate &c, const Problem &exact, const Target &target) {
   int64_t threads = 32 * c.warps;
+  Problem problem = exact; // as tiles are: padded
+  for (auto *dims : {&problem.scoreDims, &problem.accumulatorDims})
+    for (int64_t &d : *dims)
+      d = roundUp(d, 16);
   int64_t scoreDepth = sum(problem.scoreDims), valueWidth = sum(problem.accumulatorDims);
+  bool isF32 = problem.elementBytes == 4, plain = isF32 && problem.precision == "fma";
+  if (plain && c.query == "registers") {
+    c.rejected = "keeps queries in registers, which products by multiply-adds read from shared memory";
+    return;
+  }
+  for (int64_t v : problem.accumulatorDims)
+    if (v > 256) {
+      c.rejected = "accumulates " + std::to_string(v) + " features at once; the most is 256";
+      return;
+    }
 
   // Shared memory: query operands and staged results share bytes with nothing that lives in the loop, but with each
   // other.
@@ -46,12 +60,12 @@ static void evaluate(Candidate &c, const Problem &problem, const Target &target)
   }
 
   // Registers: scores, weights as operands, accumulators, query operands, fragments under way, addresses and
-  // statistics.
+  // statistics. Weights in f32 are where the scores were, but come in two parts for products in three.
   int64_t pairs = c.queryTile * c.keyTile / threads;
   int64_t registers = pairs + pairs / 2 + problem.coefficients * pairs + c.queryTile * valueWidth / threads +
                       8 * c.queryTile / (16 * c.warps) + 52;
   if (c.query == "registers")
-    registers += c.queryTile * scoreDepth / 2 / threads;
+    registers += c.queryTile * scoreDepth * problem.elementBytes / 4 / threads;
   c.registers = registers;
   if (registers > target.maxRegistersPerThread - 16) { // the estimate errs by about that much
     c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " +
@@ -70,10 +84,18 @@ static void evaluate(Candidate &c, const Problem &problem, const Target &target)
 
   // Cycles of one SM for one tile of one work item, scaled to 64 x 64 pairs.
   double elements = double(c.queryTile) * c.keyTile;
-  double tensor = elements * (scoreDepth + valueWidth) / target.halfProductsPerSmPerCycle;
+  // Products in tf32 take twice as long as in 16 bits; split ones three times that, and each operand is split by every
+  // warp that reads it.
+  double rate = !isF32                          ? target.halfProductsPerSmPerCycle
+                : plain                         ? target.singleProductsPerSmPerCycle
+                : problem.precision == "3xtf32" ? target.halfProductsPerSmPerCycle / 6
+                                                : target.halfProductsPerSmPerCycle / 2;
+  double tensor = elements * (scoreDepth + valueWidth) / rate;
   double exponentials = elements / target.exponentialsPerSmPerCycle;
   // About ten instructions per pair besides (scale, maximum, sum, conversion), on four schedulers of 32 lanes.
   double scalar = elements * (10 + 2 * problem.coefficients) / 128;
+  if (isF32 && !plain)
+    scalar += c.warps * double(c.keyTile) * (scoreDepth + valueWidth) * (problem.precision == "3xtf32" ? 3 : 1) / 128;
   // Each warp reads every key and value fragment of the tile from shared memory, 128 bytes a cycle.
   double shared = c.warps * double(c.keyTile) * (scoreDepth + valueWidth) * problem.elementBytes / 128;
   if (c.query == "shared")

@@ -17,12 +17,13 @@ namespace fovea::tile {
 
 /// What of a variant decides its schedule.
 struct Problem {
-  std::vector<int64_t> scoreDims;       ///< contracted dimension of each product of the score; multiples of 16
-  std::vector<int64_t> accumulatorDims; ///< features of each accumulator with a value operand; multiples of 8
+  std::vector<int64_t> scoreDims;       ///< contracted dimension of each product of the score
+  std::vector<int64_t> accumulatorDims; ///< features of each accumulator with a value operand
   int64_t rowAccumulators = 0;          ///< accumulators without features
   int64_t coefficients = 0;             ///< pair tiles that live beside the weights
-  int64_t elementBytes = 2;             ///< of operands
+  int64_t elementBytes = 2;             ///< of operands: 2, or 4 for f32
   int64_t epilogueBytes = 2;            ///< of staged results; 0 where nothing is staged
+  std::string precision = "3xtf32";     ///< of products of f32: tf32, 3xtf32 or fma
 };
 
 struct Candidate {

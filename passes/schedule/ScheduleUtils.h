@@ -4,6 +4,8 @@
 // Helpers that several schedule passes share.
 #pragma once
 
+#include "dialect/tile/TileDialect.h"
+
 #include "mlir/IR/Operation.h"
 
 namespace fovea::tile {
@@ -14,6 +16,21 @@ void hoistSlice(mlir::ValueRange values, mlir::Operation *before);
 
 /// True if shared memory is read in front of `before`, in its block, with no barrier since.
 bool readsWithoutBarrier(mlir::Operation *before);
+
+/// The product's operand that a use is, by itself or through a conversion to f32 that has no other use; null otherwise.
+mlir::OpOperand *productOperandOf(mlir::OpOperand &use);
+
+/// The first of a value's uses that is a product's operand; null where none is.
+mlir::OpOperand *firstProductOperandOf(mlir::Value value);
+
+/// True for a product of f32 by multiply-adds, without tensor cores.
+inline bool multipliesPlainly(DotOp dot) {
+  return mlir::cast<mlir::RankedTensorType>(dot.getA().getType()).getElementType().isF32() &&
+         dot.getPrecision().value_or("fma") == "fma";
+}
+
+/// True for a rank-2 tile that is loaded for products (and the question whether it holds NaN) alone: it goes through shared memory.
+bool feedsProductsOnly(LoadOp load);
 
 /// The widest swizzle span in bytes (128, 64, 32) that divides a row; 0 if none does.
 int64_t swizzleSpan(int64_t rowBytes);

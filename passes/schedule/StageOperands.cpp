@@ -47,20 +47,41 @@ int64_t tile::swizzleSpan(int64_t rowBytes) {
   return 0;
 }
 
-namespace {
-
-bool feedsProductsOnly(LoadOp load) {
-  auto type = load.getTile().getType();
-  return cast<RankedTensorType>(type).getRank() == 2 && !load.getTile().use_empty() &&
-         llvm::all_of(load.getTile().getUses(),
-                      [](OpOperand &use) { return isa<DotOp>(use.getOwner()) && use.getOperandNumber() < 2; });
+OpOperand *tile::productOperandOf(OpOperand &use) {
+  if (isa<DotOp>(use.getOwner()))
+    return use.getOperandNumber() < 2 ? &use : nullptr;
+  auto wide = dyn_cast<arith::ExtFOp>(use.getOwner());
+  return wide && wide->hasOneUse() ? productOperandOf(*wide->use_begin()) : nullptr;
 }
+
+bool tile::feedsProductsOnly(LoadOp load) {
+  auto type = cast<RankedTensorType>(load.getTile().getType());
+  return type.getRank() == 2 && !load.getTile().use_empty() &&
+         llvm::all_of(
+             load.getTile().getUses(),
+             [](OpOperand &use) { return productOperandOf(use) != nullptr || isa<NonfiniteOp>(use.getOwner()); }) &&
+         firstProductOperandOf(load.getTile()) != nullptr;
+}
+
+OpOperand *tile::firstProductOperandOf(Value value) {
+  for (OpOperand &use : value.getUses())
+    if (OpOperand *operand = productOperandOf(use))
+      return operand;
+  return nullptr;
+}
+
+namespace {
 
 /// The most warps that the launch's tiles can be dealt to: each takes 16 rows at a time.
 int64_t warpsFor(LaunchOp launch, int64_t wanted) {
   launch.walk([&](Operation *op) {
     if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
       return;
+    // Rows are dealt to warps; what runs along them stays in one.
+    auto scan = dyn_cast<ScanOp>(op);
+    auto reduce = dyn_cast<ReduceOp>(op);
+    if ((scan && scan.getDim() == 0) || (reduce && reduce.getDim() == 0))
+      wanted = 1;
     for (Value result : op->getResults())
       if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == 2)
         while (wanted > 1 && type.getDimSize(0) % (16 * wanted))
@@ -122,9 +143,9 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         auto type = cast<RankedTensorType>(load.getTile().getType());
         if (load.getLimit())
           return load.emitOpError("has a limit, which asynchronous copies do not know");
-        if (type.getElementTypeBitWidth() != 16)
+        if (type.getElementTypeBitWidth() != 16 && !type.getElementType().isF32())
           return load.emitOpError("feeds a product with ")
-                 << type.getElementType() << "; asynchronous staging is for 16-bit types";
+                 << type.getElementType() << "; staging is for 16-bit types and f32";
         hoistSlice(load.getIndices(), zero.getDefiningOp());
         SmemAllocOp ring = makeRing(launch, load.getLoc(), type);
         CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());
@@ -144,11 +165,18 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
                                     load.getIndices(), Value(), load.getDimsAttr());
         };
         SmallVector<OpOperand *> uses;
-        for (OpOperand &use : load.getTile().getUses())
+        bool plain = false; // multiply-adds read their operands as they go, which no register could hold
+        for (OpOperand &use : load.getTile().getUses()) {
           uses.push_back(&use);
-        if (inLoop || reload) {
-          for (OpOperand *use : uses)
+          if (OpOperand *operand = productOperandOf(use))
+            plain |= tile::multipliesPlainly(cast<DotOp>(operand->getOwner()));
+        }
+        if (inLoop || reload || plain) {
+          for (OpOperand *use : uses) {
+            if (auto wide = dyn_cast<arith::ExtFOp>(use->getOwner()))
+              wide->moveBefore(productOperandOf(*use)->getOwner());
             use->set(read(use->getOwner()).getTile());
+          }
         } else {
           load.getTile().replaceAllUsesWith(read(load).getTile());
         }

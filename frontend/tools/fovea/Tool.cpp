@@ -31,7 +31,9 @@ bool report(const syntax::DiagnosticEngine &diagnostics) {
 
 void CommonOptions::add(CLI::App &app, bool withSchedule) {
   app.add_option("--target", target, "architecture: " + Target::names())->capture_default_str();
-  app.add_option("--type", type, "element type of arrays that state none: bf16 or f16")->capture_default_str();
+  app.add_option("--type", type, "element type of arrays that state none: bf16, f16 or f32")->capture_default_str();
+  app.add_option("--precision", precision, "of products of f32: tf32, 3xtf32 (split in two, three products) or fma")
+      ->capture_default_str();
   app.add_option("--set", sets, "sizes of axes, consts and options: NAME=VALUE,..")
       ->allow_extra_args(false)
       ->trigger_on_parse(false);
@@ -49,8 +51,11 @@ Result<driver::CompileOptions> CommonOptions::read() const {
       return status.error();
   if (!Target::find(target))
     return Error{ErrorCode::InvalidArgument, "unknown target '" + target + "'; known: " + Target::names()};
-  if (type != "bf16" && type != "f16")
-    return Error{ErrorCode::InvalidArgument, "unknown type '" + type + "'; known: bf16, f16"};
+  options.precision = precision;
+  if (type != "bf16" && type != "f16" && type != "f32")
+    return Error{ErrorCode::InvalidArgument, "unknown type '" + type + "'; known: bf16, f16, f32"};
+  if (precision != "tf32" && precision != "3xtf32" && precision != "fma")
+    return Error{ErrorCode::InvalidArgument, "unknown precision '" + precision + "'; known: tf32, 3xtf32, fma"};
   if (!schedule.empty()) {
     Result<driver::ScheduleOverride> parsed = driver::parseSchedule(schedule);
     if (!parsed)

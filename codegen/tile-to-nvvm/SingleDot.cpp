@@ -1,0 +1,267 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Products of f32: on tensor cores in tf32, once or three times, or by multiply-adds.
+#include "codegen/tile-to-nvvm/Emitter.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::codegen;
+
+using Registers = std::map<Layout::Vector, int64_t>;
+
+static Registers indexOf(const Layout &layout) {
+  Registers at;
+  for (int64_t r = 0; r < layout.registers(); ++r)
+    at[layout.registerOffset(r)] = r;
+  return at;
+}
+
+/// True for numbers that tf32 holds exactly: those that were 16 bits wide.
+static bool isExactInTf32(Value value) {
+  while (auto convert = value.getDefiningOp<tile::ConvertLayoutOp>())
+    value = convert.getSource();
+  return value.getDefiningOp<arith::ExtFOp>() != nullptr;
+}
+
+namespace {
+/// The parts of one operand's registers, each made when it is first needed.
+struct Split {
+  SmallVector<Value> whole, high, low;
+  bool exact;
+};
+} // namespace
+
+LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
+  auto a = tensorType(op.getA()), c = tensorType(op.getTile());
+  bool rightRows = op.getContract()[1] == 1; // b is [n, k]
+  int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
+  auto accumulator = Layout::mmaAccumulator(rows, columns, warps);
+  auto is = [&](Value value, const std::optional<Layout> &expected) {
+    return layout(value) && expected && *layout(value) == *expected;
+  };
+  auto oriented = [&](std::optional<Layout> right) {
+    return right && !rightRows ? std::optional(right->transposed()) : right;
+  };
+  // Which two elements of the depth are one thread's: four apart as ldmatrix gives them, or neighbours as the
+  // accumulator has them.
+  int64_t apart = 0;
+  std::optional<Layout> left, right;
+  for (int64_t distance : {4, 1}) {
+    left = distance == 4 ? Layout::mmaLeftSingle(rows, depth, warps) : Layout::mmaAccumulator(rows, depth, warps);
+    right = oriented(distance == 4 ? Layout::mmaRightSingle(columns, depth, warps)
+                                   : Layout::mmaRightPaired(columns, depth, warps));
+    if (is(op.getA(), left) && is(op.getB(), right)) {
+      apart = distance;
+      break;
+    }
+  }
+  if (!apart || !is(op.getTile(), accumulator))
+    return op.emitOpError("has operands that are not in the layouts of mma.m16n8k8");
+
+  bool thrice = op.getPrecision() == "3xtf32";
+  auto prepare = [&](Value operand) {
+    Split split{elements(operand), {}, {}, isExactInTf32(operand)};
+    split.high.resize(split.whole.size());
+    split.low.resize(split.whole.size());
+    return split;
+  };
+  Split as = prepare(op.getA()), bs = prepare(op.getB());
+  Type i32Type = b.getI32Type(), f32 = b.getF32Type();
+  auto round = [&](Value x) { return callIntrinsic("llvm.nvvm.f2tf32.rna", i32Type, {x}); };
+  auto high = [&](Split &split, int64_t r) {
+    if (!split.high[r])
+      split.high[r] = split.exact ? bitcast(split.whole[r], i32Type) : round(split.whole[r]);
+    return split.high[r];
+  };
+  auto low = [&](Split &split, int64_t r) {
+    if (!split.low[r])
+      split.low[r] = round(LLVM::FSubOp::create(b, loc, split.whole[r], bitcast(high(split, r), f32)));
+    return split.low[r];
+  };
+  Registers aAt = indexOf(*left), bAt = indexOf(*right), cAt = indexOf(*accumulator);
+  SmallVector<Value> sums = elements(op.getAcc());
+  auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
+  std::array<NVVM::MMATypes, 2> types{NVVM::MMATypes::tf32, NVVM::MMATypes::tf32};
+  std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
+  auto multiply = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) {
+    Value d = NVVM::MmaOp::create(b, loc, resultType, x, y, z, ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt,
+                                  types, layouts);
+    SmallVector<Value> result;
+    for (int64_t k = 0; k < 4; ++k)
+      result.push_back(LLVM::ExtractValueOp::create(b, loc, d, k));
+    return result;
+  };
+  Value zero = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0));
+  for (int64_t k = 0; k < depth; k += 8)
+    for (int64_t m = 0; m < rows; m += 16 * warps)
+      for (int64_t n = 0; n < columns; n += 8) {
+        SmallVector<int64_t, 4> aPlaces, bPlaces, cPlaces;
+        for (int64_t q : {int64_t(0), apart})
+          for (int64_t r : {0, 8})
+            aPlaces.push_back(aAt[{m + r, k + q}]);
+        for (int64_t q : {int64_t(0), apart})
+          bPlaces.push_back(bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}]);
+        for (int64_t r : {0, 8})
+          for (int64_t q : {0, 1})
+            cPlaces.push_back(cAt[{m + r, n + q}]);
+        SmallVector<Value> aHigh, bHigh, aLow, bLow, sum;
+        for (int64_t place : aPlaces)
+          aHigh.push_back(high(as, place));
+        for (int64_t place : bPlaces)
+          bHigh.push_back(high(bs, place));
+        for (int64_t place : cPlaces)
+          sum.push_back(sums[place]);
+        if (!thrice || (as.exact && bs.exact)) {
+          sum = multiply(aHigh, bHigh, sum);
+        } else {
+          // Tensor cores add with truncation: a long chain of sums in one accumulator would drift. Each step begins at
+          // 0, its small products first, and is added with rounding.
+          SmallVector<Value> step(4, zero);
+          if (!as.exact) {
+            for (int64_t place : aPlaces)
+              aLow.push_back(low(as, place));
+            step = multiply(aLow, bHigh, step);
+          }
+          if (!bs.exact) {
+            for (int64_t place : bPlaces)
+              bLow.push_back(low(bs, place));
+            step = multiply(aHigh, bLow, step);
+          }
+          step = multiply(aHigh, bHigh, step);
+          for (int64_t e = 0; e < 4; ++e)
+            sum[e] = LLVM::FAddOp::create(b, loc, sum[e], step[e]);
+        }
+        for (int64_t e = 0; e < 4; ++e)
+          sums[cPlaces[e]] = sum[e];
+      }
+  tiles[op.getTile()] = {sums, false};
+  return success();
+}
+
+//===--- multiply-adds ---===//
+
+/// The read of shared memory that an operand is, perhaps widened; null for one that is in registers.
+static tile::SmemReadOp readOf(Value operand) {
+  if (auto wide = operand.getDefiningOp<arith::ExtFOp>())
+    operand = wide.getIn();
+  return operand.getDefiningOp<tile::SmemReadOp>();
+}
+
+bool Emitter::isReadByProducts(tile::SmemReadOp op) {
+  auto isFma = [](OpOperand &use) {
+    auto dot = dyn_cast<tile::DotOp>(use.getOwner());
+    return dot && use.getOperandNumber() < 2 && cast<RankedTensorType>(dot.getA().getType()).getElementType().isF32() &&
+           dot.getPrecision().value_or("fma") == "fma" && readOf(use.get());
+  };
+  auto onlyFma = [&](Value value) { return llvm::all_of(value.getUses(), isFma); };
+  for (OpOperand &use : op.getTile().getUses())
+    if (auto wide = dyn_cast<arith::ExtFOp>(use.getOwner()); wide ? !onlyFma(wide.getResult()) : !isFma(use))
+      return false;
+  const Layout *to = layout(op.getTile());
+  auto type = tensorType(op.getTile());
+  int64_t rows = type.getDimSize(0), columns = type.getDimSize(1);
+  auto left = Layout::fmaLeft(rows, columns, warps), right = Layout::fmaRight(rows, columns, warps),
+       across = Layout::fmaRight(columns, rows, warps);
+  return (left && *to == *left) || (right && *to == *right) || (across && *to == across->transposed());
+}
+
+LogicalResult Emitter::emitFmaDot(tile::DotOp op) {
+  auto a = tensorType(op.getA()), c = tensorType(op.getTile());
+  bool rightRows = op.getContract()[1] == 1;
+  int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
+  auto accumulator = Layout::mmaAccumulator(rows, columns, warps);
+  auto right = Layout::fmaRight(columns, depth, warps);
+  if (right && !rightRows)
+    right = right->transposed();
+  auto is = [&](Value value, const std::optional<Layout> &expected) {
+    return layout(value) && expected && *layout(value) == *expected;
+  };
+  tile::SmemReadOp aRead = readOf(op.getA()), bRead = readOf(op.getB());
+  if (aRead && !is(op.getA(), Layout::fmaLeft(rows, depth, warps)))
+    aRead = {};
+  if ((!aRead && !is(op.getA(), Layout::mmaAccumulator(rows, depth, warps))) || !bRead || !is(op.getB(), right) ||
+      !is(op.getTile(), accumulator))
+    return op.emitOpError("has operands that are not in the layouts of multiply-adds over shared memory");
+  // The elements are read here: nothing may change them between where the read stands and here.
+  for (tile::SmemReadOp read : {aRead, bRead})
+    if (read) {
+      if (read->getBlock() != op->getBlock())
+        return op.emitOpError("multiplies tiles that are read in another block");
+      for (Operation *between = read; between != op; between = between->getNextNode())
+        if (isa<tile::BarrierOp, tile::CopyStartOp, tile::SmemWriteOp>(between))
+          return op.emitOpError("multiplies tiles that are read before a barrier or a copy");
+    }
+
+  Type f32 = b.getF32Type();
+  // `count` neighbours in a row of a stage.
+  auto loadRow = [&](tile::SmemReadOp read, Value row, Value column, int64_t rowConstant, int64_t columnConstant,
+                     int64_t count) {
+    auto type = read.getSmem().getType();
+    Type element = type.getElementType();
+    int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+    Value address =
+        elementAddress(type, stageBase(read.getSmem(), read.getStage()), row, column, rowConstant, columnConstant);
+    Value loaded = LLVM::LoadOp::create(b, loc, VectorType::get(count, element), sharedPointer(address), bytes * count);
+    SmallVector<Value> result;
+    for (int64_t k = 0; k < count; ++k) {
+      Value one = LLVM::ExtractElementOp::create(b, loc, loaded, i32(k));
+      result.push_back(element.isF32() ? one : LLVM::FPExtOp::create(b, loc, f32, one).getResult());
+    }
+    return result;
+  };
+
+  Value group = inEntry([&] { return LLVM::LShrOp::create(b, loc, lane, i32(2)).getResult(); });
+  Value pair = inEntry([&] { return mulConstant(LLVM::AndOp::create(b, loc, lane, i32(3)), 2); });
+  Value firstRow = inEntry([&] { return add(group, mulConstant(warp, 16)); });
+  Value zero = i32(0);
+  Registers cAt = indexOf(*accumulator), aAt;
+  SmallVector<Value> sums = elements(op.getAcc()), aRegisters;
+  if (!aRead) {
+    aRegisters = elements(op.getA());
+    aAt = indexOf(*Layout::mmaAccumulator(rows, depth, warps));
+  }
+  constexpr int64_t kStep = 4; // elements of the depth at a time
+  for (int64_t k = 0; k < depth; k += kStep) {
+    // Of each row of this thread, four elements.
+    std::map<int64_t, SmallVector<Value>> left;
+    for (int64_t m = 0; m < rows; m += 16 * warps)
+      for (int64_t r : {0, 8}) {
+        SmallVector<Value> &values = left[m + r];
+        if (aRead) {
+          values = loadRow(aRead, firstRow, zero, m + r, k, kStep);
+          continue;
+        }
+        // They are in the four threads of the row: two each.
+        for (int64_t e = k; e < k + kStep; ++e) {
+          Value from = inEntry([&] {
+            return LLVM::OrOp::create(b, loc, LLVM::AndOp::create(b, loc, lane, i32(28)), i32(e % 8 / 2)).getResult();
+          });
+          values.push_back(NVVM::ShflOp::create(b, loc, f32, i32(-1), aRegisters[aAt[{m + r, e - e % 8 + e % 2}]], from,
+                                                i32(31), NVVM::ShflKind::idx, UnitAttr()));
+        }
+      }
+    for (int64_t n = 0; n < columns; n += 8) {
+      // right[e][q]: element k + e of column n + q.
+      SmallVector<SmallVector<Value>> across(kStep);
+      if (rightRows) {
+        for (int64_t q : {0, 1}) {
+          SmallVector<Value> column = loadRow(bRead, pair, zero, n + q, k, kStep);
+          for (int64_t e = 0; e < kStep; ++e)
+            across[e].push_back(column[e]);
+        }
+      } else {
+        for (int64_t e = 0; e < kStep; ++e)
+          across[e] = loadRow(bRead, zero, pair, k + e, n, 2);
+      }
+      for (int64_t e = 0; e < kStep; ++e)
+        for (auto &[row, values] : left)
+          for (int64_t q : {0, 1}) {
+            Value &sum = sums[cAt[{row, n + q}]];
+            sum = LLVM::FMAOp::create(b, loc, values[e], across[e][q], sum);
+          }
+    }
+  }
+  tiles[op.getTile()] = {sums, false};
+  return success();
+}
