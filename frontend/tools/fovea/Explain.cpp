@@ -5,6 +5,8 @@
 #include "frontend/driver/Explain.h"
 #include "frontend/tools/fovea/Tool.h"
 
+#include "runtime/abi/Files.h"
+
 #include <cstdio>
 
 namespace fovea::tool {
