@@ -111,7 +111,16 @@ static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::Progr
     std::string bytes = std::to_string(workspace.getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
     for (auto [dim, size] :
          llvm::zip(workspace.getDims().getAsRange<StringAttr>(), workspace.getView().getType().getShape()))
-      bytes += ShapedType::isDynamic(size) ? " * " + llvm::join(factorsOf(dim), " * ") : " * " + std::to_string(size);
+      if (ShapedType::isDynamic(size)) {
+        for (const std::string &factor : factorsOf(dim)) {
+          auto text = factorExpression(program, factor);
+          if (failed(text))
+            return llvm::createStringError("a workspace has a size that the host cannot compute");
+          bytes += " * " + *text;
+        }
+      } else {
+        bytes += " * " + std::to_string(size);
+      }
     auto expr = expression(bytes);
     if (!expr)
       return expr.takeError();

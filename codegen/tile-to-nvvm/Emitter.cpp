@@ -180,6 +180,54 @@ void Emitter::unflatten(Value value, ArrayRef<Value> registers) {
   tiles[value] = {SmallVector<Value>(registers), packed};
 }
 
+//===--- what the host computes ---===//
+
+FailureOr<std::string> codegen::hostExpression(Value value) {
+  Operation *def = value.getDefiningOp();
+  if (!def)
+    return emitError(value.getLoc(), "a size is no expression of axis sizes"), failure();
+  if (auto axis = dyn_cast<tile::AxisOp>(def))
+    return axis.getName().str();
+  if (auto axis = dyn_cast<tile::ComputedAxisOp>(def))
+    return hostExpression(axis.getValue());
+  if (isa<tile::DeviceSmsOp>(def))
+    return std::string("device.sms");
+  if (auto constant = dyn_cast<arith::ConstantOp>(def))
+    if (auto integer = dyn_cast<IntegerAttr>(constant.getValue()))
+      return std::to_string(integer.getInt());
+  SmallVector<std::string> operands;
+  for (Value operand : def->getOperands()) {
+    FailureOr<std::string> text = hostExpression(operand);
+    if (failed(text))
+      return failure();
+    operands.push_back(*text);
+  }
+  auto infix = [&](const char *sign) { return "(" + operands[0] + " " + sign + " " + operands[1] + ")"; };
+  auto call = [&](const char *name) { return std::string(name) + "(" + operands[0] + ", " + operands[1] + ")"; };
+  if (isa<arith::AddIOp>(def))
+    return infix("+");
+  if (isa<arith::SubIOp>(def))
+    return infix("-");
+  if (isa<arith::MulIOp>(def))
+    return infix("*");
+  if (isa<arith::FloorDivSIOp, arith::DivUIOp, arith::DivSIOp>(def))
+    return infix("/");
+  if (isa<arith::CeilDivUIOp, arith::CeilDivSIOp>(def))
+    return call("ceildiv");
+  if (isa<arith::MaxSIOp, arith::MaxUIOp>(def))
+    return call("max");
+  if (isa<arith::MinSIOp, arith::MinUIOp>(def))
+    return call("min");
+  return def->emitOpError("cannot be computed by the host"), failure();
+}
+
+FailureOr<std::string> codegen::factorExpression(tile::ProgramOp program, StringRef factor) {
+  for (auto axis : program.getBody().getOps<tile::ComputedAxisOp>())
+    if (axis.getName() == factor)
+      return hostExpression(axis.getValue());
+  return factor.str();
+}
+
 //===--- kernels ---===//
 
 Value Emitter::parameter(KernelArgument::Kind kind, StringRef name, unsigned dim, Type type) {
@@ -204,6 +252,15 @@ LogicalResult Emitter::capture(Value value) {
     scalars[value] = parameter(KernelArgument::Kind::Axis, axis.getName(), 0, b.getI32Type());
     return success();
   }
+  if (isa<tile::ComputedAxisOp, tile::DeviceSmsOp>(def)) { // computed once, by the host
+    FailureOr<std::string> text = hostExpression(value);
+    if (failed(text))
+      return failure();
+    scalars[value] = parameter(KernelArgument::Kind::Axis, *text, 0, b.getI32Type());
+    return success();
+  }
+  if (auto merge = dyn_cast<tile::MergeDimsOp>(def))
+    return captureMerged(merge);
   auto makeView = [&](StringRef name, tile::ViewType type, ArrayAttr dims, bool dense) {
     ViewValue view;
     view.name = name.str();
@@ -223,8 +280,10 @@ LogicalResult Emitter::capture(Value value) {
       splitProduct(cast<StringAttr>(dims[d]).getValue(), factors);
       for (StringRef factor : factors) {
         int64_t number;
-        Value one = factor.getAsInteger(10, number) ? parameter(KernelArgument::Kind::Axis, factor, 0, b.getI32Type())
-                                                    : inEntry([&] { return i32(number); });
+        FailureOr<std::string> text = factorExpression(launch->getParentOfType<tile::ProgramOp>(), factor);
+        Value one = factor.getAsInteger(10, number)
+                        ? parameter(KernelArgument::Kind::Axis, succeeded(text) ? *text : "0", 0, b.getI32Type())
+                        : inEntry([&] { return i32(number); });
         view.sizes[d] = view.sizes[d] ? inEntry([&] { return mul(view.sizes[d], one); }) : one;
       }
     }
@@ -258,39 +317,31 @@ LogicalResult Emitter::capture(Value value) {
   return emitOp(def);
 }
 
-FailureOr<std::string> Emitter::hostExpression(Value value) {
-  Operation *def = value.getDefiningOp();
-  if (!def)
-    return launch.emitOpError("has an extent that is no expression of axis sizes"), failure();
-  if (auto axis = dyn_cast<tile::AxisOp>(def))
-    return axis.getName().str();
-  if (auto constant = dyn_cast<arith::ConstantOp>(def))
-    if (auto integer = dyn_cast<IntegerAttr>(constant.getValue()))
-      return std::to_string(integer.getInt());
-  SmallVector<std::string> operands;
-  for (Value operand : def->getOperands()) {
-    FailureOr<std::string> text = hostExpression(operand);
-    if (failed(text))
+LogicalResult Emitter::captureMerged(tile::MergeDimsOp op) {
+  for (Value operand : op->getOperands())
+    if (failed(capture(operand)))
       return failure();
-    operands.push_back(*text);
-  }
-  auto infix = [&](const char *sign) { return "(" + operands[0] + " " + sign + " " + operands[1] + ")"; };
-  auto call = [&](const char *name) { return std::string(name) + "(" + operands[0] + ", " + operands[1] + ")"; };
-  if (isa<arith::AddIOp>(def))
-    return infix("+");
-  if (isa<arith::SubIOp>(def))
-    return infix("-");
-  if (isa<arith::MulIOp>(def))
-    return infix("*");
-  if (isa<arith::FloorDivSIOp, arith::DivUIOp, arith::DivSIOp>(def))
-    return infix("/");
-  if (isa<arith::CeilDivUIOp, arith::CeilDivSIOp>(def))
-    return call("ceildiv");
-  if (isa<arith::MaxSIOp, arith::MaxUIOp>(def))
-    return call("max");
-  if (isa<arith::MinSIOp, arith::MinUIOp>(def))
-    return call("min");
-  return def->emitOpError("cannot be computed by the host"), failure();
+  const ViewValue from = views[op.getView()];
+  ViewValue view = from;
+  unsigned place = op.getPlace();
+  inEntry([&] {
+    auto strideOf = [&](int64_t d) -> Value {
+      if (d < 0)
+        return {};
+      return from.strides[d] ? from.strides[d] : i64(1);
+    };
+    view.merged.clear();
+    for (auto &[d, merged] : from.merged)
+      view.merged[d >= place ? d + 1 : d] = merged;
+    view.merged[place] = {scalar(op.getInner()), strideOf(op.getDims()[0]), strideOf(op.getDims()[1])};
+    Value size = mul(scalar(op.getOuter()), scalar(op.getInner()));
+    view.sizes.insert(view.sizes.begin() + place, size);
+    view.strides.insert(view.strides.begin() + place, Value());
+    view.staticSizes.insert(view.staticSizes.begin() + place, op.getMerged().getType().getShape()[place]);
+    return size;
+  });
+  views[op.getMerged()] = view;
+  return success();
 }
 
 void Emitter::decodeWorkItem() {
@@ -391,6 +442,7 @@ LogicalResult Emitter::emitOp(Operation *op) {
         scalars[o.getCount()] = domains[o.getDomain()].count;
         return success();
       })
+      .Case<tile::DomainSliceOp>([&](auto o) { return emitDomainSlice(o); })
       .Case<tile::DomainTileOp>([&](auto o) { return emitDomainTile(o); })
       .Case<tile::LoadOp>([&](auto o) { return emitLoad(o); })
       .Case<tile::GatherOp>([&](auto o) { return emitGather(o); })

@@ -36,7 +36,7 @@ struct ViewValue {
   llvm::SmallVector<mlir::Value> strides, sizes;
   llvm::SmallVector<int64_t> staticSizes;
   std::string name;
-  int64_t alignment = 16; ///< bytes, of the base and of outer strides
+  int64_t alignment = 16;                     ///< bytes, of the base and of outer strides
   std::map<unsigned, MergedDimension> merged; // by dimension
 };
 
@@ -145,8 +145,7 @@ private:
   mlir::LogicalResult emitDot(tile::DotOp op);
   /// One block of a 16-bit product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per
   /// step along the depth, and the block's sums, which `multiply(left, right, sums)` adds to.
-  using MultiplyBlock =
-      llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
+  using MultiplyBlock = llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
   void emitHidingDot(mlir::Type element, MultiplyBlock multiply, llvm::ArrayRef<llvm::SmallVector<Value>> left,
                      llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
   mlir::LogicalResult emitNonfinite(tile::NonfiniteOp op);

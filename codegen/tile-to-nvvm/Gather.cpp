@@ -48,8 +48,8 @@ LogicalResult Emitter::emitGather(tile::GatherOp op) {
     if (Value first = scalar(op.getIndices()[d]))
       index = add(first, index);
     Value valid = icmp(LLVM::ICmpPredicate::ult, index, view.sizes[d]);
-    Value offset = toI64(select(valid, index, i32(0))); // a place that is always there
-    return Part{view.strides[d] ? mul(offset, view.strides[d]) : offset, valid};
+    Value offset = distance(view, d, select(valid, index, i32(0))); // a place that is always there
+    return Part{offset, valid};
   };
   std::map<std::pair<unsigned, int64_t>, Part> spanned;
   std::map<int64_t, Part> gathered; // by register of the index

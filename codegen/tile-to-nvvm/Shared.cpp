@@ -80,7 +80,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
     return op.emitOpError("copies rows that are no multiple of 16 bytes");
   ViewValue view = views[op.getView()];
   ArrayRef<int64_t> dims = op.getDims();
-  if (dims[1] != int64_t(view.strides.size()) - 1 || view.merged.count(dims[1]) || ShapedType::isDynamic(view.staticSizes[dims[1]]))
+  if (dims[1] != int64_t(view.strides.size()) - 1 || view.merged.count(dims[1]) ||
+      ShapedType::isDynamic(view.staticSizes[dims[1]]))
     return op.emitOpError("copies tiles whose rows are not contiguous and of static length");
 
   if (view.alignment < 16)
@@ -127,8 +128,8 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
       Value row = addConstant(add(scalar(op.getIndices()[dims[0]]), threadRow), constants[0]);
       Value valid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
       row = select(valid, row, i32(0));
-      pointer =
-          gep(gep(base, type.getElementType(), distance(view, dims[0], row)), type.getElementType(), toI64(threadColumn));
+      pointer = gep(gep(base, type.getElementType(), distance(view, dims[0], row)), type.getElementType(),
+                    toI64(threadColumn));
       size = select(valid, i32(16), i32(0)); // a row outside the view is filled with zeros and not read
     }
     int64_t byteConstant = 0;

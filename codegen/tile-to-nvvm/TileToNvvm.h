@@ -27,7 +27,7 @@ struct KernelArgument {
   enum class Kind {
     Pointer, ///< address of tensor or workspace `name`, 8 bytes
     Stride,  ///< stride in elements of dimension `dim` of tensor `name`, i64
-    Axis,    ///< size of axis `name`, i32
+    Axis,    ///< size of axis `name`, or an expression of sizes and facts of the device, i32
   };
   Kind kind;
   std::string name;
@@ -49,6 +49,11 @@ struct LoweredProgram {
   mlir::OwningOpRef<mlir::ModuleOp> module; ///< LLVM and NVVM dialects only
   std::vector<Kernel> kernels;              ///< in launch order
 };
+
+/// What the host computes of axis sizes and facts of the device, as a plan's expression.
+mlir::FailureOr<std::string> hostExpression(mlir::Value value);
+/// A factor of a workspace's dimension as a plan's expression: an axis is its name, a computed axis its value.
+mlir::FailureOr<std::string> factorExpression(tile::ProgramOp program, llvm::StringRef factor);
 
 /// Lowers every launch of scheduled programs, whose launches have different names, into one module. Reads the IR and
 /// nothing else; diagnoses what it cannot lower at the operation.

@@ -177,9 +177,21 @@ LogicalResult Emitter::emitDomain(tile::DomainOp op) {
   return success();
 }
 
+LogicalResult Emitter::emitDomainSlice(tile::DomainSliceOp op) {
+  DomainValue slice = domains[op.getDomain()];
+  Value first = scalar(op.getFirst()), rest = sub(slice.count, first);
+  rest = LLVM::SMaxOp::create(b, loc, rest, i32(0));
+  slice.count = LLVM::SMinOp::create(b, loc, scalar(op.getCount()), rest);
+  slice.skip = slice.skip ? add(slice.skip, first) : first;
+  domains[op.getSlice()] = slice;
+  return success();
+}
+
 LogicalResult Emitter::emitDomainTile(tile::DomainTileOp op) {
   DomainValue &domain = domains[op.getDomain()];
   Value n = scalar(op.getN());
+  if (domain.skip)
+    n = add(n, domain.skip);
   Value tile = add(domain.first[0], n);
   for (size_t k = 1; k < domain.first.size(); ++k) {
     Value inside = icmp(LLVM::ICmpPredicate::sge, n, domain.before[k]);

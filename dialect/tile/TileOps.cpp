@@ -37,6 +37,26 @@ LogicalResult TensorOp::verify() {
 
 LogicalResult WorkspaceOp::verify() { return verifyDims(*this, getView().getType(), getDims()); }
 
+LogicalResult MergeDimsOp::verify() {
+  auto from = getView().getType(), to = getMerged().getType();
+  int64_t rank = from.getShape().size();
+  if (getDims().size() != 2 || getDims()[0] == getDims()[1])
+    return emitOpError("merges two different dimensions, the outer and the inner one");
+  for (int64_t d : getDims())
+    if (d < -1 || d >= rank)
+      return emitOpError("merges dimension ") << d << ", which the view does not have";
+  SmallVector<int64_t> shape(from.getShape());
+  APInt outer, inner;
+  int64_t size = ShapedType::kDynamic;
+  if (matchPattern(getOuter(), m_ConstantInt(&outer)) && matchPattern(getInner(), m_ConstantInt(&inner)))
+    size = outer.getSExtValue() * inner.getSExtValue();
+  shape.insert(shape.begin() + getPlace(), size);
+  if (to.getShape() != ArrayRef<int64_t>(shape) || to.getElementType() != from.getElementType())
+    return emitOpError("has another type than the view with the new dimension behind both: ")
+           << ViewType::get(getContext(), shape, from.getElementType());
+  return success();
+}
+
 LogicalResult LaunchOp::verify() {
   Block &block = getBody().front();
   if (getAxes().size() != getExtents().size() || block.getNumArguments() != getExtents().size())

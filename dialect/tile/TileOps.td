@@ -55,6 +55,43 @@ def Tile_WorkspaceOp : Tile_Op<"workspace", []> {
   let hasVerifier = 1;
 }
 
+def Tile_ComputedAxisOp : Tile_Op<"computed_axis", [Pure, HasParent<"ProgramOp">]> {
+  let summary = "names a size that the program computes";
+  let description = [{
+    Workspaces may have it as a dimension, as `[B, splits, T]`. The name is that of no axis. The value is arithmetic on axes and
+    facts of the device, which the host repeats.
+  }];
+  let arguments = (ins Tile_AttrArg<StrAttr, "a name, unique in the program">:$name,
+                       Tile_Arg<Index, "the size, at least 1">:$value);
+  let results = (outs Tile_Res<Index, "the size">:$size);
+  let assemblyFormat = "$name `=` $value attr-dict";
+}
+
+def Tile_DeviceSmsOp : Tile_Op<"device_sms", [Pure, HasParent<"ProgramOp">]> {
+  let summary = "the number of multiprocessors";
+  let results = (outs Tile_Res<Index, "at least 1">:$count);
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_MergeDimsOp : Tile_Op<"merge_dims", [Pure, HasParent<"ProgramOp">]> {
+  let summary = "a view with one more dimension, which runs over a box of two others";
+  let description = [{
+    The new dimension stands behind both, has `outer * inner` elements, and element r of it, read at indices i and j of dimensions
+    a and b, is element i + r / inner of a and j + r % inner of b: rows of (T, G) where H = Hk * G, or of a window of a grid. -1 in
+    place of a or b repeats: the other index of the pair does not move. The box lies within the view.
+  }];
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory">:$view,
+                       Tile_AttrArg<DenseI64ArrayAttr, "the dimensions a (outer) and b (inner), at most one of them -1">:$dims,
+                       Tile_Arg<Index, "elements along a">:$outer, Tile_Arg<Index, "elements along b">:$inner);
+  let results = (outs Tile_Res<Tile_ViewType, "the view with its new dimension">:$merged);
+  let assemblyFormat = "$view `dims` $dims `sizes` `(` $outer `,` $inner `)` attr-dict `:` qualified(type($view)) `->` qualified(type($merged))";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Where the new dimension stands.
+    unsigned getPlace() { return unsigned(std::max(getDims()[0], getDims()[1])) + 1; }
+  }];
+}
+
 def Tile_LaunchOp : Tile_Op<"launch", [SingleBlock, NoTerminator]> {
   let summary = "one kernel over named parallel axes";
   let description = [{
@@ -185,6 +222,10 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["acc", "tile"]>]> {
                        Tile_AttrArg<OptionalAttr<StrAttr>, "of f32 operands: `tf32`, `3xtf32` or `fma`">:$precision,
                        Tile_AttrArg<UnitAttr, "an element of a that is exactly 0 hides what it meets, NaN and infinity too">:$hides);
   let results = (outs Tile_Res<Tile_FloatTensor, "the sum, f32">:$tile);
+  let builders = [OpBuilder<(ins "::mlir::Type":$tile, "::mlir::Value":$a, "::mlir::Value":$b, "::mlir::Value":$acc,
+                                 "::llvm::ArrayRef<int64_t>":$contract), [{
+    build($_builder, $_state, tile, a, b, acc, contract, ::mlir::StringAttr());
+  }]>];
   let assemblyFormat = "$a `,` $b `,` $acc `contract` $contract (`precision` $precision^)? attr-dict `:` type($a) `,` type($b) `->` type($tile)";
   let hasVerifier = 1;
 }
@@ -253,6 +294,15 @@ def Tile_DomainOp : Tile_Op<"domain", [Pure, AttrSizedOperandSegments]> {
   let results = (outs Tile_Res<Tile_DomainType, "the tiles to visit">:$domain);
   let assemblyFormat = "`ranges` `(` $lo `to` $hi `)` `full` `(` $full_lo `to` $full_hi `)` `limit` $limit `step` $step attr-dict";
   let hasVerifier = 1;
+}
+
+def Tile_DomainSliceOp : Tile_Op<"domain_slice", [Pure]> {
+  let summary = "some tiles of a domain, in its order";
+  let arguments = (ins Tile_Arg<Tile_DomainType, "the domain">:$domain,
+                       Tile_Arg<Index, "its first tile that belongs to the slice, at least 0">:$first,
+                       Tile_Arg<Index, "how many, where the domain has them; at least 0">:$count);
+  let results = (outs Tile_Res<Tile_DomainType, "tiles first to first + count - 1">:$slice);
+  let assemblyFormat = "$domain `from` $first `count` $count attr-dict";
 }
 
 def Tile_DomainCountOp : Tile_Op<"domain_count", [Pure]> {

@@ -162,6 +162,9 @@ private:
           return handler(runIf);
         })
         .Case([&](AxisOp) { return handler(runAxis); })
+        .Case([&](ComputedAxisOp) { return handler(runComputedAxis); })
+        .Case([&](DeviceSmsOp) { return handler(runDeviceSms); })
+        .Case([&](MergeDimsOp) { return handler(runMergeDims); })
         .Case([&](TensorOp) { return handler(runTensor); })
         .Case([&](WorkspaceOp) { return handler(runWorkspace); })
         .Case([&](LaunchOp) { return handler(runLaunch); })
@@ -214,6 +217,7 @@ private:
           instr.immediate = op.getStep();
           return handler(runDomain);
         })
+        .Case([&](DomainSliceOp) { return handler(runDomainSlice); })
         .Case([&](DomainCountOp) { return handler(runDomainCount); })
         .Case([&](DomainTileOp) { return handler(runDomainTile); })
         .Case([&](FoldOp) {

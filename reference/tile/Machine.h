@@ -83,6 +83,22 @@ struct Array {
   double *data = nullptr;
   std::vector<double> own;
   bool isInput = false;
+  /// Of a merged dimension: index r moves the outer dimension by r / inner and the inner one by r % inner.
+  struct Merged {
+    int64_t inner = 0; ///< 0: an ordinary dimension
+    int64_t outerStride = 0, innerStride = 0;
+  };
+  llvm::SmallVector<Merged, 4> merged; ///< by dimension; empty: none
+  Array *memory = nullptr;             ///< whose elements these are, if not its own
+  std::vector<uint32_t> &writers() { return memory ? memory->writer : writer; }
+  const std::vector<uint32_t> &writers() const { return memory ? memory->writer : writer; }
+  bool isMerged(int64_t d) const { return !merged.empty() && d >= 0 && merged[d].inner > 0; }
+  /// Distance of element `index` of dimension `d` from element 0.
+  int64_t distance(size_t d, int64_t index) const {
+    if (!isMerged(d))
+      return index * strides[d];
+    return index / merged[d].inner * merged[d].outerStride + index % merged[d].inner * merged[d].innerStride;
+  }
   std::vector<uint32_t> writer; ///< per element the number of the work item that wrote it, 0 if none; empty for inputs
 };
 
@@ -166,6 +182,7 @@ struct Machine {
   const RunOptions &options;
   std::vector<std::unique_ptr<Array>> arrays;
   const std::map<std::string, int64_t> *axes = nullptr;
+  std::map<std::string, int64_t> computedAxes; ///< those given and those computed, once one is
   std::map<std::string, Tensor> *tensors = nullptr;
   // Of the current launch and work item.
   std::string launch;
@@ -246,6 +263,9 @@ Step runElementwise(Thread &thread, const Instr &instr);
 
 // Memory.cpp
 Step runAxis(Thread &, const Instr &);
+Step runComputedAxis(Thread &, const Instr &);
+Step runDeviceSms(Thread &, const Instr &);
+Step runMergeDims(Thread &, const Instr &);
 Step runTensor(Thread &, const Instr &);
 Step runWorkspace(Thread &, const Instr &);
 Step runLoad(Thread &, const Instr &);
@@ -268,6 +288,7 @@ Step runSlice(Thread &, const Instr &);
 Step runConcat(Thread &, const Instr &);
 Step runNonfinite(Thread &, const Instr &);
 Step runDomain(Thread &, const Instr &);
+Step runDomainSlice(Thread &, const Instr &);
 Step runDomainCount(Thread &, const Instr &);
 Step runDomainTile(Thread &, const Instr &);
 Step runFold(Thread &, const Instr &);

@@ -32,9 +32,7 @@ struct AxisSizes : fovea::runtime::ExprScope {
   Number deviceSms() const override { return none("a size does not depend on the device"); }
 
 private:
-  static fovea::Error none(std::string message) {
-    return {fovea::ErrorCode::InvalidArgument, std::move(message)};
-  }
+  static fovea::Error none(std::string message) { return {fovea::ErrorCode::InvalidArgument, std::move(message)}; }
   const std::map<std::string, int64_t> &axes;
 };
 } // namespace
@@ -126,6 +124,60 @@ static Step addArray(Thread &thread, const Instr &instr, std::unique_ptr<Array> 
   return Step::Next;
 }
 
+Step machine::runComputedAxis(Thread &thread, const Instr &instr) {
+  Machine &machine = thread.machine;
+  std::string name = cast<ComputedAxisOp>(instr.op).getName().str();
+  int64_t size = thread.integer(instr, 0);
+  if (size < 1)
+    return thread.fail(instr, "computes the size " + llvm::Twine(size) + " for '" + name + "'; expected at least 1");
+  if (machine.axes->count(name))
+    return thread.fail(instr, "has the name of an axis: '" + name + "'");
+  machine.computedAxes = *machine.axes;
+  machine.computedAxes[name] = size;
+  machine.axes = &machine.computedAxes;
+  thread.setInteger(instr.out[0], size);
+  return Step::Next;
+}
+
+Step machine::runDeviceSms(Thread &thread, const Instr &instr) {
+  thread.setInteger(instr.out[0], std::max<int64_t>(1, thread.machine.options.sms));
+  return Step::Next;
+}
+
+Step machine::runMergeDims(Thread &thread, const Instr &instr) {
+  auto op = cast<MergeDimsOp>(instr.op);
+  Array &from = *thread.machine.arrays[thread.integer(instr, 0)];
+  int64_t outer = thread.integer(instr, 1), inner = thread.integer(instr, 2), size;
+  if (outer < 1 || inner < 1 || __builtin_mul_overflow(outer, inner, &size))
+    return thread.fail(instr, "merges " + llvm::Twine(outer) + " by " + llvm::Twine(inner) + " elements");
+  auto array = std::make_unique<Array>();
+  array->name = from.name;
+  array->elementType = from.elementType;
+  array->shape = from.shape;
+  array->strides = from.strides;
+  array->data = from.data;
+  array->isInput = from.isInput;
+  array->memory = from.memory ? from.memory : &from;
+  array->merged = from.merged;
+  array->merged.resize(from.shape.size());
+  auto strideOf = [&](int64_t d, int64_t extent) -> std::optional<int64_t> {
+    if (d < 0)
+      return 0;
+    if (from.isMerged(d) || extent > from.shape[d])
+      return std::nullopt;
+    return from.strides[d];
+  };
+  std::optional<int64_t> outerStride = strideOf(op.getDims()[0], outer), innerStride = strideOf(op.getDims()[1], inner);
+  if (!outerStride || !innerStride)
+    return thread.fail(instr, "merges more elements than '" + from.name + "' has, or a dimension that is merged");
+  array->shape.insert(array->shape.begin() + op.getPlace(), size);
+  array->strides.insert(array->strides.begin() + op.getPlace(), 0);
+  array->merged.insert(array->merged.begin() + op.getPlace(), Array::Merged{inner, *outerStride, *innerStride});
+  thread.setInteger(instr.out[0], int64_t(thread.machine.arrays.size()));
+  thread.machine.arrays.push_back(std::move(array));
+  return Step::Next;
+}
+
 static std::string text(ArrayRef<int64_t> shape) {
   std::string s = "[";
   for (size_t k = 0; k < shape.size(); ++k)
@@ -188,23 +240,25 @@ struct Rows {
   ArrayRef<int64_t> shape;
   int64_t limit;
   int64_t count = 1, columns = 1;
+  bool single = false; // rows are single elements, since the last tiled dimension is merged
 
   Rows(const Array &array, const Claim &box, ArrayRef<int64_t> shape, int64_t limit)
       : array(array), box(box), shape(shape), limit(limit) {
-    for (int64_t size : shape.drop_back(shape.empty() ? 0 : 1))
+    single = shape.empty() || array.isMerged(box.dims.back());
+    for (int64_t size : shape.drop_back(single ? 0 : 1))
       count *= size;
-    columns = shape.empty() ? 1 : shape.back();
+    columns = single ? 1 : shape.back();
   }
 
   /// Of row r: its elements [begin, end) lie in the array from `offset` on, `stride` apart. False: none do.
   bool at(int64_t r, int64_t &offset, int64_t &stride, int64_t &begin, int64_t &end) const {
     SmallVector<int64_t, 4> where(box.indices.begin(), box.indices.end());
-    for (size_t k = shape.size() - (shape.empty() ? 0 : 1); k-- > 0;) {
+    for (size_t k = shape.size() - (single ? 0 : 1); k-- > 0;) {
       where[box.dims[k]] += r % shape[k];
       r /= shape[k];
     }
     begin = 0, end = columns, stride = 0, offset = 0;
-    int64_t last = box.dims.empty() ? -1 : box.dims.back();
+    int64_t last = single ? -1 : box.dims.back();
     for (size_t d = 0; d < where.size(); ++d) {
       int64_t bound = array.shape[d];
       if (!box.dims.empty() && int64_t(d) == box.dims.front())
@@ -221,7 +275,7 @@ struct Rows {
     if (begin >= end)
       return false;
     for (size_t d = 0; d < where.size(); ++d)
-      offset += where[d] * array.strides[d];
+      offset += array.distance(d, where[d]);
     return true;
   }
 };
@@ -232,7 +286,7 @@ bool sane(const Claim &box) {
 }
 
 const char *mayRead(const Machine &machine, const Array &array, int64_t offset) {
-  uint32_t writer = array.writer[offset];
+  uint32_t writer = array.writers()[offset];
   if (writer == 0)
     return "reads an element that was never written, of '";
   if (machine.inLaunch && writer >= machine.firstItemOfLaunch && writer != machine.itemNumber)
@@ -311,7 +365,7 @@ Step machine::runStore(Thread &thread, const Instr &instr) {
       continue;
     for (int64_t c = begin; c < end; ++c, offset += stride) {
       double value = isFloat ? in[c].f : double(in[c].n);
-      uint32_t &writer = array.writer[offset];
+      uint32_t &writer = array.writers()[offset];
       double &place = array.data[offset];
       // Two work items may write one element only if the order does not matter.
       if (writer >= machine.firstItemOfLaunch && writer != machine.itemNumber && place != value &&

@@ -24,7 +24,7 @@ llvm::Error fovea::tile::runTileProgram(ProgramOp program, const std::map<std::s
     if (op.getRole() != "output")
       continue;
     for (const auto &array : machine.arrays)
-      if (!array->isInput && array->name == op.getName())
+      if (!array->isInput && !array->memory && array->name == op.getName())
         tensors[array->name] = {array->shape, std::move(array->own)};
   }
   return llvm::Error::success();

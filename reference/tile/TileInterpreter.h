@@ -43,6 +43,8 @@ struct RunOptions {
   /// Roles run one at a time, until they block. False: in their order, which fills channels as early as possible; true:
   /// last role first, which leaves them empty as long as possible. Results must not depend on it.
   bool lazyRoles = false;
+  /// What `tile.device_sms` gives.
+  int64_t sms = 108;
   /// Called for each scalar and each tile that an operation computes, where set.
   std::function<void(const DumpEvent &)> dump;
 };

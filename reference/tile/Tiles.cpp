@@ -220,6 +220,18 @@ Step machine::runDomain(Thread &thread, const Instr &instr) {
   return Step::Next;
 }
 
+Step machine::runDomainSlice(Thread &thread, const Instr &instr) {
+  std::vector<Cell> tiles = thread.cells(instr.in[0]);
+  int64_t all = int64_t(tiles.size() / 2), first = thread.integer(instr, 1), count = thread.integer(instr, 2);
+  if (first < 0 || count < 0)
+    return thread.fail(instr, "begins at tile " + llvm::Twine(first) + " and has " + llvm::Twine(count) + " tiles");
+  first = std::min(first, all);
+  count = std::min(count, all - first);
+  Cell *out = thread.put(instr.out[0], 2 * count);
+  std::copy_n(tiles.begin() + 2 * first, 2 * count, out);
+  return Step::Next;
+}
+
 Step machine::runDomainCount(Thread &thread, const Instr &instr) {
   thread.setInteger(instr.out[0], int64_t(thread.cells(instr.in[0]).size() / 2));
   return Step::Next;
