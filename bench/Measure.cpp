@@ -3,7 +3,7 @@
 //
 // One figure a run, for bench/measures: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T]
 //   compile   ms from spec text to PTX in a process that has compiled before, and each stage
-//   emulate   ms of the launches on the emulator: --checks all|none
+//   emulate   ms of the launches on the emulator: --checks all|none, --accumulate fma|exact, --threads N
 //   counters  instructions, bank conflicts, sectors, tensor-core operations of one run; registers and spills by ptxas
 // Prints one JSON object.
 #include "frontend/driver/Compiler.h"
@@ -31,7 +31,12 @@ struct Run {
   std::vector<runtime::EmulatorDevice::Report> reports;
 };
 
-Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, bool checks, bool counters) {
+struct Emulate {
+  bool checks = true, counters = false, exact = false;
+  uint32_t threads = 1;
+};
+
+Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, const Emulate &how) {
   runtime::AxisSizes sizes;
   for (auto &[name, value] : sets)
     sizes[name] = std::atoll(value.c_str());
@@ -39,8 +44,11 @@ Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, 
   if (!inputs)
     return inputs.takeError();
   runtime::EmulatorDeviceOptions options;
-  options.emulator.counters = counters;
-  if (!checks)
+  options.emulator.counters = how.counters;
+  options.emulator.threads = how.threads;
+  if (how.exact)
+    options.emulator.accumulate = emulator::Accumulate::Exact;
+  if (!how.checks)
     options.emulator.checks = emulator::Checks::none();
   auto device = runtime::EmulatorDevice::create(options);
   if (!device)
@@ -59,17 +67,22 @@ Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, 
 
 int main(int argc, char **argv) {
   if (argc < 3)
-    return fail("usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--checks all|none]");
+    return fail("usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--checks all|none] "
+                "[--accumulate fma|exact] [--threads N]");
   std::string what = argv[1];
   driver::CompileOptions options;
   driver::Sets sets;
-  bool checks = true;
+  Emulate how;
   for (int k = 3; k < argc; ++k) {
     std::string argument = argv[k];
     if (argument == "--target" && k + 1 < argc)
       options.target = argv[++k];
     else if (argument == "--checks" && k + 1 < argc)
-      checks = std::string(argv[++k]) == "all";
+      how.checks = std::string(argv[++k]) == "all";
+    else if (argument == "--accumulate" && k + 1 < argc)
+      how.exact = std::string(argv[++k]) == "exact";
+    else if (argument == "--threads" && k + 1 < argc)
+      how.threads = uint32_t(std::atoi(argv[++k]));
     else if (auto status = driver::parseSets(argument, sets); !status)
       return fail(status.error().message);
   }
@@ -100,14 +113,16 @@ int main(int argc, char **argv) {
       options.last = driver::Stage::Plan;
       compilation = compiler.compile(*source, options);
     }
-    auto run = emulate(*compilation, sets, checks, what == "counters");
+    how.counters = what == "counters";
+    auto run = emulate(*compilation, sets, how);
     if (!run)
       return fail(run.error().message);
-    double seconds = 0;
+    double seconds = 0, laneInstructions = 0;
     json launches = json::array();
     for (auto &report : run->reports) {
       seconds += report.report.seconds;
       const emulator::Counters &c = report.report.counters;
+      laneInstructions += double(c.laneInstructions);
       uint64_t tensorInstructions = 0;
       for (auto &[opcode, count] : c.opcodes)
         if (opcode.rfind("mma.", 0) == 0)
@@ -121,6 +136,7 @@ int main(int argc, char **argv) {
                           {"sectors_unique", c.globalSectorsUnique}});
     }
     out["ms"] = seconds * 1000;
+    out["lane_instructions_per_ns"] = laneInstructions / seconds * 1e-9;
     if (what == "counters")
       out["launches"] = launches;
     out["schedule"] = compilation->chosen.str();

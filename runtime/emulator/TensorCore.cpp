@@ -125,12 +125,125 @@ float exactElement(const float *a, const float *b, float c, int k, int operandFr
   return acc;
 }
 
+#if defined(__AVX2__) && defined(__FMA__)
+
+/// An exponent below every other, of terms that are zero.
+constexpr int32_t noExponent = -100000;
+
+/// Exponents and significands (at `fraction`) of finite values; nothing but zeros at zero.
+void splitAll(const float *v, int count, int fraction, int32_t *significands, int32_t *exponents, uint32_t &special) {
+  for (int n = 0; n < count; ++n) {
+    const uint32_t bits = std::bit_cast<uint32_t>(v[n]);
+    const int32_t e = int32_t(bits >> 23 & 255);
+    special |= uint32_t(e == 255);
+    const int32_t magnitude = (int32_t(bits & 0x7fffff) | (e ? 1 << 23 : 0)) >> (23 - fraction);
+    significands[n] = bits >> 31 ? -magnitude : magnitude;
+    exponents[n] = magnitude ? (e ? e : 1) - 127 : noExponent;
+  }
+}
+
+/// Eight columns of one row at a time. False if an operand is not finite or a sum is out of the normal range: then the
+/// general way decides.
+bool exactRow(const int32_t *aSignificand, const int32_t *aExponent, const int32_t *bSignificand,
+              const int32_t *bExponent, float *d, int k, int operandFraction, ExactModel model) {
+  const __m128i lift = _mm_cvtsi32_si128(model.fraction - 2 * operandFraction);
+  const __m128i ownLift = _mm_cvtsi32_si128(model.fraction - 23);
+  const __m256i low16 = _mm256_set1_epi32(0xffff);
+  __m256 acc = _mm256_load_ps(d);
+  for (int first = 0; first < k; first += model.step) {
+    const int count = model.step < k - first ? model.step : k - first;
+    const __m256i bits = _mm256_castps_si256(acc);
+    const __m256i field = _mm256_and_si256(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(255));
+    const __m256i normal = _mm256_cmpgt_epi32(field, _mm256_setzero_si256());
+    const __m256i own = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x7fffff)),
+                                        _mm256_and_si256(normal, _mm256_set1_epi32(1 << 23)));
+    __m256i ownExponent = _mm256_sub_epi32(_mm256_max_epi32(field, _mm256_set1_epi32(1)), _mm256_set1_epi32(127));
+    const __m256i zero = _mm256_cmpeq_epi32(own, _mm256_setzero_si256());
+    ownExponent = _mm256_blendv_epi8(ownExponent, _mm256_set1_epi32(noExponent), zero);
+    __m256i highest = ownExponent;
+    __m256i exponents[32];
+    for (int n = 0; n < count; ++n) {
+      const __m256i e =
+          _mm256_add_epi32(_mm256_set1_epi32(aExponent[first + n]),
+                           _mm256_load_si256(reinterpret_cast<const __m256i *>(bExponent + (first + n) * 8)));
+      exponents[n] = e;
+      highest = _mm256_max_epi32(highest, e);
+    }
+    // Truncation is toward zero, so it acts on the magnitudes. Eight terms stay below 2^31.
+    __m256i ownAligned = _mm256_srlv_epi32(_mm256_sll_epi32(own, ownLift), _mm256_sub_epi32(highest, ownExponent));
+    __m256i part = _mm256_sign_epi32(ownAligned, _mm256_or_si256(bits, _mm256_set1_epi32(1)));
+    __m256d sumLow = _mm256_setzero_pd(), sumHigh = _mm256_setzero_pd();
+    for (int n = 0; n < count; ++n) {
+      const __m256i p =
+          _mm256_madd_epi16(_mm256_and_si256(_mm256_set1_epi32(aSignificand[first + n]), low16),
+                            _mm256_load_si256(reinterpret_cast<const __m256i *>(bSignificand + (first + n) * 8)));
+      const __m256i magnitude =
+          _mm256_srlv_epi32(_mm256_sll_epi32(_mm256_abs_epi32(p), lift), _mm256_sub_epi32(highest, exponents[n]));
+      part = _mm256_add_epi32(part, _mm256_sign_epi32(magnitude, p));
+      if (n % 8 == 7 || n == count - 1) {
+        sumLow = _mm256_add_pd(sumLow, _mm256_cvtepi32_pd(_mm256_castsi256_si128(part)));
+        sumHigh = _mm256_add_pd(sumHigh, _mm256_cvtepi32_pd(_mm256_extracti128_si256(part, 1)));
+        part = _mm256_setzero_si256();
+      }
+    }
+    // To 24 significant bits, then the scale.
+    const __m256d keep = _mm256_castsi256_pd(_mm256_set1_epi64x(int64_t(0xffffffffe0000000ull)));
+    const __m256i scale =
+        _mm256_add_epi32(_mm256_max_epi32(highest, _mm256_set1_epi32(-500)), _mm256_set1_epi32(1023 - model.fraction));
+    const __m256d least = _mm256_set1_pd(0x1p-126), most = _mm256_set1_pd(0x1p128);
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    int bad = 0;
+    auto finish = [&](__m256d sum, __m128i e) {
+      const __m256d factor = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_cvtepi32_epi64(e), 52));
+      const __m256d v = _mm256_mul_pd(_mm256_and_pd(sum, keep), factor);
+      const __m256d magnitude = _mm256_andnot_pd(sign, v);
+      const __m256d fine = _mm256_or_pd(
+          _mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_EQ_OQ),
+          _mm256_and_pd(_mm256_cmp_pd(magnitude, least, _CMP_GE_OQ), _mm256_cmp_pd(magnitude, most, _CMP_LT_OQ)));
+      bad |= ~_mm256_movemask_pd(fine) & 15;
+      return _mm256_cvtpd_ps(v);
+    };
+    const __m128 lowHalf = finish(sumLow, _mm256_castsi256_si128(scale));
+    const __m128 highHalf = finish(sumHigh, _mm256_extracti128_si256(scale, 1));
+    if (bad)
+      return false;
+    acc = _mm256_set_m128(highHalf, lowHalf);
+  }
+  _mm256_store_ps(d, acc);
+  return true;
+}
+
+#endif
+
 } // namespace
 
-void multiplyExact(const float *a, const float *b, float *d, int k, int operandFraction, ExactModel model) {
+void multiplyExactGeneral(const float *a, const float *b, float *d, int k, int operandFraction, ExactModel model) {
   for (int r = 0; r < 16; ++r)
     for (int c = 0; c < 8; ++c)
       d[r * 8 + c] = exactElement(a + r * k, b + c, d[r * 8 + c], k, operandFraction, model);
+}
+
+void multiplyExact(const float *a, const float *b, float *d, int k, int operandFraction, ExactModel model) {
+#if defined(__AVX2__) && defined(__FMA__)
+  alignas(32) int32_t aSignificand[16 * 32], aExponent[16 * 32], bSignificand[32 * 8], bExponent[32 * 8];
+  uint32_t special = 0;
+  splitAll(a, 16 * k, operandFraction, aSignificand, aExponent, special);
+  splitAll(b, 8 * k, operandFraction, bSignificand, bExponent, special);
+  for (int n = 0; n < 128; ++n)
+    special |= uint32_t((std::bit_cast<uint32_t>(d[n]) & 0x7f800000) == 0x7f800000);
+  if (!special) {
+    // The low halves hold the numbers, the high halves nothing.
+    for (int n = 0; n < 8 * k; ++n)
+      bSignificand[n] &= 0xffff;
+    for (int r = 0; r < 16; ++r)
+      if (!exactRow(aSignificand + r * k, aExponent + r * k, bSignificand, bExponent, d + r * 8, k, operandFraction,
+                    model))
+        for (int c = 0; c < 8; ++c)
+          d[r * 8 + c] = exactElement(a + r * k, b + c, d[r * 8 + c], k, operandFraction, model);
+    return;
+  }
+#endif
+  multiplyExactGeneral(a, b, d, k, operandFraction, model);
 }
 
 } // namespace fovea::emulator

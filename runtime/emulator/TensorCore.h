@@ -21,5 +21,7 @@ struct ExactModel {
 /// `operandFraction`: stored fraction bits of a and b (7 bf16, 10 f16 and tf32, 3 e4m3, 2 e5m2). Ignores the sign of
 /// zero sums (they are +0).
 void multiplyExact(const float *a, const float *b, float *d, int k, int operandFraction, ExactModel model);
+/// The same, element by element, for any values; multiplyExact is tested against it.
+void multiplyExactGeneral(const float *a, const float *b, float *d, int k, int operandFraction, ExactModel model);
 
 } // namespace fovea::emulator

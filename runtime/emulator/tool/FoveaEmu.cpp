@@ -199,9 +199,9 @@ struct Run {
 
 int run(int argc, char **argv) {
   std::string file, kernelName, grid = "1", block = "32", check = "all", policy = "lazy", counters, accumulate = "fma";
-  uint32_t shared = 0, repeat = 1, maxFindings = 20;
+  uint32_t shared = 0, repeat = 1, maxFindings = 20, threads = 0;
   uint64_t seed = 1, budget = 0;
-  bool list = false, perturb = false;
+  bool list = false, perturb = false, lenient = false;
   std::vector<std::string> arguments;
   CLI::App app{
       "Runs a kernel of a PTX file in the emulator and reports faults: accesses out of bounds, uninitialised reads, "
@@ -219,6 +219,8 @@ int run(int argc, char **argv) {
   app.add_option("--seed", seed, "of --policy random and --perturb");
   app.add_option("--counters", counters, "print counters: json")->check(CLI::IsMember({"json"}));
   app.add_option("--accumulate", accumulate, "tensor-core sums: fma or exact")->check(CLI::IsMember({"fma", "exact"}));
+  app.add_option("--threads", threads, "host threads that run CTAs; 0: one per core");
+  app.add_flag("--lenient", lenient, "races: any warp-synchronous instruction orders its warp's lanes");
   app.add_flag("--perturb", perturb, "move approximate results inside their error bounds");
   app.add_option("--budget", budget, "warp instructions after which a launch counts as hanging");
   app.add_option("--max-findings", maxFindings, "findings printed");
@@ -269,6 +271,8 @@ int run(int argc, char **argv) {
   options.counters = !counters.empty();
   options.accumulate = accumulate == "exact" ? emulator::Accumulate::Exact : emulator::Accumulate::Fma;
   options.perturb = perturb;
+  options.threads = threads;
+  options.lenient = lenient;
   options.maxFindings = maxFindings;
   if (budget)
     options.instructionBudget = budget;

@@ -240,6 +240,43 @@ TEST(TensorCore, ExactAccumulationFollowsTheModel) {
   }
 }
 
+/// The vector form against the form for one element: all operand types and models, wide ranges of exponents, zeros,
+/// subnormals, overflows, infinities and NaN.
+TEST(TensorCore, ExactAccumulationOfAWholeTile) {
+  std::mt19937 random(12);
+  std::normal_distribution<float> normal;
+  struct Form {
+    int k, fraction;
+  };
+  for (const Form &form : {Form{16, 7}, {8, 7}, {16, 10}, {8, 10}, {4, 10}, {32, 3}, {32, 2}, {16, 3}})
+    for (const ExactModel &model : {ExactModel{24, 8}, ExactModel{25, 32}, ExactModel{24, 4}, ExactModel{24, 16}})
+      for (int trial = 0; trial < 200; ++trial) {
+        alignas(32) float a[16 * 32], b[32 * 8], d[128], e[128];
+        const int spread = trial % 4 == 0 ? 1 : trial % 4 == 1 ? 12 : trial % 4 == 2 ? 60 : 120;
+        auto draw = [&](int fraction) {
+          float v = std::ldexp(normal(random), int(random() % uint32_t(spread)) - spread / 2);
+          if (random() % 16 == 0)
+            v = 0;
+          if (trial % 50 == 49 && random() % 97 == 0)
+            v = random() % 2 ? INFINITY : NAN;
+          uint32_t bits = bitsOf(v);
+          bits &= ~((1u << (23 - fraction)) - 1);
+          return floatOf(bits);
+        };
+        for (int n = 0; n < 16 * form.k; ++n)
+          a[n] = draw(form.fraction);
+        for (int n = 0; n < 8 * form.k; ++n)
+          b[n] = draw(form.fraction);
+        for (int n = 0; n < 128; ++n)
+          d[n] = e[n] = trial % 7 == 6 ? draw(23) * 0x1p-60f : draw(23);
+        multiplyExact(a, b, d, form.k, form.fraction, model);
+        multiplyExactGeneral(a, b, e, form.k, form.fraction, model);
+        for (int n = 0; n < 128; ++n)
+          ASSERT_TRUE(bitsOf(d[n]) == bitsOf(e[n]) || (d[n] == 0 && e[n] == 0))
+              << form.k << " " << form.fraction << " " << trial << " " << n << ": " << d[n] << " " << e[n];
+      }
+}
+
 TEST(TensorCore, ExactAccumulationTruncates) {
   // 1 + 2^-24 + ... is lost bit by bit where a chain of additions would round; infinities and NaN follow the usual
   // rules.
