@@ -16,4 +16,7 @@ namespace fovea::attn {
 #define GEN_PASS_REGISTRATION
 #include "passes/attn/Passes.h.inc"
 
+/// Replaces optional inputs by 0, as attn-drop-absent. Fails, with an error, for a name that no optional input has.
+llvm::LogicalResult dropAbsent(AttentionOp attention, llvm::ArrayRef<std::string> names);
+
 } // namespace fovea::attn

@@ -36,4 +36,48 @@ def AttnSinkToGatePass : Pass<"attn-sink-to-gate", "::fovea::attn::AttentionOp">
   let dependentDialects = ["::fovea::attn::AttnDialect"];
 }
 
+def AttnFoldKeyScalePass : Pass<"attn-fold-key-scale", "::fovea::attn::AttentionOp"> {
+  let summary = "Moves factors of keys that are the same for all keys to the queries";
+  let description = [{
+    dot(q, k w) = dot(q w, k) for a w that lacks the tokens of the keys and has axes of the queries only. Queries are
+    loaded once and scaled in registers; scaled keys would have to be computed and stored before. Factors are found in
+    products and behind renames to the walk axis.
+
+    ```mlir
+    %w = attn.input "w" [D] : real [D]
+    %n = attn.mul %k, %w : real [S, D], real [D]
+    %kj = attn.rename %n S to j : real [S, D]
+    %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
+    ```
+    becomes
+    ```mlir
+    %kj = attn.rename %k S to j : real [S, D]
+    %qw = attn.mul %q, %w : real [T, D], real [D]
+    %s = attn.dot %qw, %kj over [D] : real [T, D], real [j, D]
+    ```
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+}
+
+def AttnDropAbsentPass : Pass<"attn-drop-absent", "::fovea::attn::AttentionOp"> {
+  let summary = "Computes an attention for calls that leave optional inputs out";
+  let description = [{
+    The named inputs are replaced by 0, and what follows by what that makes of it: products with it vanish, operations
+    are made again on operands that have fewer axes. Canonicalisation then drops the sums with it.
+
+    ```mlir
+    %b = attn.input "b" optional [T, S] : real [T, S]
+    %bj = attn.rename %b S to j : real [T, S]
+    %x = attn.add %s, %bj : real [T, j], real [T, j]
+    ```
+    becomes
+    ```mlir
+    %zero = attn.constant real 0.0
+    %x = attn.add %s, %zero : real [T, j], real []
+    ```
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+  let options = [ListOption<"inputs", "inputs", "std::string", "Names of the optional inputs that are absent.">];
+}
+
 #endif
