@@ -340,8 +340,9 @@ private:
   std::deque<Handle> handles_;            // references stay valid
   std::map<NodeId, size_t> weightsNodes_; // Op::Weights -> its handle
   std::map<AxisId, std::string> walkNames_;
-  std::map<AxisId, Walk> walks_; // by walk axis
-  std::set<AxisId> alignStart_;  // axes of keys
+  std::map<AxisId, Walk> walks_;  // by walk axis
+  std::set<AxisId> alignStart_;   // axes of keys
+  std::set<std::string> extents_; // consts that relations of axes read
   std::vector<const Item *> inlining_;
   std::vector<ExprPtr> calls_; // made here, not in the text
 };

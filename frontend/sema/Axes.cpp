@@ -275,6 +275,7 @@ std::optional<int64_t> Analyzer::extentOf(const Expr &e) {
       for (size_t k = 0; k < item.names.size() && item.kind == ItemKind::Const; ++k)
         if (item.names[k].text == e.text && !item.values.empty()) {
           const Expr &given = *item.values[std::min(k, item.values.size() - 1)];
+          extents_.insert(e.text);
           value = set != session_.options.sets.end() ? set->second : given.kind == ExprKind::Number ? given.text : "";
         }
   } else if (e.kind != ExprKind::Number) {

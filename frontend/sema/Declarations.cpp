@@ -176,6 +176,7 @@ void Analyzer::constItem(const Item &item) {
     const Identifier &name = item.names[k];
     Symbol s;
     s.what = "const";
+    s.used = extents_.count(name.text) != 0;
     Value v;
     bool hasValue = false;
     auto set = session_.options.sets.find(name.text);

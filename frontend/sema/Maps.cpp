@@ -401,6 +401,22 @@ bool Analyzer::declareParameters(const Item &item, const std::vector<AxisId> &ba
         declared->axis = makeAxis(std::move(axis));
     }
   deriveSizes();
+  std::map<std::string, AxisId> own;
+  for (const auto &[text, s] : scope_.symbols)
+    if (s.kind == Symbol::Kind::Axis)
+      own[text] = s.axis;
+  for (const ExprPtr &a : item.type.axes)
+    if (a->kind == ExprKind::Binary && a->text == "=" && a->children[0]->kind == ExprKind::Name) {
+      const Expr &name = *a->children[0];
+      if (!joinedAxis(*a, own, {&scope_, nullptr, false}))
+        return false;
+      Symbol s;
+      s.kind = Symbol::Kind::Axis;
+      s.what = "axis";
+      s.used = true;
+      if (Symbol *declared = declare(scope_, {name.text, name.span}, std::move(s)))
+        declared->axis = own.at(name.text);
+    }
   for (const syntax::MapParam &p : item.params)
     if (!p.isOption && !(p.defaultValue && !batch.empty()) && !declareParameter(p, p.name, batch))
       return false;
