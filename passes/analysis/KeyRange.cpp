@@ -153,13 +153,14 @@ struct Term {
 struct Atom {
   Term term;
   bool known = false;
+  std::optional<DataPart> data = std::nullopt; // of one that was not understood, where data decide it
 };
-using Conjunction = SmallVector<Atom>;
+using Conjunction = std::vector<Atom>;
 /// No conjunction: false. A conjunction without atoms: true.
-using Disjunction = SmallVector<Conjunction>;
+using Disjunction = std::vector<Conjunction>;
 
 /// Where a name of an axis stands for another: what `rename` does on the way down.
-using AxisMap = SmallVector<std::pair<StringAttr, StringAttr>, 2>;
+using AxisMap = std::vector<std::pair<StringAttr, StringAttr>>;
 
 class Reader {
 public:
@@ -174,6 +175,7 @@ private:
         return to;
     return axis;
   }
+  StringAttr positions() const { return walk.positions ? walk.positions : walk.keys; }
   Bound sizeOf(StringAttr axis) const {
     if (std::optional<int64_t> size = walk.staticSize(axis))
       return constant(*size);
@@ -191,6 +193,17 @@ private:
   Disjunction lessEqual(const std::optional<Term> &a, const std::optional<Term> &b, int64_t offset) const;
 
   static Disjunction unknown() { return {Conjunction{Atom{}}}; }
+  /// What was read of a predicate, or that data decide it where not all of it was understood.
+  Disjunction orData(Disjunction read, Value predicate, const AxisMap &map, bool negated) const {
+    bool known = llvm::all_of(
+        read, [](const Conjunction &c) { return llvm::all_of(c, [](const Atom &atom) { return atom.known; }); });
+    DataPart part{predicate, map, negated};
+    if (known || !walk.isData || !walk.isData(part))
+      return read;
+    Atom atom;
+    atom.data = part;
+    return {Conjunction{atom}};
+  }
   static Disjunction conjoin(const Disjunction &a, const Disjunction &b);
   static Disjunction disjoin(Disjunction a, const Disjunction &b);
 
@@ -277,7 +290,7 @@ std::optional<Term> Reader::structuralTerm(Value value, const AxisMap &map, unsi
     if (at == walk.walk)
       return Term{1, 0, constant(0), constant(0)};
     if (at == walk.query) // the index is the position less the shift
-      return sum(Term{0, 1, constant(0), constant(0)}, point(add(sizeOf(walk.query), scale(sizeOf(walk.keys), -1))));
+      return sum(Term{0, 1, constant(0), constant(0)}, point(add(sizeOf(walk.query), scale(sizeOf(positions()), -1))));
     return std::nullopt;
   };
   auto extremes = [&](bool least) -> std::optional<Term> {
@@ -299,7 +312,7 @@ std::optional<Term> Reader::structuralTerm(Value value, const AxisMap &map, unsi
       .Case<PositionOp>([&](PositionOp i) { return position(i.getAxisAttr()); })
       .Case<QueryPositionOp>([&](QueryPositionOp i) -> std::optional<Term> {
         if (resolve(i.getQueryAttr(), map) != walk.query || i.getQueryAttr() != walk.query ||
-            i.getKeysAttr() != walk.keys)
+            i.getKeysAttr() != positions())
           return std::nullopt;
         return Term{0, 1, constant(0), constant(0)};
       })
@@ -356,7 +369,7 @@ Disjunction Reader::conjoin(const Disjunction &a, const Disjunction &b) {
   for (const Conjunction &x : a)
     for (const Conjunction &y : b) {
       result.push_back(x);
-      result.back().append(y.begin(), y.end());
+      llvm::append_range(result.back(), y);
     }
   return result;
 }
@@ -364,16 +377,16 @@ Disjunction Reader::conjoin(const Disjunction &a, const Disjunction &b) {
 Disjunction Reader::disjoin(Disjunction a, const Disjunction &b) {
   if (a.size() + b.size() > kMaxConjunctions)
     return unknown();
-  a.append(b.begin(), b.end());
+  llvm::append_range(a, b);
   return a;
 }
 
 /// a + offset <= b.
 Disjunction Reader::lessEqual(const std::optional<Term> &a, const std::optional<Term> &b, int64_t offset) const {
   std::optional<Term> difference = sum(sum(a, times(b, -1)), point(constant(offset)));
-  if (!difference || std::abs(difference->keyFactor) > 1)
+  if (!difference)
     return unknown();
-  return {Conjunction{Atom{*difference, true}}};
+  return {Conjunction{Atom{*difference, true, std::nullopt}}};
 }
 
 Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map, bool negated, unsigned depth) const {
@@ -393,6 +406,32 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
     relation = opposite[int(relation)];
   static constexpr Relation mirrored[] = {Relation::Ge, Relation::Gt, Relation::Le,
                                           Relation::Lt, Relation::Eq, Relation::Ne};
+
+  // The smaller or greater of two against y: two comparisons.
+  auto isExtreme = [](Value v) { return v.getDefiningOp<MinOp>() || v.getDefiningOp<MaxOp>(); };
+  if (isExtreme(b) && !term(b, map, depth + 1)) {
+    std::swap(a, b);
+    relation = mirrored[int(relation)];
+  }
+  if (isExtreme(a) && !term(a, map, depth + 1) && relation != Relation::Eq && relation != Relation::Ne) {
+    std::optional<Term> y = term(b, map, depth + 1);
+    auto against = [&](Value side) {
+      std::optional<Term> x = term(side, map, depth + 1);
+      switch (relation) {
+      case Relation::Le:
+        return lessEqual(x, y, 0);
+      case Relation::Lt:
+        return lessEqual(x, y, 1);
+      case Relation::Ge:
+        return lessEqual(y, x, 0);
+      default:
+        return lessEqual(y, x, 1);
+      }
+    };
+    Disjunction first = against(a.getDefiningOp()->getOperand(0)), second = against(a.getDefiningOp()->getOperand(1));
+    bool below = relation == Relation::Le || relation == Relation::Lt;
+    return below == bool(a.getDefiningOp<MinOp>()) ? disjoin(std::move(first), second) : conjoin(first, second);
+  }
 
   // |x| against y, and a quotient that holds j against y: the function to the left.
   auto isSpecial = [](Value v) { return v.getDefiningOp<AbsOp>() || v.getDefiningOp<FloorDivOp>(); };
@@ -510,9 +549,10 @@ Disjunction Reader::read(Value predicate, const AxisMap &map, bool negated, unsi
         inner.emplace_back(r.getFromAttr(), resolve(r.getToAttr(), map));
         return read(r.getOperand(), inner, negated, depth + 1);
       })
-      .Case<LeOp, LtOp, GeOp, GtOp, EqOp, NeOp>(
-          [&](auto o) { return compare(op, o.getLhs(), o.getRhs(), map, negated, depth + 1); })
-      .Default([](Operation *) { return unknown(); });
+      .Case<LeOp, LtOp, GeOp, GtOp, EqOp, NeOp>([&](auto o) {
+        return orData(compare(op, o.getLhs(), o.getRhs(), map, negated, depth + 1), predicate, map, negated);
+      })
+      .Default([&](Operation *) { return orData(unknown(), predicate, map, negated); });
 }
 
 /// Nothing where a constant says that no key is ever seen.
@@ -528,23 +568,31 @@ std::optional<KeyRange> Reader::range(const Conjunction &conjunction) const {
     std::optional<std::pair<Bound, Bound>> values;
     if (!atom.known || !(values = interval(rest))) {
       range.partial = true;
+      if (atom.data)
+        range.data.push_back(*atom.data);
+      else
+        range.opaque = true;
       continue;
     }
     auto &[least, greatest] = *values;
     Bound one = constant(1);
-    switch (atom.term.keyFactor) {
-    case 1: { // j <= -rest
-      Bound any = add(scale(least, -1), one), all = add(scale(greatest, -1), one);
+    int64_t factor = std::abs(atom.term.keyFactor);
+    switch (atom.term.keyFactor < 0 ? -1 : atom.term.keyFactor > 0) {
+    case 1: { // j <= -rest / factor
+      Bound any = add(floorDiv(scale(least, -1), factor), one), all = add(floorDiv(scale(greatest, -1), factor), one);
       range.hi = below ? minOf(range.hi, any) : any;
       range.fullHi = below ? minOf(range.fullHi, all) : all;
       below = true;
       break;
     }
-    case -1: // j >= rest
-      range.lo = above ? maxOf(range.lo, least) : least;
-      range.fullLo = above ? maxOf(range.fullLo, greatest) : greatest;
+    case -1: { // j >= rest / factor
+      Bound rounded = constant(factor - 1);
+      Bound any = floorDiv(add(least, rounded), factor), all = floorDiv(add(greatest, rounded), factor);
+      range.lo = above ? maxOf(range.lo, any) : any;
+      range.fullLo = above ? maxOf(range.fullLo, all) : all;
       above = true;
       break;
+    }
     default:
       if (least->kind == Form::Constant && least->constant > 0)
         return std::nullopt;
@@ -558,7 +606,7 @@ std::optional<KeyRange> Reader::range(const Conjunction &conjunction) const {
       range.lo = range.fullLo = constant(0);
       range.hi = size;
       range.fullHi = constant(0);
-      range.partial = true;
+      range.partial = range.opaque = true;
       return range;
     }
   }
@@ -584,15 +632,22 @@ SmallVector<KeyRange> analysis::deriveKeyRanges(Value predicate, const KeyWalk &
     last.lo = minOf(last.lo, range->lo);
     last.hi = maxOf(last.hi, range->hi);
     if (!last.never.empty()) { // the hull may be seen although one part is not
-      last.notFull.append(last.never.begin(), last.never.end());
+      llvm::append_range(last.notFull, last.never);
       last.never.clear();
+    }
+    if (!last.data.empty()) {
+      last.data.clear();
+      last.opaque = true;
     }
   }
   return ranges;
 }
 
 bool analysis::isAtMostKeys(const Bound &bound, const KeyWalk &walk) {
-  auto isPosition = [](const Bound &x) { return x->kind == Form::FirstQuery || x->kind == Form::LastQuery; };
+  bool ofKeys = !walk.positions || walk.positions == walk.keys;
+  auto isPosition = [&](const Bound &x) {
+    return ofKeys && (x->kind == Form::FirstQuery || x->kind == Form::LastQuery);
+  };
   switch (bound->kind) {
   case Form::Constant:
     return bound->constant <= 0;
@@ -600,7 +655,7 @@ bool analysis::isAtMostKeys(const Bound &bound, const KeyWalk &walk) {
     return bound->axis == walk.keys;
   case Form::FirstQuery:
   case Form::LastQuery:
-    return true;
+    return ofKeys;
   case Form::Add: // positions are below the number of keys
     return bound->rhs->kind == Form::Constant && ((isPosition(bound->lhs) && bound->rhs->constant <= 1) ||
                                                   (bound->rhs->constant <= 0 && isAtMostKeys(bound->lhs, walk)));

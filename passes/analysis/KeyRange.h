@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace fovea::analysis {
 
@@ -39,29 +40,42 @@ struct BoundExpr {
   double magnitude = 0;
 };
 
+/// A part of a predicate that token data decide: what arithmetic on positions does not understand.
+struct DataPart {
+  mlir::Value predicate;                                              // a bool field
+  std::vector<std::pair<mlir::StringAttr, mlir::StringAttr>> renamed; // axes, each under its name in the walk
+  bool negated = false;
+};
+
 /// One conjunction of the predicate. Bounds may be negative, beyond the keys, or cross: such a range is empty.
 struct KeyRange {
   /// Keys [lo, hi) are all that any query of the tile can see by this conjunction ...
   Bound lo, hi;
   /// ... unless one of these is positive: then no query sees a key.
-  llvm::SmallVector<Bound> never;
+  std::vector<Bound> never;
   /// Keys [fullLo, fullHi) are seen by every query of the tile ...
   Bound fullLo, fullHi;
   /// ... unless one of these is positive: then nothing is known about any key.
-  llvm::SmallVector<Bound> notFull;
+  std::vector<Bound> notFull;
   /// Part of the conjunction was not understood: no key is known to be seen by all.
   bool partial = false;
+  /// What of that part `KeyWalk::isData` accepted: all of these hold too. With `opaque`, there is more.
+  std::vector<DataPart> data;
+  bool opaque = false;
 };
 
 /// The walk whose predicate is read.
 struct KeyWalk {
-  mlir::StringAttr walk;  // the axis of j
-  mlir::StringAttr keys;  // the raw axis: j is below its size
-  mlir::StringAttr query; // the axis of i; the position is the index plus |keys| - |query|
+  mlir::StringAttr walk;      // the axis of j
+  mlir::StringAttr keys;      // the raw axis: j is below its size
+  mlir::StringAttr query;     // the axis of i; the position is the index plus |positions| - |query|
+  mlir::StringAttr positions; // the axis of positions, where it is not that of keys: keys may be blocks of it
   /// The size of an axis where it is known now.
   std::function<std::optional<int64_t>(mlir::StringAttr)> staticSize;
   /// True for axes that have one index in the whole tile: a field on these alone is a scalar.
   std::function<bool(mlir::StringAttr)> isBatch;
+  /// True for a bool field that the caller can bound from data; absent: none.
+  std::function<bool(const DataPart &)> isData;
 };
 
 /// At most four ranges whose union holds every key that any query sees; none if no query sees any. A null predicate is

@@ -24,6 +24,24 @@ std::optional<int64_t> Derivation::staticSize(StringAttr axis) const {
   if (chosen != choices.sizes.end())
     return chosen->second;
   AxisAttr entry = table.lookup(axis);
+  if (entry && entry.isShare()) {
+    std::optional<int64_t> raw = staticSize(entry.getRaw());
+    return raw && *raw % entry.getDivisor() == 0 ? std::optional(*raw / entry.getDivisor()) : std::nullopt;
+  }
+  if (entry && entry.isPieces()) {
+    std::optional<int64_t> size = staticSize(entry.getRaw());
+    return size ? std::optional(entry.countPieces(*size)) : std::nullopt;
+  }
+  if (entry && entry.isConcat()) {
+    int64_t sum = 0;
+    for (StringAttr part : entry.getOf()) {
+      std::optional<int64_t> size = staticSize(part);
+      if (!size)
+        return std::nullopt;
+      sum += *size;
+    }
+    return sum;
+  }
   if (!entry || !entry.isFactor())
     return std::nullopt;
   int64_t product = 1;
@@ -63,7 +81,60 @@ Value Derivation::sizeOf(StringAttr axis) {
   OpBuilder builder = head();
   if (std::optional<int64_t> known = staticSize(axis))
     return size = arith::ConstantIndexOp::create(builder, attention.getLoc(), *known);
+  if (AxisAttr entry = table.lookup(axis); entry && (entry.isPieces() || entry.isConcat() || entry.isShare())) {
+    Value computed = computedSize(entry);
+    return sizes[axis] = computed;
+  }
   return size = tile::AxisOp::create(builder, attention.getLoc(), builder.getIndexType(), axis);
+}
+
+/// The size of an axis that follows from others.
+Value Derivation::computedSize(AxisAttr axis) {
+  Location loc = attention.getLoc();
+  if (axis.isConcat()) {
+    Value sum;
+    for (StringAttr part : axis.getOf()) {
+      Value size = sizeOf(part);
+      OpBuilder builder = head();
+      sum = sum ? arith::AddIOp::create(builder, loc, sum, size).getResult() : size;
+    }
+    return sum;
+  }
+  Value raw = sizeOf(axis.getRaw());
+  if (axis.isShare()) {
+    Value divisor = indexConstant(axis.getDivisor());
+    OpBuilder builder = head();
+    return arith::DivUIOp::create(builder, loc, raw, divisor);
+  }
+  Value step = indexConstant(axis.getStep()), overlap = indexConstant(axis.getExtent() - axis.getStep());
+  Value zero = indexConstant(0);
+  OpBuilder builder = head();
+  if (axis.getRelation() == Relation::Blocks)
+    return arith::CeilDivUIOp::create(builder, loc, raw, step);
+  // None where the axis is shorter than one window.
+  Value rest = arith::SubIOp::create(builder, loc, raw, overlap);
+  return arith::MaxSIOp::create(builder, loc, arith::FloorDivSIOp::create(builder, loc, rest, step), zero);
+}
+
+std::string Derivation::sizeText(StringAttr name) {
+  name = rawOf(name);
+  AxisAttr axis = table.lookup(name);
+  if (std::optional<int64_t> size = staticSize(name))
+    if (axis && (axis.isPieces() || axis.isConcat() || axis.isShare()))
+      return std::to_string(*size);
+  if (!axis)
+    return name.str();
+  if (axis.isConcat())
+    return "(" + llvm::join(llvm::map_range(axis.getOf(), [&](StringAttr part) { return sizeText(part); }), " + ") +
+           ")";
+  if (axis.isShare())
+    return "(" + sizeText(axis.getRaw()) + " / " + std::to_string(axis.getDivisor()) + ")";
+  if (axis.getRelation() == Relation::Blocks)
+    return "ceildiv(" + sizeText(axis.getRaw()) + ", " + std::to_string(axis.getStep()) + ")";
+  if (axis.getRelation() == Relation::Windows)
+    return "max(0, (" + sizeText(axis.getRaw()) + " - " + std::to_string(axis.getExtent() - axis.getStep()) + ") / " +
+           std::to_string(axis.getStep()) + ")";
+  return name.str();
 }
 
 Value Derivation::indexConstant(int64_t value) {
@@ -143,8 +214,10 @@ bool Derivation::containsReduction(Value field) {
   if (!isNew)
     return it->second;
   Operation *op = field.getDefiningOp();
-  bool result = isa<ReduceOp, DotOp, ExpectOp, StatOp>(op) ||
-                llvm::any_of(op->getOperands(), [&](Value operand) { return containsReduction(operand); });
+  // A sum along tokens is an array already.
+  bool result =
+      isa<ReduceOp, DotOp, ExpectOp, StatOp, BlockReduceOp>(op) ||
+      (!isa<ScanOp>(op) && llvm::any_of(op->getOperands(), [&](Value operand) { return containsReduction(operand); }));
   return reductions[field] = result;
 }
 
@@ -263,7 +336,7 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
 }
 
 LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch, int64_t tileSize,
-                                     ArrayRef<Store> stores, Operation *before) {
+                                     ArrayRef<Store> stores, Operation *before, StringAttr keysAxis) {
   Location loc = attention.getLoc();
   SmallVector<Value> extents;
   SmallVector<Attribute> axes;
@@ -280,6 +353,12 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   OpBuilder headBuilder = head();
   extents.push_back(arith::CeilDivUIOp::create(headBuilder, loc, rows, step));
   axes.push_back(rawOf(rowAxis));
+  if (keysAxis) {
+    Value keys = sizeOf(keysAxis), keyStep = indexConstant(choices.keyTile);
+    OpBuilder keyBuilder = head();
+    extents.push_back(arith::CeilDivUIOp::create(keyBuilder, loc, keys, keyStep));
+    axes.push_back(rawOf(keysAxis));
+  }
 
   OpBuilder builder(context);
   if (before)
@@ -297,7 +376,7 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   for (auto [n, axis] : llvm::enumerate(batch))
     env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
   builder.setInsertionPointToEnd(block);
-  Value first = arith::MulIOp::create(builder, loc, block->getArguments().back(), step);
+  Value first = arith::MulIOp::create(builder, loc, block->getArgument(batch.size() + (split ? 1 : 0)), step);
   const Coordinate *row = newCoordinate({Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize});
   env.set(rowAxis, row);
   const Coordinate *part = nullptr;
@@ -308,22 +387,32 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
     env.set(split, part);
   }
 
+  const Coordinate *keys = nullptr;
+  if (keysAxis) {
+    Value from = arith::MulIOp::create(builder, loc, block->getArguments().back(), indexConstant(choices.keyTile));
+    keys = newCoordinate({Coordinate::Kind::Key, rawOf(keysAxis), from, choices.keyTile});
+    env.set(keysAxis, keys);
+  }
+
   open.push_back(launch);
-  LogicalResult result = LaunchEmitter(*this, launch, env, row, part).emit(stores);
+  LogicalResult result = LaunchEmitter(*this, launch, env, row, part, keys).emit(stores);
   open.pop_back();
   return result;
 }
 
-FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type element, Operation *at) {
-  auto key = std::make_tuple(field.getAsOpaquePointer(), token.getAsOpaquePointer(), element.getAsOpaquePointer());
-  if (auto found = prepared.find(key); found != prepared.end())
-    return found->second;
-  if (open.size() > 16)
-    return at->emitError("maps of keys are nested too deeply; at most 16 launches may wait for one another");
+std::string Derivation::workspaceName(Value field) {
+  for (Value walk = field; walk && walk.getDefiningOp();) {
+    Operation *op = walk.getDefiningOp();
+    if (auto input = dyn_cast<InputOp>(op))
+      return input.getName().str();
+    walk = op->getNumOperands() ? op->getOperand(0) : Value();
+  }
+  return "field";
+}
 
+FailureOr<Prepared> Derivation::layOut(Value field, StringAttr token, Type element, Operation *at) {
   Prepared result;
   result.elementType = element;
-  SmallVector<StringAttr> batch;
   StringAttr feature;
   for (StringAttr axis : cast<FieldType>(field.getType()).getAxes()) {
     if (axis != token && isToken(axis))
@@ -335,36 +424,70 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
                << feature.getValue() << "' and '" << axis.getValue() << "'; a tile holds one";
       feature = axis;
     } else if (axis != token) {
-      batch.push_back(axis);
+      result.axes.push_back(axis);
     }
   }
-  result.axes = batch;
   result.axes.push_back(token);
   if (feature)
     result.axes.push_back(feature);
-
-  // Named after the first input on the way, which is what a reader looks for.
-  std::string name = "field";
-  for (Value walk = field; walk && walk.getDefiningOp();) {
-    Operation *op = walk.getDefiningOp();
-    if (auto input = dyn_cast<InputOp>(op)) {
-      name = input.getName().str();
-      break;
-    }
-    walk = op->getNumOperands() ? op->getOperand(0) : Value();
-  }
-  name = uniqueName(name + "_prepared");
+  std::string name = uniqueName(workspaceName(field) + (isa<ScanOp>(field.getDefiningOp()) ? "_sums" : "_prepared"));
   SmallVector<std::string> dims;
   Type type = viewType(result.axes, element, dims);
+  for (auto [text, axis] : llvm::zip(dims, result.axes))
+    text = sizeText(axis);
   OpBuilder builder = head();
   result.view =
       tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
-
-  Store store{field, result.view, result.axes, element, at};
-  if (failed(emitLaunch(uniqueName(kernelName("prepare_" + name)), token, batch, 64, store, open.back())))
-    return failure();
-  prepared[key] = result;
   return result;
+}
+
+bool Derivation::standsAlone(Value field) {
+  auto [it, isNew] = alone.try_emplace(field, false);
+  if (!isNew)
+    return it->second;
+  Operation *op = field.getDefiningOp();
+  bool result = (isa<InputOp, ConstantOp, SizeOp, IndexOp, PositionOp, QueryPositionOp, RenameOp, RowAtOp, ReduceOp,
+                     DotOp, SliceOp, ConcatOp>(op) ||
+                 isa<PointwiseOpInterface>(op)) &&
+                llvm::all_of(op->getOperands(), [&](Value operand) { return standsAlone(operand); });
+  return alone[field] = result;
+}
+
+FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type element, Operation *at) {
+  auto key = std::make_tuple(field.getAsOpaquePointer(), token.getAsOpaquePointer(), element.getAsOpaquePointer());
+  if (auto found = prepared.find(key); found != prepared.end())
+    return found->second;
+  if (open.size() > 16)
+    return at->emitError("maps of keys are nested too deeply; at most 16 launches may wait for one another");
+
+  FailureOr<Prepared> result = layOut(field, token, element, at);
+  if (failed(result))
+    return failure();
+  SmallVector<StringAttr> batch;
+  for (StringAttr axis : result->axes)
+    if (axis != token && !isFeature(axis))
+      batch.push_back(axis);
+  std::string name = "prepare_" + cast<tile::WorkspaceOp>(result->view.getDefiningOp()).getName().str();
+  Store store{field, result->view, result->axes, element, at};
+  if (standsAlone(field)) {
+    auto group = llvm::find_if(together, [&](const Together &g) { return g.token == token && g.batch == batch; });
+    if (group == together.end()) {
+      together.push_back({token, batch, name, {}});
+      group = std::prev(together.end());
+    }
+    group->stores.push_back(store);
+  } else if (failed(emitLaunch(uniqueName(kernelName(name)), token, batch, rowTile(token), store, open.back()))) {
+    return failure();
+  }
+  return prepared[key] = *result;
+}
+
+LogicalResult Derivation::emitPrepared() {
+  Operation *first = *program.getBody().front().getOps<tile::LaunchOp>().begin();
+  for (const Together &group : together)
+    if (failed(emitLaunch(uniqueName(kernelName(group.name)), group.token, group.batch, 64, group.stores, first)))
+      return failure();
+  return success();
 }
 
 //===--- the program ---===//
@@ -428,6 +551,8 @@ LogicalResult Derivation::classifyAxes() {
       tokens.insert(axis.getName());
       tokens.insert(axis.getRaw());
       tokens.insert(axis.getQuery());
+      if (AxisAttr raw = table.lookup(axis.getRaw()); raw && raw.isPieces())
+        tokens.insert(raw.getRaw());
     } else if (axis.isKeys()) {
       tokens.insert(axis.getName());
       tokens.insert(axis.getQuery());
@@ -471,6 +596,10 @@ LogicalResult Derivation::classifyAxes() {
         }
     }
   }
+  for (Operation &op : attention.getBody().front())
+    if (auto scan = dyn_cast<ScanOp>(op))
+      if (!isFeature(scan.getAxisAttr()))
+        tokens.insert(scan.getAxisAttr());
   // An output's last axis lies inside tiles too where it can: elements of one row are stored together.
   llvm::DenseSet<StringAttr> rows;
   for (auto weights : attention.getBody().front().getOps<WeightsOp>())
@@ -483,8 +612,36 @@ LogicalResult Derivation::classifyAxes() {
       continue;
     StringAttr last = declared.back();
     std::optional<int64_t> size = staticSize(last);
+    if (AxisAttr entry = table.lookup(last); entry && entry.isPieces())
+      continue;
     if (!isToken(last) && !rows.contains(last) && size && *size % 8 == 0 && *size <= 256)
       features.insert(last);
+  }
+  // What is cut or joined lies inside tiles with its parts.
+  for (bool more = true; more;) {
+    more = false;
+    auto together = [&](Operation &op, StringAttr whole, ArrayRef<StringAttr> parts) -> LogicalResult {
+      bool any = isFeature(whole) || llvm::any_of(parts, [&](StringAttr part) { return isFeature(part); });
+      if (!any)
+        return success();
+      more |= features.insert(whole);
+      for (StringAttr part : parts) {
+        if (features.insert(part))
+          more = true;
+        if (failed(featureSize(part, &op)))
+          return failure();
+      }
+      return featureSize(whole, &op);
+    };
+    for (Operation &op : attention.getBody().front()) {
+      if (auto slice = dyn_cast<SliceOp>(op)) {
+        if (failed(together(op, slice.getFromAttr(), slice.getToAttr())))
+          return failure();
+      } else if (auto concat = dyn_cast<ConcatOp>(op)) {
+        if (failed(together(op, concat.getAlongAttr(), toAxes(concat.getParts()))))
+          return failure();
+      }
+    }
   }
   for (auto weights : attention.getBody().front().getOps<WeightsOp>())
     for (StringAttr axis : weights.getWeightsType().getRows())
@@ -505,44 +662,78 @@ bool Derivation::hasF32Products() {
   });
 }
 
+/// True where a field holds blocks of pairs: their axis then has one index per work item.
+static bool reducesPairs(Value field, StringAttr pieces) {
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second)
+      continue;
+    if (auto reduce = dyn_cast<BlockReduceOp>(op); reduce && reduce.getToAttr() == pieces)
+      return true;
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return false;
+}
+
+int64_t Derivation::rowTile(StringAttr axis) const {
+  AxisAttr entry = table.lookup(rawOf(axis));
+  return entry && entry.isPieces() ? 16 : 64; // pieces are few, and each takes long
+}
+
+FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
+  LaunchAxes axes;
+  SmallVector<StringAttr> candidates, pieces;
+  SmallVector<StringAttr> expanded = table.expand(toAxes(output.getDeclared()));
+  for (StringAttr axis : expanded) {
+    AxisAttr entry = table.lookup(axis);
+    if (entry && entry.isPieces() && (!isToken(axis) || reducesPairs(output.getValue(), axis)))
+      pieces.push_back(axis);
+    else if (isToken(axis))
+      candidates.push_back(axis);
+  }
+  if (candidates.empty() && !pieces.empty())
+    candidates.push_back(pieces.front());
+  if (candidates.empty())
+    return output.emitError("the output '")
+           << output.getName() << "' has no token axis; in this version each output has one, as in [B, T, H]";
+  if (candidates.size() > 2)
+    return output.emitError("the output '") << output.getName() << "' has the token axes '" << candidates[0].getValue()
+                                            << "', '" << candidates[1].getValue() << "' and '"
+                                            << candidates[2].getValue() << "'; in this version it has at most two";
+  axes.row = candidates.front();
+  if (candidates.size() == 2)
+    axes.keys = candidates.back();
+  for (StringAttr axis : expanded)
+    if (!llvm::is_contained(candidates, axis) && !isFeature(axis))
+      axes.batch.push_back(axis);
+  AxisAttr entry = table.lookup(axes.row);
+  axes.tile = entry && entry.isPieces() ? rowTile(axes.row) : choices.queryTile;
+  return axes;
+}
+
 LogicalResult Derivation::emitOutputs() {
-  struct Group {
-    StringAttr row;
-    SmallVector<StringAttr> batch;
-    SmallVector<Store> stores;
-  };
-  SmallVector<Group> groups;
+  std::vector<std::pair<LaunchAxes, SmallVector<Store>>> groups;
   for (OutputOp output : attention.getOutputs()) {
-    Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output};
+    Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output, {}};
     if (cast<FieldType>(output.getValue().getType()).isInt())
       store.elementType = IntegerType::get(context, 32);
     store.view = tensor(output.getName(), "output", store.declared, store.elementType);
-    StringAttr row;
-    SmallVector<StringAttr> batch;
-    for (StringAttr axis : table.expand(store.declared)) {
-      if (isToken(axis)) {
-        if (row)
-          return output.emitError("the output '")
-                 << output.getName() << "' has two token axes, '" << row.getValue() << "' and '" << axis.getValue()
-                 << "'; pair fields cannot be outputs in this version";
-        row = axis;
-      } else if (!isFeature(axis)) {
-        batch.push_back(axis);
-      }
-    }
-    if (!row)
-      return output.emitError("the output '")
-             << output.getName() << "' has no token axis; in this version each output has one, as in [B, T, H]";
-    auto group = llvm::find_if(groups, [&](const Group &g) { return g.row == row && g.batch == batch; });
+    FailureOr<LaunchAxes> axes = axesOf(output);
+    if (failed(axes))
+      return failure();
+    auto group = llvm::find_if(groups, [&](const auto &g) { return g.first == *axes; });
     if (group == groups.end()) {
-      groups.push_back({row, batch, {}});
+      groups.emplace_back(*axes, SmallVector<Store>());
       group = std::prev(groups.end());
     }
-    group->stores.push_back(store);
+    group->second.push_back(store);
   }
-  for (Group &group : groups)
-    if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), group.row, group.batch, choices.queryTile,
-                          group.stores, nullptr)))
+  for (auto &[axes, stores] : groups)
+    if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), axes.row, axes.batch, axes.tile, stores,
+                          nullptr, axes.keys)))
       return failure();
   return success();
 }
@@ -575,11 +766,11 @@ FailureOr<tile::ProgramOp> Derivation::run() {
 
   // Sizes and inputs first, in the order of the text, so that the interface reads like the specification.
   for (AxisAttr axis : table.getAxes())
-    if (!axis.isWalk() && !axis.isFactor() && !staticSize(axis.getName()))
+    if ((axis.getRelation() == Relation::Plain || axis.isKeys()) && !staticSize(axis.getName()))
       (void)sizeOf(axis.getName());
   for (InputOp input : attention.getInputs())
     (void)viewOf(input);
-  if (failed(emitOutputs())) {
+  if (failed(emitOutputs()) || failed(emitPrepared())) {
     program.erase();
     return failure();
   }

@@ -19,16 +19,18 @@ namespace fovea::derivation {
 /// Where an axis of a field runs inside a launch.
 struct Coordinate {
   enum class Kind {
-    Batch,  // one index per work item
-    Row,    // the rows of the work item: dimension 0 of its tiles
-    Key,    // the keys of one step of a fold
-    Feature // inside the tile: the whole axis, or a part that begins at `base`
+    Batch,   // one index per work item
+    Row,     // the rows of the work item: dimension 0 of its tiles
+    Key,     // the keys of one step of a fold
+    Feature, // inside the tile: the whole axis, or a part that begins at `base`
+    Gathered // at the indices of a tile
   };
   Kind kind;
-  mlir::StringAttr axis; // Batch, Row, Key: the raw axis; Feature: its identity
-  mlir::Value base;      // Batch: the index; Row, Key, part of a Feature: the first index of the tile
-  int64_t extent = 1;    // elements of the tile along it
-  int64_t size = 0;      // of a Feature that the tile pads: how many of them exist; 0: all
+  mlir::StringAttr axis;                   // Batch, Row, Key: the raw axis; Feature: its identity
+  mlir::Value base;                        // Batch: the index; Row, Key, part of a Feature: the first index of the tile
+  int64_t extent = 1;                      // elements of the tile along it
+  int64_t size = 0;                        // of a Feature that the tile pads: how many of them exist; 0: all
+  const struct TileValue *index = nullptr; // Gathered: ints, on the dimensions that they vary along
 };
 
 /// For each axis name its coordinate. Small: a handful of axes.
@@ -90,6 +92,15 @@ struct Product {
   Environment coreEnv;
 };
 
+/// What the launch of an output runs over.
+struct LaunchAxes {
+  mlir::StringAttr row;                      // its tiles are the rows of the work item
+  llvm::SmallVector<mlir::StringAttr> batch; // one index per work item
+  mlir::StringAttr keys;                     // its tiles are the keys of the work item: of pair fields that are stored
+  int64_t tile = 64;                         // of rows
+  bool operator==(const LaunchAxes &) const = default;
+};
+
 /// What a launch writes: a field to a view whose dimensions are declared axes.
 struct Store {
   mlir::Value field;
@@ -97,6 +108,7 @@ struct Store {
   llvm::SmallVector<mlir::StringAttr> declared;
   mlir::Type elementType;
   mlir::Operation *at; // for messages
+  mlir::Value totals = {}; // of a scan: the field is summed along its rows within each tile, and this gets the tiles' sums
 };
 
 /// A workspace that holds a field of a key for each key.
@@ -132,6 +144,11 @@ public:
   /// The whole axis inside a tile, padded to what the fragments of products need.
   const Coordinate *feature(mlir::StringAttr axis, int64_t size);
   Coordinate *newCoordinate(Coordinate coordinate) { return &coordinates.emplace_back(coordinate); }
+  Coordinate *newGathered(mlir::StringAttr axis, const TileValue &index) {
+    Coordinate coordinate{Coordinate::Kind::Gathered, axis, {}};
+    coordinate.index = &indexTiles.emplace_back(index);
+    return newCoordinate(coordinate);
+  }
 
   /// The number that a field is everywhere, where that is known now.
   std::optional<double> constantOf(mlir::Value field);
@@ -141,6 +158,8 @@ public:
   /// The workspace of a field on `token` (a walk or a raw axis), and the launch that fills it.
   llvm::FailureOr<Prepared> prepare(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
                                     mlir::Operation *at);
+  /// The workspace of a running sum along tokens, in f32, and the launches that fill it.
+  llvm::FailureOr<Prepared> scan(attn::ScanOp op);
 
   attn::AttentionOp attention;
   const TileChoices &choices;
@@ -154,12 +173,28 @@ private:
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
+  /// A workspace for a field of one token axis: batch axes, tokens, features.
+  llvm::FailureOr<Prepared> layOut(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
+                                   mlir::Operation *at);
+  /// After the first input on the way, which is what a reader looks for.
+  std::string workspaceName(mlir::Value field);
+  /// True where a field needs no launch of its own before it: no weights, no sums along tokens.
+  bool standsAlone(mlir::Value field);
+  /// The launches of all prepared fields that stand alone, in front of all others.
+  mlir::LogicalResult emitPrepared();
   bool hasF32Products();
   /// A launch before `before`, or the last one.
   /// The feature axis of the results that `valueTile` splits; null where none or several are longer.
   mlir::StringAttr splitAxis(llvm::ArrayRef<Store> stores);
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
-                                 int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before);
+                                 int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before,
+                                 mlir::StringAttr keys = {});
+  mlir::FailureOr<LaunchAxes> axesOf(attn::OutputOp output);
+  /// As a dimension of a workspace: the name of an axis, or an expression where its size follows from others.
+  std::string sizeText(mlir::StringAttr axis);
+  mlir::Value computedSize(attn::AxisAttr axis);
+  /// Rows of a work item that prepares a field of the axis.
+  int64_t rowTile(mlir::StringAttr axis) const;
   mlir::Value tensor(llvm::StringRef name, llvm::StringRef role, llvm::ArrayRef<mlir::StringAttr> declared,
                      mlir::Type element);
   tile::ViewType viewType(llvm::ArrayRef<mlir::StringAttr> declared, mlir::Type element,
@@ -176,19 +211,30 @@ private:
   llvm::DenseMap<mlir::Operation *, mlir::Value> inputs;
   llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
   std::deque<Coordinate> coordinates;
+  std::deque<TileValue> indexTiles;
   llvm::DenseMap<mlir::Value, std::optional<double>> constants;
   llvm::DenseMap<mlir::Value, bool> reductions;
   std::map<std::tuple<void *, const void *, const void *>, Prepared> prepared;
+  struct Together { // fields of the same tokens and batch: one launch writes them
+    mlir::StringAttr token;
+    llvm::SmallVector<mlir::StringAttr> batch;
+    std::string name;
+    std::vector<Store> stores;
+  };
+  std::vector<Together> together;
+  llvm::DenseMap<mlir::Value, bool> alone;
   llvm::SmallVector<mlir::Operation *> open; // launches whose body is being made
   std::set<std::string> names;
 };
 
 class LaunchEmitter {
 public:
-  /// `part`: of the feature axis that the launch splits, if it does.
+  /// `part`: of the feature axis that the launch splits, if it does. `keys`: the keys of the work item, if it has one
+  /// tile of them.
   LaunchEmitter(Derivation &derivation, tile::LaunchOp launch, Environment env, const Coordinate *row,
-                const Coordinate *part)
-      : derivation(derivation), launch(launch), env(env), row(row), part(part) {}
+                const Coordinate *part, const Coordinate *keys = nullptr)
+      : derivation(derivation), launch(launch), env(env), row(row), part(part), keys(keys),
+        keyBlock(keys ? &launch.getBody().front() : nullptr) {}
 
   mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
 
@@ -204,6 +250,7 @@ private:
                                       const Environment &env);
   llvm::FailureOr<TileValue> toReal(attn::ToRealOp op, const Environment &env);
   llvm::FailureOr<TileValue> rowAt(attn::RowAtOp op, const Environment &env);
+  llvm::FailureOr<TileValue> rowAtIndex(attn::RowAtOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);
   /// A dot without its constant factor.
@@ -231,10 +278,46 @@ private:
   llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType,
                                      mlir::Operation *at);
   mlir::LogicalResult store(const Store &store);
-  llvm::FailureOr<llvm::SmallVector<mlir::Value>> indicesOf(mlir::Operation *at,
-                                                            llvm::ArrayRef<mlir::StringAttr> declared,
-                                                            const Environment &env,
-                                                            llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned);
+  llvm::FailureOr<llvm::SmallVector<mlir::Value>>
+  indicesOf(mlir::Operation *at, llvm::ArrayRef<mlir::StringAttr> declared, const Environment &env,
+            llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned,
+            llvm::SmallVectorImpl<std::pair<int64_t, const Coordinate *>> *gathered = nullptr);
+
+  // Gathers, blocks and windows, bounds from data.
+  llvm::FailureOr<TileValue> gather(attn::GatherOp op, const Environment &env);
+  llvm::FailureOr<TileValue> gatherTile(mlir::Location loc, mlir::Operation *at, mlir::Value view,
+                                        llvm::SmallVector<mlir::Value> indices, llvm::ArrayRef<int64_t> dims,
+                                        const Dimensions &spanned,
+                                        llvm::ArrayRef<std::pair<int64_t, const Coordinate *>> gathered);
+  /// A field with one of its axes at computed indices.
+  llvm::FailureOr<TileValue> atIndex(mlir::Value field, mlir::StringAttr axis, const TileValue &index,
+                                     const Environment &env, mlir::Operation *at);
+  /// The value where the index lies within the axis, 0 elsewhere.
+  llvm::FailureOr<TileValue> whereInside(const TileValue &value, const TileValue &index, mlir::StringAttr axis,
+                                         mlir::Operation *at);
+  llvm::FailureOr<TileValue> blockReduce(attn::BlockReduceOp op, const Environment &env);
+  llvm::FailureOr<TileValue> reducePairs(attn::BlockReduceOp op, const Environment &env);
+  llvm::FailureOr<TileValue> reduceRows(attn::BlockReduceOp op, const Environment &env);
+  struct Piece;
+  llvm::FailureOr<TileValue> reduceGathered(const Piece &piece, mlir::Value field, const Environment &env,
+                                            mlir::Operation *at);
+  bool isRecomputed(mlir::Value field, const Environment &env);
+
+  // Slices and concatenations of features, sums along tokens.
+  llvm::FailureOr<TileValue> slice(attn::SliceOp op, const Environment &env);
+  llvm::FailureOr<TileValue> concat(attn::ConcatOp op, const Environment &env);
+  llvm::FailureOr<TileValue> expectPart(attn::ExpectOp op, const Environment &env);
+  llvm::FailureOr<TileValue> cut(const TileValue &tile, mlir::StringAttr whole, const Coordinate *part,
+                                 mlir::Operation *at);
+  /// Where the operand of a slice is read.
+  llvm::FailureOr<Environment> sliced(attn::SliceOp op, const Environment &env);
+  /// True where a slice, loaded in the width of fragments, would bring its neighbours along.
+  static bool isPaddedSlice(attn::SliceOp op, const Environment &env);
+  const Coordinate *partOf(const Coordinate *whole, mlir::StringAttr identity, int64_t offset, int64_t extent,
+                           int64_t size);
+  llvm::FailureOr<TileValue> loadScan(attn::ScanOp op, const Environment &env);
+  mlir::LogicalResult storeScanned(const Store &store, mlir::Value tile, llvm::ArrayRef<mlir::Value> indices,
+                                   llvm::ArrayRef<int64_t> dims);
 
   // Parts.
   void strip(mlir::Value &field, Environment &env);
@@ -252,7 +335,6 @@ private:
 
   /// Where values over these dimensions are computed: as far out as they can.
   mlir::OpBuilder builderFor(const Dimensions &dims);
-  mlir::Block *keyBlock = nullptr; // the region of the fold that is being made
   mlir::RankedTensorType typeOf(const Dimensions &dims, mlir::Type elementType);
   mlir::Value spread(mlir::OpBuilder &builder, mlir::Location loc, const TileValue &value, const Dimensions &dims);
   llvm::FailureOr<Dimensions> unite(llvm::ArrayRef<TileValue> values, mlir::Operation *at);
@@ -268,14 +350,21 @@ private:
   Environment env;
   const Coordinate *row;
   const Coordinate *part;
+  const Coordinate *keys;
+  mlir::Block *keyBlock;            // where values per key are made: the region of the fold that is being made
+  mlir::Block *innermost = nullptr; // the body of a loop over rows that is being made: all values are made there
   std::map<Key, TileValue> values, raw;
   std::map<Key, std::pair<TileValue, double>> dots;
   std::map<mlir::Operation *, std::shared_ptr<Fold>> folds; // shared: Fold is complete in one file only
   std::map<std::tuple<const Coordinate *, const void *, const void *>, Coordinate *> shifted;
+  std::map<std::pair<const void *, const void *>, const Coordinate *> places; // of indices, by axis
+  std::map<std::tuple<const Coordinate *, const void *, int64_t, int64_t>, const Coordinate *> parts;
   std::map<const analysis::BoundExpr *, mlir::Value> bounds;
   llvm::DenseSet<mlir::Operation *> live;
   llvm::SmallVector<mlir::Operation *> folding; // weights whose fold is being made
 };
+
+inline attn::FieldType fieldType(mlir::Value field) { return mlir::cast<attn::FieldType>(field.getType()); }
 
 /// The function of a pointwise operation on scalars or on tiles of one shape; reals are f32, ints i32, bools i1.
 mlir::Value emitPointwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation *op,

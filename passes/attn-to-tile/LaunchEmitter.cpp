@@ -13,7 +13,6 @@ using namespace fovea::derivation;
 
 using Where = Coordinate::Kind;
 
-static FieldType fieldType(Value field) { return cast<FieldType>(field.getType()); }
 static bool is16Bit(Type type) { return type.isBF16() || type.isF16(); }
 
 //===--- tiles and places ---===//
@@ -31,7 +30,9 @@ static bool hasKind(const Dimensions &dims, Where kind) {
 OpBuilder LaunchEmitter::builderFor(const Dimensions &dims) {
   // Not OpBuilder::atBlockEnd: the regions of a fold have no parent yet.
   OpBuilder builder(derivation.context);
-  builder.setInsertionPointToEnd(hasKind(dims, Where::Key) ? keyBlock : &launch.getBody().front());
+  builder.setInsertionPointToEnd(innermost                   ? innermost
+                                 : hasKind(dims, Where::Key) ? keyBlock
+                                                             : &launch.getBody().front());
   return builder;
 }
 
@@ -88,14 +89,27 @@ LaunchEmitter::Key LaunchEmitter::keyOf(Value field, const Environment &env) {
 bool LaunchEmitter::runsAlong(Value field, const Environment &env, Where kind) {
   return llvm::any_of(fieldType(field).getAxes(), [&](StringAttr axis) {
     const Coordinate *coordinate = env.lookup(axis);
+    if (coordinate && coordinate->kind == Where::Gathered)
+      return hasKind(coordinate->index->dims, kind);
     return coordinate && coordinate->kind == kind;
   });
 }
 
 void LaunchEmitter::strip(Value &field, Environment &env) {
-  while (auto rename = field.getDefiningOp<RenameOp>()) {
-    env.set(rename.getFromAttr(), env.lookup(rename.getToAttr()));
-    field = rename.getOperand();
+  for (;;) {
+    if (auto rename = field.getDefiningOp<RenameOp>()) {
+      env.set(rename.getFromAttr(), env.lookup(rename.getToAttr()));
+      field = rename.getOperand();
+      continue;
+    }
+    auto slice = field.getDefiningOp<SliceOp>();
+    if (!slice || isPaddedSlice(slice, env))
+      return;
+    FailureOr<Environment> inner = sliced(slice, env);
+    if (failed(inner))
+      return;
+    env = *inner;
+    field = slice.getOperand();
   }
 }
 
@@ -134,7 +148,12 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       !runsAlong(field, env, Where::Feature) && derivation.containsReduction(field))
     return loadPrepared(field, env, type.isReal() ? Type(outer.getF32Type()) : outer.getI32Type(), op);
 
+  if (isRecomputed(field, env))
+    return loadPrepared(field, env, outer.getF32Type(), op);
+
   return TypeSwitch<Operation *, FailureOr<TileValue>>(op)
+      .Case<GatherOp>([&](GatherOp g) { return gather(g, env); })
+      .Case<BlockReduceOp>([&](BlockReduceOp r) { return blockReduce(r, env); })
       .Case<InputOp>([&](InputOp input) -> FailureOr<TileValue> {
         FailureOr<TileValue> stored = loadInput(input, env);
         if (succeeded(stored) && !llvm::is_sorted(stored->dims))
@@ -170,7 +189,10 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       .Case<RowAtOp>([&](RowAtOp at) { return rowAt(at, env); })
       .Case<ReduceOp>([&](ReduceOp r) { return reduce(r, env); })
       .Case<DotOp>([&](DotOp d) { return dot(d, env); })
-      .Case<ExpectOp>([&](ExpectOp e) { return expect(e, env); })
+      .Case<ExpectOp>([&](ExpectOp e) { return expectPart(e, env); })
+      .Case<SliceOp>([&](SliceOp s) { return slice(s, env); })
+      .Case<ConcatOp>([&](ConcatOp c) { return concat(c, env); })
+      .Case<ScanOp>([&](ScanOp s) { return loadScan(s, env); })
       .Case<StatOp>([&](StatOp s) { return stat(s, env); })
       .Default([&](Operation *) -> FailureOr<TileValue> {
         if (isa<PointwiseOpInterface>(op))
@@ -248,6 +270,15 @@ FailureOr<TileValue> LaunchEmitter::pointwise(Operation *op, const Environment &
 FailureOr<TileValue> LaunchEmitter::position(Operation *op, StringAttr axis, Value shift, const Environment &env) {
   const Coordinate *coordinate = env.lookup(axis);
   Location loc = op->getLoc();
+  if (coordinate->kind == Where::Gathered) {
+    TileValue index = *coordinate->index;
+    if (!shift || shift == zeroIndex())
+      return index;
+    OpBuilder builder = builderFor(index.dims);
+    Value by = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), shift);
+    by = tile::SplatOp::create(builder, loc, index.value.getType(), by);
+    return TileValue{arith::AddIOp::create(builder, loc, index.value, by), index.dims};
+  }
   Dimensions dims;
   if (coordinate->kind != Where::Batch)
     dims.push_back(dimensionOf(coordinate));
@@ -291,6 +322,8 @@ FailureOr<TileValue> LaunchEmitter::toReal(ToRealOp op, const Environment &env) 
 
 FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {
   const Coordinate *at = env.lookup(op.getQueryAttr());
+  if (at->kind == Where::Gathered || at->kind == Where::Batch)
+    return rowAtIndex(op, env);
   if (at->kind != Where::Row)
     return op.emitError(
         "reads the row at the position of a query that is itself a key; in this version only queries have one");
@@ -410,6 +443,14 @@ Product LaunchEmitter::decompose(Value field, Environment env, StringAttr axis) 
         axis = rename.getFromAttr();
       env.set(rename.getFromAttr(), env.lookup(rename.getToAttr()));
       field = rename.getOperand();
+    } else if (auto slice = dyn_cast<SliceOp>(op); slice && !isPaddedSlice(slice, env)) {
+      FailureOr<Environment> inner = sliced(slice, env);
+      if (failed(inner))
+        break;
+      if (slice.getToAttr() == axis)
+        axis = slice.getFromAttr();
+      env = *inner;
+      field = slice.getOperand();
     } else if (auto mul = dyn_cast<MulOp>(op); mul && lacks(mul.getLhs())) {
       factor(mul.getLhs(), false);
       field = mul.getRhs();
@@ -651,9 +692,10 @@ FailureOr<TileValue> LaunchEmitter::projection(DotOp op, const Environment &env,
 
 //===--- memory ---===//
 
-FailureOr<SmallVector<Value>> LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared,
-                                                       const Environment &env, SmallVectorImpl<int64_t> &dims,
-                                                       Dimensions &spanned) {
+FailureOr<SmallVector<Value>>
+LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Environment &env,
+                         SmallVectorImpl<int64_t> &dims, Dimensions &spanned,
+                         SmallVectorImpl<std::pair<int64_t, const Coordinate *>> *gathered) {
   SmallVector<Value> indices;
   for (auto [n, axis] : llvm::enumerate(declared)) {
     Value index;
@@ -663,6 +705,14 @@ FailureOr<SmallVector<Value>> LaunchEmitter::indicesOf(Operation *at, ArrayRef<S
       if (!coordinate)
         return at->emitError("varies along the axis '")
                << part.getValue() << "', which neither the output that needs it nor a reduction has";
+      if (coordinate->kind == Where::Gathered) {
+        if (parts.size() > 1 || !gathered)
+          return at->emitError("the axis '")
+                 << part.getValue() << "' is read at computed indices; in this version it must be an axis of its own";
+        gathered->emplace_back(n, coordinate);
+        index = zeroIndex();
+        continue;
+      }
       if (coordinate->kind != Where::Batch) {
         if (parts.size() > 1)
           return at->emitError("the axis '") << part.getValue() << "' is a part of '" << axis.getValue()
@@ -691,9 +741,12 @@ FailureOr<TileValue> LaunchEmitter::load(Location loc, Operation *at, Value view
                                          const Environment &env) {
   SmallVector<int64_t> dims;
   Dimensions spanned;
-  FailureOr<SmallVector<Value>> indices = indicesOf(at, declared, env, dims, spanned);
+  SmallVector<std::pair<int64_t, const Coordinate *>> gathered;
+  FailureOr<SmallVector<Value>> indices = indicesOf(at, declared, env, dims, spanned, &gathered);
   if (failed(indices))
     return failure();
+  if (!gathered.empty())
+    return gatherTile(loc, at, view, *indices, dims, spanned, gathered);
   Type element = cast<tile::ViewType>(view.getType()).getElementType();
   OpBuilder builder = builderFor(spanned);
   if (spanned.empty())
@@ -730,6 +783,16 @@ FailureOr<TileValue> LaunchEmitter::loadPrepared(Value field, const Environment 
                << token.getValue() << "' and '" << axis.getValue() << "', both of keys";
       token = axis;
     }
+  // Without keys: the rows, or an axis of tokens or pieces that has one index here, or computed ones.
+  for (auto isFit : {+[](const Coordinate *c) { return c->kind == Where::Row; },
+                     +[](const Coordinate *c) { return c->kind == Where::Gathered || c->kind == Where::Batch; }})
+    for (StringAttr axis : fieldType(field).getAxes()) {
+      AxisAttr entry = derivation.table.lookup(axis);
+      if (!token && isFit(env.lookup(axis)) && (derivation.isToken(axis) || (entry && entry.isPieces())))
+        token = axis;
+    }
+  if (!token)
+    return at->emitError("has no axis of tokens along which it could be computed beforehand");
   FailureOr<Prepared> workspace = derivation.prepare(field, token, elementType, at);
   if (failed(workspace))
     return failure();
@@ -776,6 +839,8 @@ LogicalResult LaunchEmitter::store(const Store &store) {
              << getElementTypeOrSelf(tile) << " as " << store.elementType;
     tile = arith::TruncFOp::create(builder, loc, typeOf(spanned, store.elementType), tile);
   }
+  if (store.totals)
+    return storeScanned(store, tile, *indices, dims);
   // What has no part of the split axis is the same in each part: the first stores it.
   if (part && llvm::none_of(spanned, [&](const Dimension &d) { return d.feature == part->axis; })) {
     Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part->base, zeroIndex());

@@ -12,8 +12,15 @@ TileValue LaunchEmitter::maskPadding(const TileValue &tile, double identity, Loc
   Value stored = tile.value;
   if (auto wide = stored.getDefiningOp<arith::ExtFOp>())
     stored = wide.getIn();
-  if (identity == 0 && stored.getDefiningOp<tile::LoadOp>())
-    return tile; // what lies outside the view was loaded as 0
+  // What lies outside the view was loaded as 0; beside a slice lie its neighbours.
+  if (auto load = stored.getDefiningOp<tile::LoadOp>(); load && identity == 0) {
+    APInt begin;
+    if (llvm::all_of(load.getDims(), [&](int64_t d) {
+          Value index = load.getIndices()[d];
+          return !matchPattern(index, m_ConstantInt(&begin)) || begin.isZero();
+        }))
+      return tile;
+  }
   TileValue result = tile;
   for (const Dimension &d : tile.dims) {
     if (!d.isPadded())
