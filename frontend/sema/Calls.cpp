@@ -284,6 +284,8 @@ Value Analyzer::reduction(const std::string &name, const Expr &e, const Expr &br
                   "works now: sum, mean, max, min and logsumexp, as in max[S in Sb](x)");
   bool good = overBlocks || axisList(brackets.children, 1, context, axes, expanded);
   Value v = eval(*argument, context);
+  if (!good)
+    return std::nullopt;
   if (v && isHandle(*v)) {
     if (overBlocks && name != "logsumexp")
       return reducedWeights(plain.at(name), *v, first, e, context);

@@ -353,8 +353,17 @@ double Prover::lag(NodeId n, bool negated) {
 
 double impliedLag(const Graph &graph, NodeId where, const Walk &walk) { return Prover(graph, walk).lag(where, false); }
 
-double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const Walk &walk, bool ofKey) {
-  Prover prover(graph, walk);
+namespace {
+
+/// step * x + extent - 1 <= i: the greatest lower bound of the difference, through min and max.
+double lagBelow(const Graph &graph, Prover &prover, NodeId x, int64_t step, int64_t extent, const Walk &walk,
+                bool ofKey, unsigned depth) {
+  const Node &node = graph[x];
+  if ((node.op == Op::Max || node.op == Op::Min) && depth < 16) {
+    double a = lagBelow(graph, prover, node.operands[0], step, extent, walk, ofKey, depth + 1);
+    double b = lagBelow(graph, prover, node.operands[1], step, extent, walk, ofKey, depth + 1);
+    return node.op == Op::Max ? std::min(a, b) : std::max(a, b);
+  }
   Form last = scale(prover.form(x), static_cast<double>(step));
   double low = -(last.high + static_cast<double>(extent - 1));
   double i = (ofKey ? 0 : 1) - last.i, j = (ofKey ? 1 : 0) - last.j;
@@ -364,6 +373,13 @@ double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const W
   if (!cancels && !grows)
     return -kInfinity;
   return std::ceil(low - 1e-9 * (1 + std::fabs(low)));
+}
+
+} // namespace
+
+double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const Walk &walk, bool ofKey) {
+  Prover prover(graph, walk);
+  return lagBelow(graph, prover, x, step, extent, walk, ofKey, 0);
 }
 
 namespace {

@@ -229,7 +229,9 @@ void Analyzer::checkHorizons(const std::vector<bool> &live, const std::set<AxisI
       AxisId base = blocks ? a.raw : axis;
       int64_t step = blocks ? a.step : 1, extent = blocks ? a.extent : 1;
       NodeId index = n.operands[1];
-      bool good = false;
+      // The first token is before no other.
+      bool good = graph_.isConstant(index) &&
+                  graph_.number(index) * static_cast<double>(step) + static_cast<double>(extent - 1) <= 0;
       for (AxisId t : graph_[index].axes) {
         if (good || !(tokens.count(t) || attention_.axes[t].relation == AxisRelation::Walk))
           continue;

@@ -776,13 +776,11 @@ Value Analyzer::expectationOf(NodeId p, const Expr &argument, const Context &con
   for (int64_t b : h.branches) {
     const Handle &branch = handles_[static_cast<size_t>(b)];
     graph_.here = whole;
-    NodeId alone = weightsNode(branch, WeightKind::Exp, *branch.score, true, {});
-    weightsNodes_.emplace(alone, static_cast<size_t>(b));
-    Value v = branchExpectation(branch, alone, argument, context, whole);
+    Value v = branchExpectation(branch, branch.node, argument, context, whole);
     if (!v)
       return v;
     graph_.here = whole;
-    NodeId own = graph_.stat(StatKind::Lse, alone);
+    NodeId own = graph_.stat(StatKind::Lse, branch.node);
     NodeId share = graph_.select(graph_.binary(Op::Gt, own, graph_.real(-std::numeric_limits<double>::infinity())),
                                  graph_.unary(Op::Exp, graph_.binary(Op::Sub, own, all)), graph_.real(0));
     NodeId term = graph_.binary(Op::Mul, share, *v);
@@ -915,6 +913,15 @@ Value Analyzer::merge(const Expr &e, const Context &context) {
                     h.whereSpan, "this 'where' does not exclude those keys");
       return std::nullopt;
     }
+  }
+  // Their sinks are in the common divisor.
+  for (int64_t &number : joined.branches) {
+    Handle alone = handles_[static_cast<size_t>(number)];
+    graph_.here = alone.span;
+    alone.node = weightsNode(alone, WeightKind::Exp, *alone.score, true, {});
+    number = static_cast<int64_t>(handles_.size());
+    weightsNodes_.emplace(alone.node, handles_.size());
+    handles_.push_back(std::move(alone));
   }
   return finishHandle(std::move(joined));
 }

@@ -91,4 +91,69 @@ TEST(Causality, ReductionsOverTokens) {
   EXPECT_EQ(analyzeText("fovea 1\nattention a set {\n" + body), "");
 }
 
+/// A causal attention whose output is `value`; `extra` stands before.
+std::string withOutput(const std::string &value, const std::string &extra = "") {
+  std::string text = analyzeText(
+      "fovea 1\nattention a causal {\n  axis B, T, D, N\n  axis S keys T\n  axis Sb = S / 64\n  axis Tb = T / 32\n"
+      "  input q : [B, T, D]\n  input k : [B, S, D]\n  input idx : i32 [B, T] >= 0\n  input table : [N]\n"
+      "  input at : i32 [B, N]\n  input word : i32 [B, T]\n  let p = weights over S { score: dot[D](q[i], k[j]); "
+      "where: j <= i }\n" +
+      extra + "  output o = " + value + "\n}\n");
+  size_t error = text.find("error: ");
+  return error == std::string::npos ? "" : text.substr(error + 7, text.find('\n', error) - error - 7);
+}
+
+TEST(Causality, PathsToEarlierTokens) {
+  for (const char *value : {"cumsum[S](k)",
+                            "cummean[T](q)",
+                            "k[S: index[S] - 1]",
+                            "k[S: index[S] // 2]",
+                            "k[S: max(index[S] - 4, 0)]",
+                            "k[S: min(index[S], 8)]",
+
+                            "k[S: 0] * q",
+
+                            "k[S: pos[T] // 64 * 64] * q",
+                            "q[T: index[T] - 1]",
+                            "table[N: word] * q",
+                            "table[N: word % N]",
+                            "max[S in Sb](k)",
+                            "mean[S in Sb](k)[Sb: index[S] // 64 - 1] + k",
+                            "max[S in Sb](p)",
+                            "p(k) * sum[S in Sb](p)",
+                            "mean[T in Tb](q)[Tb: block[Tb](index[T]) - 1]",
+                            "p(k[S: index[S] - 1])",
+                            "p(table[N: word[i] + j])",
+                            "p(k[S: j - 1])",
+
+                            "k * size(S)",
+                            "sum[N](table) * q"})
+    EXPECT_EQ(withOutput(value), "") << value;
+  // A pair field that the predicate guards does not read later keys.
+  EXPECT_EQ(withOutput("u(q[i] * k[j])",
+                       "  let u = weights over S { score: dot[D](q[i], k[j]); where: j <= i and p.score > 0 }\n"),
+            "");
+}
+
+TEST(Causality, PathsToLaterTokens) {
+  for (const char *value :
+       {"k[S: index[S] + 1]", "k[S: index[S] * 2]", "k[S: at]", "k[S: S - 1] * q", "k[S: idx]", "q[T: idx]",
+        "k[S: 8 - index[S]]", "mean[S in Sb](k)[Sb: index[S] // 64]", "mean[S in Sb](k)[Sb: block[Sb](pos[T])] * q",
+        "mean[T in Tb](q)[Tb: index[T]]", "p(k[S: j + 1])", "p.score[i in at]", "q[T: pos[T]]", "k[S: 5]"})
+    EXPECT_EQ(withOutput(value), "this may read tokens after its own") << value;
+  EXPECT_EQ(withOutput("sum[Sb](max[S in Sb](k)) * q"), "a causal attention cannot reduce over the token axis 'Sb'");
+  EXPECT_EQ(withOutput("dot[T](q, q)"), "a causal attention cannot reduce over the token axis 'T'");
+  // A later key's data must not choose among the keys of an earlier query either.
+  EXPECT_EQ(
+      withOutput(
+          "u(k)",
+          "  let last_key = k[S: S - 1]\n  let u = weights over S { score: sum[D](last_key) * j; where: j <= i }\n"),
+      "this may read tokens after its own");
+  // Free weights and the branches of a merge are read like any other.
+  EXPECT_EQ(withOutput("u(k)", "  let u = weights over S { weight: exp(dot[D](q[i], k[j])) }\n"),
+            "these weights read all keys, later ones too");
+  EXPECT_EQ(withOutput("merge(p, u)(k)", "  let u = weights over S { score: dot[D](q[i], k[j]); where: j > i }\n"),
+            "this 'where' does not imply j <= i");
+}
+
 } // namespace

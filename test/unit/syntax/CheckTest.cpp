@@ -61,7 +61,9 @@ TEST(Check, Names) {
   EXPECT_EQ(in("  let T = 1"), "9:7: 'T' is declared twice | axes, tensors, options and maps share one namespace\n");
   EXPECT_EQ(in("  output a = q(1)"), "9:14: 'q' cannot be called | expected a function, a map or weights\n");
   EXPECT_EQ(in("  output a = q.lse"), "9:16: 'q' has no part 'lse' | only weights have parts\n");
-  EXPECT_EQ(in("  output a = p.les"), "9:16: weights have no part 'les' | expected lse, max, mass or count | lse?\n");
+  EXPECT_EQ(in("  output a = p.les"),
+            "9:16: weights have no part 'les' | expected lse, max, mass, count, where or score "
+            "| lse?\n");
 }
 
 TEST(Check, Axes) {
@@ -144,7 +146,7 @@ TEST(Check, Walks) {
   EXPECT_EQ(in("  let w = weights over S { score: dot[D](q[i], k[j]); where: i - j }\n  output a = w(k)"),
             "9:62: 'where' is a condition | this is int on [T, j]; expected a comparison, such as j <= i\n");
   EXPECT_EQ(in("  let w = weights over S { scor: 1 }\n  output a = w(k)"),
-            "9:28: unknown field 'scor' | expected score, where, weight, divide, sink or mass | score?\n");
+            "9:28: unknown field 'scor' | expected score, where, weight, divide, sink, mass or at | score?\n");
   EXPECT_EQ(in("  let w = weights over S { where: j <= i }\n  output a = w(k)"),
             "9:11: these weights have no score | expected 'score: ..'\n");
   EXPECT_EQ(in("  let w = weights over S { score: sum[D](q[i]) }\n  output a = w(k)"),
@@ -261,31 +263,32 @@ TEST(Check, NotInThisVersion) {
     EXPECT_EQ(text.substr(0, at.size()), at) << body << "\n" << text;
     EXPECT_NE(text.find("not in this version: " + what), std::string::npos) << body << "\n" << text;
   };
-  says("  axis N = S / 64", "axes of blocks", "9:12");
-  says("  axis N = windows(S, 32, step: 16)", "axes of windows", "9:12");
-  says("  axis N = T + S", "concatenation axes", "9:12");
-  says("  axis N keys T align start", "align start", "9:23");
-  says("  input a : [B] optional", "optional inputs", "9:3");
+  says("  axis N = 1 + D", "this part of an axis", "9:12");
+  says("  axis N = S / 64, M = N / 2", "blocks of an axis that is made of others", "9:20");
+  says("  axis L = M * K2, N = L + D", "a factor axis as a part of 'N'", "9:20");
   says("  carry a : [B]", "carried memory", "9:3");
   says("  state a = recur over T { key: q }", "state", "9:3");
   says("  output a = recur(query: q) {}", "recur", "9:14");
   says("  output a = solve x : [B] { x = q } by cg(2)", "solve", "9:14");
-  for (const char *name : {"cumsum[T](q)", "cummean[T](q)", "conv[T](q, k)", "topk[S](q, 1)", "merge(p, p)", "stop(q)",
-                           "outer(q, q)", "cat[D](q, q)", "rope(q, pos[T])", "any[D](q)", "rank[T](q)"})
+  for (const char *name : {"conv[T](q, k)", "topk[S](q, 1)", "stop(q)", "outer(q, q)", "any[D](q)", "rank[T](q)",
+                           "joint(p of k, p of k)", "last(q)", "project(q)"})
     says("  output a = " + std::string(name),
          "'" + std::string(name).substr(0, std::string(name).find_first_of("([")) + "'", "9:14");
-  says("  output a = max[T in S](q)", "reductions over the blocks of an axis", "9:18");
-  says("  output a = sum[S](p)", "reductions of weights", "9:14");
+  says("  output a = norm[S in S](k)", "'norm' over the blocks of an axis", "9:19");
+  says("  output a = max[S in S, D](k)", "reductions over blocks and other axes together", "9:18");
+  says("  output a = sum[S overlap S](p)", "reductions over overlapping blocks", "9:18");
+  says("  output a = p[D]", "views of weights", "9:14");
   says("  output a = round(q, bf16)", "rounding to a type", "9:14");
   says("  output a = softmax[D](q, where: q > 0)", "'where' in a reduction", "9:28");
-  says("  output a = q as [D: H]", "renaming", "9:14");
-  says("  output a = q[D: index[D]]", "gathering", "9:14");
-  says("  output a = p", "weights as an output", "9:14");
+  says("  output a = q as [D]", "regrouping axes by 'as'", "9:20");
+  says("  axis N = 4, M = N * L\n  output a = q as [D: M]", "renaming to or from an axis that is made of others",
+       "10:20");
+  says("  axis M = H * B\n  output a = q[M: 1]", "gathering on a factor axis", "10:16");
+  says("  axis M = H * B\n  output a = cumsum[M](q)", "prefix sums along a factor axis", "10:21");
+  says("  axis M = H * B\n  output a = pos[M] * q", "positions on a factor axis", "10:14");
+  says("  axis M = T * L\n  axis N keys M\n  input y : [N, D]\n  let w = weights over N { score: sum[D](y[j]) }",
+       "queries on a factor axis that have keys of their own", "12:24");
   says("  output a = p.lse(base: 2)", "arguments of a statistic", "9:14");
-  says("  output a = p.where", "'.where'", "9:14");
-  says("  let w = weights over S { score: 1 * j; weight: sigmoid }", "weights other than exp", "9:50");
-  says("  let w = weights over S { score: 1 * j; divide: none }", "divisors other than sum", "9:50");
-  says("  let w = weights over S { score: 1 * j; mass: 2 }", "mass", "9:48");
   says("  let w = weights over S { score: dot[D](q[i], k[j - 1]) }", "this subscript", "9:48");
   says("  let w = weights over S { score: 1 * j; where: j in q }", "index sets", "9:49");
   says("  param a : [D] = 1", "defaults of params that have axes", "9:19");
