@@ -269,20 +269,16 @@ void Analyzer::checkHorizons(const std::vector<bool> &live, const std::set<AxisI
       break;
     }
     case Op::Select: {
-      // Where the condition excludes later keys, the value that it guards is not read for them.
-      for (int side = 0; side < 2; ++side) {
-        NodeId other = n.operands[2 - side];
-        NodeId condition = n.operands[0];
-        std::set<AxisId> walked;
-        for (AxisId a : h.axes)
-          if (attention_.axes[a].relation == AxisRelation::Walk && side == 0 && excludesLater(condition, a) &&
-              !horizons[other].axes.count(a))
-            walked.insert(a);
-        for (AxisId a : walked) {
-          h.axes.erase(a);
-          for (AxisId q : graph_.parts(walks_[a].query))
-            h.axes.insert(q);
-        }
+      // Where the condition excludes later keys, what it guards is not read for them.
+      std::set<AxisId> walked;
+      for (AxisId a : h.axes)
+        if (attention_.axes[a].relation == AxisRelation::Walk && excludesLater(n.operands[0], a) &&
+            !horizons[n.operands[2]].axes.count(a))
+          walked.insert(a);
+      for (AxisId a : walked) {
+        h.axes.erase(a);
+        for (AxisId q : graph_.parts(walks_[a].query))
+          h.axes.insert(q);
       }
       break;
     }

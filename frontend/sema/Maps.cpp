@@ -397,8 +397,29 @@ bool Analyzer::declareParameters(const Item &item, const std::vector<AxisId> &ba
       s.kind = Symbol::Kind::Axis;
       s.what = "axis";
       s.used = true;
-      if (Symbol *declared = declare(scope_, {name.text, name.span}, std::move(s)))
-        declared->axis = makeAxis(std::move(axis));
+      Symbol *declared = declare(scope_, {name.text, name.span}, std::move(s));
+      if (!declared)
+        continue;
+      AxisId id = makeAxis(std::move(axis));
+      declared->axis = id;
+      // Different parts are axes of their own; equal ones are shares, made where the map is read.
+      if (&name == a.get())
+        continue;
+      auto terms = termsOf(*a->children[1]);
+      bool equal = true;
+      for (const auto &[label, term] : terms)
+        equal &= term->kind == ExprKind::Name && term->text == terms[0].second->text;
+      for (const auto &[label, term] : terms)
+        if (!equal && term->kind == ExprKind::Name) {
+          std::optional<AxisId> part = relatedAxis(*term, id, true);
+          if (!part)
+            return false;
+          attention_.axes[id].parts.push_back(*part);
+        }
+      if (attention_.axes[id].parts.size() == terms.size())
+        attention_.axes[id].relation = AxisRelation::Concat;
+      else
+        attention_.axes[id].parts.clear();
     }
   deriveSizes();
   std::map<std::string, AxisId> own;
@@ -527,6 +548,8 @@ void Analyzer::freeNames(const Expr &e, Scope &scope, std::vector<Identifier> &i
     return;
   }
   size_t first = e.kind == ExprKind::Labelled ? 1 : 0;
+  if (e.kind == ExprKind::Call && e.children[0]->kind == ExprKind::Subscript)
+    first = 1; // the brackets of a function hold axes
   if (e.kind == ExprKind::LetIn) {
     freeNames(*e.children[0], scope, into);
     std::vector<Identifier> inside;
