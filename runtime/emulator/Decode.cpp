@@ -83,6 +83,10 @@ ScalarType Decoder::lastType() const {
   return statement->modCount ? scalarType(source_.mods[statement->firstMod + statement->modCount - 1]) : ScalarType{};
 }
 
+std::string_view Decoder::lastModifier() const {
+  return statement->modCount ? source_.mods[statement->firstMod + statement->modCount - 1] : std::string_view();
+}
+
 ScalarType Decoder::type(std::string_view allowed) {
   if (cursor_ >= statement->modCount) {
     fail("'" + std::string(statement->opcode) + "' lacks a type");

@@ -32,6 +32,8 @@ public:
   ScalarType type(std::string_view allowed);
   /// The last modifier as a type (most opcodes end with theirs); kind 0 if it is none.
   ScalarType lastType() const;
+  /// The last modifier; empty if there is none.
+  std::string_view lastModifier() const;
   /// No modifier may be left.
   bool finish();
   bool arity(uint32_t least, uint32_t most);

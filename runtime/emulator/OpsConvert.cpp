@@ -115,6 +115,18 @@ double intToOdd(uint64_t v, bool isUnsigned) {
   return std::bit_cast<double>(up ? bits + 1 : bits - 1);
 }
 
+/// An integer as a double in one rounding.
+double intToDouble(uint64_t v, bool isUnsigned, Round mode) {
+  using s128 = __int128;
+  const s128 exact = isUnsigned ? s128(v) : s128(int64_t(v));
+  const double d = isUnsigned ? double(v) : double(int64_t(v));
+  const s128 back = s128(d);
+  const bool low = back<exact, high = back> exact;
+  const bool up = low && (mode == Round::Up || (mode == Round::Zero && exact < 0));
+  const bool down = high && (mode == Round::Down || (mode == Round::Zero && exact > 0));
+  return up ? std::nextafter(d, INFINITY) : down ? std::nextafter(d, -INFINITY) : d;
+}
+
 uint64_t writeFloat(double v, Code to, const Inst &i) {
   if (i.uniform) // relu: NaN stays
     v = v != v || v > 0 ? v : 0.0;
@@ -157,6 +169,9 @@ uint64_t convertOne(const Inst &i, uint64_t in) {
     const int64_t v = readInt(from, in);
     return uint64_t(readInt(to, i.isSigned ? clampInt(v, from, to) : uint64_t(v)));
   }
+  if (isInt(from) && to == F64)
+    return writeFloat(intToDouble(uint64_t(readInt(from, in)), from == U64, roundOf(i.extra < Rni ? i.extra : 0)), to,
+                      i);
   if (isInt(from))
     return writeFloat(intToOdd(uint64_t(readInt(from, in)), from == U64), to, i);
   const double v = readFloat(from, in, i.flag);

@@ -421,14 +421,99 @@ bool decodeDirected(Decoder &d, ScalarType t, Round mode, uint8_t operation, uin
   return sources(d, t, count);
 }
 
+/// Two f32 in one 64-bit register. flag: ftz.
+template <typename Op, int n> void packedFloat(Warp &w, const Inst &i, uint32_t mask) {
+  const uint64_t *a = w.r64(i.a), *b = w.r64(i.b), *c = w.r64(n > 2 ? i.c : i.a);
+  const bool ftz = i.flag;
+  auto one = [&](uint64_t x, uint64_t y, uint64_t z) -> uint64_t {
+    float p = std::bit_cast<float>(uint32_t(x)), q = std::bit_cast<float>(uint32_t(y)),
+          r = std::bit_cast<float>(uint32_t(z));
+    if (ftz) {
+      p = flush(p);
+      q = flush(q);
+      r = flush(r);
+    }
+    float v;
+    if constexpr (n == 2)
+      v = Op::template f<float>(p, q);
+    else
+      v = Op::template f<float>(p, q, r);
+    return std::bit_cast<uint32_t>(ftz ? flush(v) : v);
+  };
+  storeLanes(w.r64(i.d), mask,
+             [&](int l) { return one(a[l], b[l], c[l]) | one(a[l] >> 32, b[l] >> 32, c[l] >> 32) << 32; });
+}
+
+bool decodePackedFloat(Decoder &d, std::string_view op, Round mode, bool given) {
+  d.inst.flag = d.take("ftz");
+  if (!d.take("f32x2"))
+    return d.fail("unknown modifier of '" + std::string(op) + "'");
+  if (d.sm() < 100)
+    return d.fail("'.f32x2' needs sm_100");
+  if (mode != Round::Nearest)
+    return d.unsupported("'.f32x2' with another rounding than .rn");
+  const bool isFma = op == "fma";
+  if (op == "mad" || (isFma && !given))
+    return d.fail("'" + std::string(op) + "' has no such form");
+  d.inst.fn = op == "add"   ? packedFloat<FAdd, 2>
+              : op == "sub" ? packedFloat<FSub, 2>
+              : op == "mul" ? packedFloat<FMul, 2>
+                            : packedFloat<FFma, 3>;
+  return sources(d, {'b', 64}, isFma ? 3 : 2);
+}
+
+/// f32 arithmetic on 16-bit factors or a 16-bit first term. extra bit 0: bf16; isSigned: sat; size: 0 add, 1 sub, 2
+/// fma.
+void mixed(Warp &w, const Inst &i, uint32_t mask) {
+  const uint32_t *a = w.r32(i.a), *b = w.r32(i.b), *c = w.r32(i.c >= 0 ? i.c : i.b);
+  auto wide = [&](uint32_t v) { return i.extra ? bf16ToFloat(uint16_t(v)) : f16ToFloat(uint16_t(v)); };
+  storeLanes(w.r32(i.d), mask, [&](int l) {
+    const float y = std::bit_cast<float>(b[l]);
+    const float v = i.size == 0   ? FAdd::f(wide(a[l]), y)
+                    : i.size == 1 ? FSub::f(wide(a[l]), y)
+                                  : FFma::f(wide(a[l]), wide(b[l]), std::bit_cast<float>(c[l]));
+    return std::bit_cast<uint32_t>(i.isSigned ? saturate(v) : v);
+  });
+}
+
+bool decodeMixed(Decoder &d, std::string_view op, Round mode, bool given, bool sat) {
+  const ScalarType t = d.type("f16 bf16");
+  if (d.failed())
+    return false;
+  if (d.sm() < 100)
+    return d.fail("'" + std::string(op) + "' of mixed types needs sm_100");
+  if (mode != Round::Nearest)
+    return d.unsupported("mixed types with another rounding than .rn");
+  const bool isFma = op == "fma";
+  if ((op != "add" && op != "sub" && !isFma) || (isFma && !given))
+    return d.fail("'" + std::string(op) + "' has no such form");
+  if (!d.arity(isFma ? 4 : 3))
+    return false;
+  const ScalarType f32{'f', 32};
+  d.inst.extra = t.kind == 'h';
+  d.inst.isSigned = sat;
+  d.inst.size = isFma ? 2 : op == "sub";
+  d.inst.a = d.source(1u, t);
+  d.inst.b = d.source(2u, isFma ? t : f32);
+  if (isFma)
+    d.inst.c = d.source(3u, f32);
+  d.inst.d = d.destination(0u, f32);
+  d.inst.fn = mixed;
+  return !d.failed();
+}
+
 bool decodeArithmetic(Decoder &d, std::string_view op) {
   Round mode;
   bool given;
   round(d, mode, given);
+  if (d.lastModifier() == "f32x2")
+    return decodePackedFloat(d, op, mode, given);
   const bool ftz = d.take("ftz"), sat = d.take("sat"), relu = op == "fma" && d.take("relu");
   ScalarType t = d.type(anyFloat);
   if (d.failed())
     return false;
+  if (t.bits == 32 && !t.packed && !ftz && !relu && (d.lastModifier() == "f16" || d.lastModifier() == "bf16"))
+    return decodeMixed(d, op, mode, given, sat);
   const bool isFma = op == "fma" || op == "mad";
   if (isFma && !given)
     return d.fail("'" + std::string(op) + "' needs a rounding mode");
@@ -619,6 +704,40 @@ bool decodeTestp(Decoder &d) {
   return !d.failed();
 }
 
+bool compareFloats(uint8_t comparison, float x, float y) {
+  const bool nan = x != x || y != y;
+  switch (comparison) {
+  case 0:
+    return x == y;
+  case 1:
+    return !nan && x != y;
+  case 2:
+    return x < y;
+  case 3:
+    return x <= y;
+  case 4:
+    return x > y;
+  case 5:
+    return x >= y;
+  case 6:
+    return nan || x == y;
+  case 7:
+    return x != y;
+  case 8:
+    return nan || x < y;
+  case 9:
+    return nan || x <= y;
+  case 10:
+    return nan || x > y;
+  case 11:
+    return nan || x >= y;
+  case 12:
+    return !nan;
+  default:
+    return nan;
+  }
+}
+
 /// Comparison of flushed or 16-bit values. size: comparison; flag: ftz; dataBits 16 f16, 17 bf16, 32; extra:
 /// combination.
 void setpWide(Warp &w, const Inst &i, uint32_t mask) {
@@ -635,37 +754,7 @@ void setpWide(Warp &w, const Inst &i, uint32_t mask) {
       x = f16ToFloat(i.flag ? flush16(uint16_t(a[l]), false) : uint16_t(a[l]));
       y = f16ToFloat(i.flag ? flush16(uint16_t(b[l]), false) : uint16_t(b[l]));
     }
-    const bool nan = x != x || y != y;
-    switch (i.size) {
-    case 0:
-      return x == y;
-    case 1:
-      return !nan && x != y;
-    case 2:
-      return x < y;
-    case 3:
-      return x <= y;
-    case 4:
-      return x > y;
-    case 5:
-      return x >= y;
-    case 6:
-      return nan || x == y;
-    case 7:
-      return x != y;
-    case 8:
-      return nan || x < y;
-    case 9:
-      return nan || x <= y;
-    case 10:
-      return nan || x > y;
-    case 11:
-      return nan || x >= y;
-    case 12:
-      return !nan;
-    default:
-      return nan;
-    }
+    return compareFloats(i.size, x, y);
   });
   uint32_t q = ~p;
   if (i.extra) {
@@ -676,6 +765,24 @@ void setpWide(Warp &w, const Inst &i, uint32_t mask) {
   w.setPredicate(i.d, mask, p);
   if (i.d2 >= 0)
     w.setPredicate(i.d2, mask, q);
+}
+
+/// Comparison of pairs: one predicate for the low halves, one for the high halves. Fields as setpWide.
+void setpPacked(Warp &w, const Inst &i, uint32_t mask) {
+  const uint32_t *a = w.r32(i.a), *b = w.r32(i.b);
+  auto wide = [&](uint32_t v) {
+    const uint16_t h = uint16_t(v);
+    return i.dataBits == 17 ? bf16ToFloat(h) : f16ToFloat(i.flag ? flush16(h, false) : h);
+  };
+  uint32_t p = collect([&](int l) { return compareFloats(i.size, wide(a[l]), wide(b[l])); });
+  uint32_t q = collect([&](int l) { return compareFloats(i.size, wide(a[l] >> 16), wide(b[l] >> 16)); });
+  if (i.extra) {
+    const uint32_t c = w.predicate(i.c);
+    p = i.extra == 1 ? p & c : i.extra == 2 ? p | c : p ^ c;
+    q = i.extra == 1 ? q & c : i.extra == 2 ? q | c : q ^ c;
+  }
+  w.setPredicate(i.d, mask, p);
+  w.setPredicate(i.d2, mask, q);
 }
 
 /// The modifiers are consumed already: the integer family found .ftz or a 16-bit type and hands over.
@@ -692,6 +799,24 @@ bool decodeSetpWide(Decoder &d, bool ftz) {
   if (found < 0)
     return d.fail("comparison '." + std::string(comparison) + "' needs integer operands");
   const ScalarType t = d.lastType();
+  if (t.packed) {
+    if (t.kind == 'h' && (d.inst.flag || d.sm() < 90))
+      return d.fail(d.inst.flag ? "this type has no '.ftz'" : "comparisons of bf16x2 need sm_90");
+    if (!d.arity(d.inst.extra ? 4 : 3))
+      return false;
+    if (d.operand(0).kind != Operand::Pair)
+      return d.fail("'setp' of a pair has two results, p|q");
+    d.inst.size = uint8_t(found);
+    d.inst.dataBits = t.kind == 'h' ? 17 : 16;
+    d.inst.a = d.source(1u, t);
+    d.inst.b = d.source(2u, t);
+    if (d.inst.extra)
+      d.inst.c = d.predicate(d.operand(3));
+    d.inst.d = d.predicateDestination(d.element(d.operand(0), 0));
+    d.inst.d2 = d.predicateDestination(d.element(d.operand(0), 1));
+    d.inst.fn = setpPacked;
+    return !d.failed();
+  }
   if (t.bits == 64 || (ftz && t.kind == 'h'))
     return d.fail("this type has no '.ftz'");
   if (!d.arity(d.inst.extra ? 4 : 3))
@@ -725,7 +850,7 @@ const OpcodeEntry table[] = {
 } // namespace
 
 bool decodeFloat(Decoder &d, std::string_view op) {
-  if (op == "setp.ftz" || op == "setp.half")
+  if (op == "setp.ftz" || op == "setp.half" || op == "setp.packed")
     return decodeSetpWide(d, op == "setp.ftz");
   if (op == "add" || op == "sub" || op == "mul" || op == "mad")
     return decodeArithmetic(d, op);

@@ -175,6 +175,37 @@ bool operands(Decoder &d, ScalarType t, uint32_t sources) {
 constexpr std::string_view intTypes = "u16 u32 u64 s16 s32 s64";
 
 bool isFloat(ScalarType t) { return t.kind == 'f' || t.kind == 'h'; }
+bool isFloat(Decoder &d) { return isFloat(d.lastType()) || d.lastModifier() == "f32x2"; }
+
+/// Two 16-bit integers in one register.
+template <typename Op, typename T, bool relu> void packedLanes(Warp &w, const Inst &i, uint32_t mask) {
+  const uint32_t *a = w.r32(i.a), *b = w.r32(i.b);
+  auto one = [](uint32_t x, uint32_t y) {
+    const T r = Op::template f<T>(T(x), T(y));
+    return uint32_t(uint16_t(relu && std::is_signed_v<T> && r < 0 ? T(0) : r));
+  };
+  storeLanes(w.r32(i.d), mask, [&](int l) { return one(a[l], b[l]) | one(a[l] >> 16, b[l] >> 16) << 16; });
+}
+bool isPacked(Decoder &d) { return d.lastModifier() == "u16x2" || d.lastModifier() == "s16x2"; }
+template <typename Op> bool decodePacked(Decoder &d, bool mayRelu) {
+  const bool relu = mayRelu && d.take("relu");
+  const bool isSigned = d.take("s16x2");
+  if (!isSigned && !d.take("u16x2"))
+    return d.fail("unknown modifier of '" + std::string(d.statement->opcode) + "'");
+  if (relu && !isSigned)
+    return d.fail("'.relu' needs .s16x2");
+  if (d.sm() < 90)
+    return d.fail("packed 16-bit integers need sm_90");
+  if (!d.arity(3))
+    return false;
+  d.inst.a = d.source(1u, {'b', 32});
+  d.inst.b = d.source(2u, {'b', 32});
+  d.inst.d = d.destination(0u, {'b', 32});
+  d.inst.fn = relu       ? packedLanes<Op, int16_t, true>
+              : isSigned ? packedLanes<Op, int16_t, false>
+                         : packedLanes<Op, uint16_t, false>;
+  return !d.failed();
+}
 
 // --- carries: a hidden predicate holds CC.CF ---
 
@@ -227,8 +258,10 @@ bool decodeCarry(Decoder &d, ScalarType t, bool in, bool out, uint8_t operation,
 
 bool decodeAddSub(Decoder &d) {
   const bool subtract = d.statement->opcode[0] == 's';
-  if (isFloat(d.lastType()))
+  if (isFloat(d))
     return decodeFloat(d, d.statement->opcode);
+  if (d.statement->opcode == "add" && isPacked(d))
+    return decodePacked<Add>(d, false);
   const bool carryIn = d.statement->opcode.back() == 'c';
   const bool sat = !carryIn && d.take("sat"), cc = d.take("cc");
   ScalarType t = d.type(intTypes);
@@ -258,7 +291,7 @@ template <typename N, typename W> void madWide(Warp &w, const Inst &i, uint32_t 
 
 bool decodeMul(Decoder &d) {
   const bool mad = d.statement->opcode[0] == 'm' && d.statement->opcode[1] == 'a';
-  if (isFloat(d.lastType()))
+  if (isFloat(d))
     return decodeFloat(d, d.statement->opcode);
   const bool carryIn = d.statement->opcode == "madc";
   const std::string_view part = d.takeAny({"lo", "hi", "wide"});
@@ -328,6 +361,8 @@ bool decodeDivRem(Decoder &d) {
 bool decodeMinMax(Decoder &d) {
   if (isFloat(d.lastType()))
     return decodeFloat(d, d.statement->opcode);
+  if (isPacked(d))
+    return d.statement->opcode == "min" ? decodePacked<Min>(d, true) : decodePacked<Max>(d, true);
   ScalarType t = d.type(intTypes);
   d.inst.fn = d.statement->opcode == "min" ? typed<Binary, Min>(t) : typed<Binary, Max>(t);
   return operands(d, t, 2);
@@ -725,9 +760,14 @@ bool decodeSetp(Decoder &d) {
     result = d.type("u32 s32 f32");
     d.inst.flag = result.kind == 'f';
   }
-  ScalarType t = d.type("b16 b32 b64 u16 u32 u64 s16 s32 s64 f16 bf16 f32 f64");
+  ScalarType t = d.type(isSet ? "b16 b32 b64 u16 u32 u64 s16 s32 s64 f16 bf16 f32 f64"
+                              : "b16 b32 b64 u16 u32 u64 s16 s32 s64 f16 bf16 f32 f64 f16x2 bf16x2");
   if (d.failed())
     return false;
+  if (t.packed) {
+    d.inst.flag = ftz;
+    return decodeFloat(d, "setp.packed");
+  }
   if (ftz && t.kind != 'f')
     return d.fail("'.ftz' needs a floating-point type");
   if (ftz)

@@ -208,6 +208,13 @@ TEST(Arithmetic, KnownAnswers) {
       {"cvt.rn.f32.u32 %f0, %r1;", 'r', 'f', {m1}, F(4294967296.f)},
       {"cvt.rz.f32.u64 %f0, %rd1;", 'd', 'f', {~0ull}, F(1.8446742974197924e19f)},
       {"cvt.rn.f64.s64 %fd0, %rd1;", 'd', 'F', {uint64_t(-3)}, Dbl(-3)},
+      // More bits than a double holds: once rounded, in each direction.
+      {"cvt.rn.f64.s64 %fd0, %rd1;", 'd', 'F', {0x48ad48ad48ad48ad}, 0x43d22b522b522b52},
+      {"cvt.rn.f64.u64 %fd0, %rd1;", 'd', 'F', {0xffffffffffffffff}, 0x43f0000000000000},
+      {"cvt.rz.f64.u64 %fd0, %rd1;", 'd', 'F', {0xffffffffffffffff}, 0x43efffffffffffff},
+      {"cvt.rp.f64.s64 %fd0, %rd1;", 'd', 'F', {0x48ad48ad48ad48ad}, 0x43d22b522b522b53},
+      {"cvt.rm.f64.s64 %fd0, %rd1;", 'd', 'F', {uint64_t(-0x48ad48ad48ad48ad)}, 0xc3d22b522b522b53},
+      {"cvt.rz.f64.s64 %fd0, %rd1;", 'd', 'F', {uint64_t(-0x48ad48ad48ad48ad)}, 0xc3d22b522b522b52},
       {"cvt.rn.f32.f64 %f0, %fd1;", 'F', 'f', {Dbl(0.1)}, F(0.1f)},
       {"cvt.rm.f32.f64 %f0, %fd1;", 'F', 'f', {Dbl(0.1)}, 0x3dcccccc},
       {"cvt.f64.f32 %fd0, %f1;", 'f', 'F', {F(0.5f)}, Dbl(0.5)},
@@ -234,9 +241,28 @@ TEST(Arithmetic, LaterTargets) {
       {"cvt.rn.satfinite.e5m2x2.f32 %rs0, %f1, %f2;", 'f', 'h', {F(1), F(-1e9f)}, 0x3cfb},
       {"cvt.rn.f16x2.e4m3x2 %r0, %rs1;", 'h', 'r', {0x387e}, 0x3c005f00},
       {"cvt.rn.tf32.f32 %r0, %f1;", 'f', 'r', {0x3f801000}, 0x3f800000},
+      {"add.u16x2 %r0, %r1, %r2;", 'r', 'r', {0xffff0003, 0x00020004}, 0x00010007},
+      {"min.s16x2 %r0, %r1, %r2;", 'r', 'r', {0xffff0003, 0x00020004}, 0xffff0003},
+      {"min.u16x2 %r0, %r1, %r2;", 'r', 'r', {0xffff0003, 0x00020004}, 0x00020003},
+      {"max.s16x2 %r0, %r1, %r2;", 'r', 'r', {0xffff8000, 0xfffe0004}, 0xffff0004},
+      {"max.relu.s16x2 %r0, %r1, %r2;", 'r', 'r', {0xffff8000, 0xfffe0004}, 0x00000004},
+      {"add.rn.f32x2 %rd0, %rd1, %rd2;", 'd', 'd', {F(1) | F(2) << 32, F(0.5f) | F(-3) << 32}, F(1.5f) | F(-1) << 32},
+      {"sub.f32x2 %rd0, %rd1, %rd2;", 'd', 'd', {F(1) | F(2) << 32, F(0.5f) | F(-3) << 32}, F(0.5f) | F(5) << 32},
+      {"mul.rn.ftz.f32x2 %rd0, %rd1, %rd2;", 'd', 'd', {1 | F(2) << 32, F(1) | F(-3) << 32}, F(-6) << 32},
+      {"fma.rn.f32x2 %rd0, %rd1, %rd2, %rd3;",
+       'd',
+       'd',
+       {F(3) | F(2) << 32, F(0.5f) | F(-3) << 32, F(1) | F(1) << 32},
+       F(2.5f) | F(-5) << 32},
   };
   for (const Known &k : table)
     EXPECT_EQ(evaluate(k.instruction, k.from, k.to, {k.in, k.in}, "sm_100", "8.8")[0], k.out) << k.instruction;
+  for (const char *instruction : {"add.rn.f32x2 %rd0, %rd1, %rd2;", "add.u16x2 %r0, %r1, %r2;",
+                                  "add.rn.f32.f16 %f0, %rs1, %f2;", "setp.lt.bf16x2 %p1|%p2, %r1, %r2;"}) {
+    auto module = parse(kernelText(instruction));
+    ASSERT_FALSE(module) << instruction;
+    EXPECT_NE(module.error().message.find("sm_"), std::string::npos) << module.error().message;
+  }
   // Three inputs exist from sm_100 on only.
   auto module = parse(kernelText("max.f32 %f0, %f1, %f2, %f3;"));
   ASSERT_FALSE(module);
@@ -296,6 +322,26 @@ TEST(Arithmetic, Comparisons) {
     ASSERT_TRUE(result.ok && result.report.clean()) << c.comparison << describe(result);
     EXPECT_EQ(out, c.yes ? 1u : 2u) << c.comparison;
   }
+}
+
+TEST(Arithmetic, MixedTypesAndPairs) {
+  // 1.5 in f16 and bf16; pairs (1, 2) against (2, 2) and (NaN, 1).
+  const std::string body =
+      "mov.b16 %rs1, 0x3e00; mov.b16 %rs2, 0x3fc0; mov.f32 %f1, 0f40000000;\n"
+      "add.rn.f32.f16 %f2, %rs1, %f1; sub.rn.sat.f32.bf16 %f3, %rs2, %f1; fma.rn.f32.bf16 %f4, %rs2, %rs2, %f1;\n"
+      "mov.b32 %r1, 0x40003c00; mov.b32 %r2, 0x40004000; mov.b32 %r3, 0x3c007e00; setp.eq.u32 %p9, %r1, %r1;\n"
+      "setp.lt.f16x2 %p1|%p2, %r1, %r2; setp.gtu.and.f16x2 %p3|%p4, %r3, %r1, %p9; setp.eq.bf16x2 %p5|%p6, %r1, %r2;\n"
+      "selp.u32 %r11, 1, 0, %p1; selp.u32 %r12, 1, 0, %p2; selp.u32 %r13, 1, 0, %p3; selp.u32 %r14, 1, 0, %p4;\n"
+      "selp.u32 %r15, 1, 0, %p5; selp.u32 %r16, 1, 0, %p6;\n"
+      "st.global.v2.f32 [%rd60], {%f2,%f3}; st.global.f32 [%rd60+8], %f4; st.global.v4.u32 [%rd60+16], "
+      "{%r11,%r12,%r13,%r14}; st.global.v2.u32 [%rd60+32], {%r15,%r16};";
+  Memory memory;
+  std::vector<uint32_t> out(10);
+  Params p;
+  p.add(*memory.addBuffer(out.data(), 40)).add(uint64_t(0)).add(uint64_t(0));
+  RunResult r = run(kernelText(body, "sm_100", "8.8"), memory, p);
+  ASSERT_TRUE(r.ok && r.report.clean()) << describe(r);
+  EXPECT_EQ(out, (std::vector<uint32_t>{uint32_t(F(3.5f)), 0, uint32_t(F(4.25f)), 0, 1, 0, 1, 0, 0, 1}));
 }
 
 TEST(Arithmetic, CarryChains) {
