@@ -357,6 +357,10 @@ void Emitter::decodeWorkItem() {
     scalars[indices[k]] = LLVM::URemOp::create(b, loc, rest, extent);
     rest = LLVM::UDivOp::create(b, loc, rest, extent);
   }
+  if (auto descending = launch.getScheduleAttr().getAs<ArrayAttr>("descending"))
+    for (auto [axis, index, extent] : llvm::zip(launch.getAxes(), indices, launch.getExtents()))
+      if (llvm::is_contained(descending, axis))
+        scalars[index] = sub(addConstant(scalar(extent), -1), scalars[index]);
 }
 
 FailureOr<Kernel> Emitter::emit() {

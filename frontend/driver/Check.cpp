@@ -33,7 +33,10 @@ std::string CheckCase::name() const {
   std::string text;
   for (const auto &[axis, size] : sizes)
     text += axis + "=" + std::to_string(size) + " ";
-  return text + patternName(pattern) + (padded ? " padded" : "");
+  text += patternName(pattern) + std::string(padded ? " padded" : "");
+  for (const std::string &input : absent)
+    text += " without " + input;
+  return text;
 }
 
 //===--- cases ---===//
@@ -72,11 +75,17 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
   }
 
   std::vector<sema::AxisId> batch, queries, keys, features, groups;
+  // The tokens of a grid are its product.
+  std::map<sema::AxisId, bool> grid; // true for the last part
+  for (const sema::Axis &walk : attention->axes)
+    if (walk.relation == sema::AxisRelation::Walk)
+      for (sema::AxisId part : attention->axes[walk.raw].factors)
+        grid[part] = part == attention->axes[walk.raw].factors.back();
   runtime::AxisSizes fixed;
   Sets sets = options_.compile.sets;
   for (sema::AxisId id = 0; id < attention->axes.size(); ++id) {
     const sema::Axis &axis = attention->axes[id];
-    if (axis.relation == sema::AxisRelation::Factor || axis.relation == sema::AxisRelation::Walk)
+    if (isDerived(axis))
       continue;
     if (axis.size) {
       fixed[axis.name] = *axis.size;
@@ -117,10 +126,25 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       set(id, 2);
     for (size_t i = 0; i < batch.size(); ++i)
       set(batch[i], many ? 2 + static_cast<int64_t>(i % 2) : 1);
+    auto tokens = [&](sema::AxisId id, int64_t count) {
+      auto part = grid.find(id);
+      if (part != grid.end()) {
+        int64_t side = static_cast<int64_t>(std::sqrt(static_cast<double>(count)));
+        count = part->second ? side : (count + side - 1) / side;
+      }
+      set(id, count);
+    };
     for (sema::AxisId id : queries)
-      set(id, t);
+      tokens(id, t);
     for (sema::AxisId id : keys)
-      set(id, s);
+      tokens(id, s);
+    for (sema::AxisId id = 0; id < attention->axes.size(); ++id) {
+      const sema::Axis &axis = attention->axes[id];
+      bool isNamed = axis.relation != sema::AxisRelation::Factor && axis.relation != sema::AxisRelation::Walk;
+      if (isDerived(axis) && isNamed)
+        if (std::optional<int64_t> size = sizeOf(*attention, id, each.sizes))
+          each.sizes[axis.name] = *size;
+    }
     return each;
   };
   std::vector<CheckCase> cases;
@@ -138,6 +162,20 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
   add(64, 64, 33, 200, false);
   add(64, 64, 130, 77, false); // more queries than keys: the first see none in a causal attention
   add(64, 64, 100, 130, false, Pattern::Normal, /*padded=*/true);
+  // Every set of optional inputs but the full one, which all other cases have.
+  std::vector<std::string> optional;
+  for (const sema::Declaration &declaration : attention->declarations)
+    if (declaration.optional)
+      optional.push_back(declaration.name);
+  for (size_t set = 1; set < size_t(1) << std::min(optional.size(), kMaxOptional); ++set)
+    for (auto [t, s] : {std::pair<int64_t, int64_t>{77, 77}, {33, 200}}) {
+      CheckCase each = make(64, 64, t, s, true, Pattern::Normal, false);
+      for (size_t i = 0; i < optional.size(); ++i)
+        if (set >> i & 1)
+          each.absent.push_back(optional[i]);
+      if (seen.insert(each.name()).second)
+        cases.push_back(std::move(each));
+    }
   for (Pattern pattern : kAdversarial)
     add(64, 64, 70, 150, false, pattern);
   add(64, 64, 150, 70, false, Pattern::LargeLogits);
@@ -348,7 +386,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   }
 
   Result<Arrays> inputs =
-      drawInputs(*compilation.attention, compilation.interface, each.sizes, each.pattern, options_.seed);
+      drawInputs(*compilation.attention, compilation.interface, each.sizes, each.pattern, options_.seed, each.absent);
   if (!inputs)
     return fail("inputs", inputs.error().message);
   levels.inputs = std::move(*inputs);
@@ -366,7 +404,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   if (!expected)
     return failError("reference", expected.takeError());
   levels.reference = std::move(*expected);
-  levels.tolerance = toleranceFor(compilation.attn(), compilation.storage, levels.sizes);
+  levels.tolerance = toleranceFor(compilation.attn(), compilation.arithmetic(), levels.sizes);
 
   // Compares all outputs of a level; `get` gives the values of one.
   auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
@@ -413,7 +451,7 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
         if (std::abs(x) >= 65520)
           x = std::copysign(HUGE_VAL, x);
   llvm::Expected<reference::Tensors> bounds =
-      boundErrors(compilation.attn(), compilation.storage, levels.sizes, values);
+      boundErrors(compilation.attn(), compilation.arithmetic(), levels.sizes, values);
   if (!bounds)
     return failError("reference", bounds.takeError());
   levels.bounds = std::move(*bounds);
@@ -472,6 +510,24 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
       relative2 = tolerance.limit * conditionOf(levels.magnitudes[name].data, levels.reference[name].data);
     return judge(name, shape, got, want, relative2, &levels.bounds[name].data, 1, true);
   };
+
+  //--- attn, of the inputs that are absent
+  if (!entry.absent.empty()) {
+    reference::Tensors used;
+    for (attn::InputOp input : entry.canonical().getInputs())
+      if (auto found = levels.inputs.find(input.getName().str()); found != levels.inputs.end())
+        used[input.getName().str()] = {found->second.shape(), found->second.toDoubles()};
+    llvm::Expected<reference::Tensors> canonical = reference::evaluate(entry.canonical(), levels.sizes, used);
+    if (!canonical)
+      return failError("attn", canonical.takeError());
+    if (!compareAll(
+            "attn", "the attention as written", [&](const std::string &name) { return (*canonical)[name].data; },
+            ofReference,
+            [&](auto &name, auto &shape, const auto &got, const auto &want) {
+              return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
+            }))
+      return false;
+  }
 
   //--- tile
   auto runTile = [&](tile::ProgramOp program, tile::Precision precision, std::map<std::string, tile::Tensor> &out) {

@@ -9,6 +9,7 @@
 #include "frontend/registration/Registration.h"
 #include "frontend/syntax/Tree.h"
 #include "passes/attn-to-tile/Passes.h"
+#include "passes/attn/Passes.h"
 #include "passes/pipelines/Pipelines.h"
 #include "passes/schedule/Passes.h"
 
@@ -253,8 +254,12 @@ tile::ProgramOp Compilation::scheduled() const { return firstOf<tile::ProgramOp>
 std::vector<Compilation *> Compilation::entries() {
   std::vector<Compilation *> all;
   for (const std::unique_ptr<Compilation> &alternative : alternatives)
-    all.push_back(alternative.get());
+    if (!alternative->last)
+      all.push_back(alternative.get());
   all.push_back(this);
+  for (const std::unique_ptr<Compilation> &alternative : alternatives)
+    if (alternative->last)
+      all.push_back(alternative.get());
   return all;
 }
 
@@ -443,6 +448,34 @@ static bool runPasses(mlir::ModuleOp module, llvm::function_ref<void(mlir::PassM
   return mlir::succeeded(manager.run(module));
 }
 
+static std::vector<std::string> optionalInputs(const sema::Attention &attention) {
+  std::vector<std::string> names;
+  for (const sema::Declaration &declaration : attention.declarations)
+    if (declaration.optional)
+      names.push_back(declaration.name);
+  return names;
+}
+
+/// Which optional inputs are given and which are not, for the calls that a program serves.
+static std::string presenceGuard(const Compilation &result) {
+  std::string guard;
+  for (const std::string &name : optionalInputs(*result.attention)) {
+    bool isAbsent = std::find(result.absent.begin(), result.absent.end(), name) != result.absent.end();
+    guard += (guard.empty() ? "" : " && ") + std::string(isAbsent ? "!" : "") + "present(" + name + ")";
+  }
+  return guard;
+}
+
+/// The canonical form for calls without some inputs. One that nothing uses is no input of it any more.
+static bool makeAbsent(mlir::ModuleOp module, const std::vector<std::string> &absent) {
+  attn::AttentionOp attention = *module.getOps<attn::AttentionOp>().begin();
+  llvm::SmallVector<std::string> used;
+  for (attn::InputOp input : attention.getInputs())
+    if (std::find(absent.begin(), absent.end(), input.getName()) != absent.end())
+      used.push_back(input.getName().str());
+  return mlir::succeeded(attn::dropAbsent(attention, used)) && runPasses(module, buildAttnPipeline);
+}
+
 bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *alternative) {
   bool scheduled = true;
   int64_t valueTile = 0;
@@ -484,7 +517,11 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   choices.elementType = result.options.type;
   choices.precision = result.options.precision;
   if (alternative)
+    choices.entry = alternative->name;
+  if (alternative && alternative->choose)
     alternative->choose(choices);
+  if (std::string presence = presenceGuard(result); !presence.empty())
+    choices.guard = choices.guard.empty() ? presence : presence + " && (" + choices.guard + ")";
   mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
   if (mlir::failed(program)) {
     result.programModule_ = nullptr;
@@ -514,6 +551,26 @@ bool Compiler::makeSchedule(Compilation &result) {
 /// The alternatives that this attention might have, the most special first.
 static std::vector<Alternative> alternativesOf(const Compilation &result) {
   std::vector<Alternative> all;
+  std::vector<std::string> optional = optionalInputs(*result.attention);
+  for (size_t set = 1; set < size_t(1) << optional.size(); ++set) {
+    Alternative without;
+    without.name = "without";
+    without.required = true;
+    for (size_t i = 0; i < optional.size(); ++i)
+      if (set >> i & 1) {
+        without.absent.push_back(optional[i]);
+        without.name += "_" + optional[i];
+      }
+    all.push_back(std::move(without));
+  }
+  Alternative narrow;
+  narrow.name = "narrow";
+  narrow.last = true;
+  narrow.choose = [](TileChoices &choices) {
+    choices.alignment = 1;
+    choices.reason = "accesses of one element each";
+  };
+  all.push_back(std::move(narrow));
   return all;
 }
 
@@ -521,6 +578,8 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
   for (const Alternative &alternative : alternativesOf(result)) {
     std::unique_ptr<Compilation> other(new Compilation());
     other->name = alternative.name;
+    other->last = alternative.last;
+    other->absent = alternative.absent;
     other->attention = result.attention;
     other->options = result.options;
     other->target = result.target;
@@ -536,9 +595,12 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
       if (!alternative.required)
         silent.emplace(*other, *result.context_);
       Stages &own = silent ? *silent : stages;
-      made = own.run(("tile " + alternative.name).c_str(), [&] { return makeTile(*other, own, &alternative); }) &&
-             (result.options.last == Stage::Tile ||
-              own.run(("schedule " + alternative.name).c_str(), [&] { return makeSchedule(*other); }));
+      made = own.run(("tile " + alternative.name).c_str(), [&] {
+        return (alternative.absent.empty() || makeAbsent(*other->canonicalModule_, alternative.absent)) &&
+               makeTile(*other, own, &alternative);
+      }) && (result.options.last == Stage::Tile || own.run(("schedule " + alternative.name).c_str(), [&] {
+               return makeSchedule(*other);
+             }));
       if (!made && silent && other->diagnostics().hasErrors())
         why = other->diagnostics().diagnostics().front().message;
     }
@@ -572,6 +634,11 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   result->attention = selectAttention(result->analysis, options.attention);
   if (!result->attention || reportMissing(*result->attention, diagnostics))
     return result;
+  if (size_t count = optionalInputs(*result->attention).size(); count > kMaxOptional) {
+    diagnostics.error({}, "not in this version: " + std::to_string(count) + " optional inputs; at most " +
+                              std::to_string(kMaxOptional) + ", since each set of absent ones is a program of its own");
+    return result;
+  }
   result->interface = interfaceOf(*result->attention, result->storage);
   std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
   result->times.push_back({"read", spent.count()});
@@ -606,7 +673,8 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   ok = stages.run("nvvm", [&] {
     // The main program first, where a reader of the PTX looks.
     std::vector<Compilation *> entries = result->entries();
-    std::rotate(entries.begin(), entries.end() - 1, entries.end());
+    auto main = std::find(entries.begin(), entries.end(), result.get());
+    std::rotate(entries.begin(), main, main + 1);
     llvm::SmallVector<tile::ProgramOp> programs;
     for (Compilation *entry : entries)
       programs.push_back(entry->scheduled());

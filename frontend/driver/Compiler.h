@@ -10,6 +10,7 @@
 #include "dialect/common/Target.h"
 #include "dialect/tile/TileDialect.h"
 #include "frontend/driver/Spec.h"
+#include "frontend/driver/Tolerance.h"
 #include "passes/attn-to-tile/Passes.h"
 #include "passes/schedule/Candidates.h"
 
@@ -52,6 +53,9 @@ struct CompileOptions {
   bool alternatives = true;
 };
 
+/// Optional inputs of one attention: each set of absent ones is a program of its own.
+inline constexpr size_t kMaxOptional = 3;
+
 struct StageTime {
   std::string name;
   double milliseconds = 0;
@@ -61,10 +65,12 @@ class ContextPool;
 class Stages;
 
 /// A way to compute an attention that some calls are better served by. It becomes an entry of the plan, before those
-/// that follow and the program that serves every call.
+/// that follow and before the main program, or behind it.
 struct Alternative {
-  std::string name;      // as in "packed"; part of the names of its kernels
-  bool required = false; // a failure is an error of the compilation; else the alternative is left out
+  std::string name;                // as in "packed"; part of the names of its kernels
+  bool required = false;           // a failure is an error of the compilation; else the alternative is left out
+  bool last = false;               // behind the main program: for calls that its guard excludes
+  std::vector<std::string> absent; // optional inputs that its calls leave out; the others they give
   /// Changes what the derivation is told: tiles are chosen, the rest is as for the main program.
   std::function<void(TileChoices &)> choose;
 };
@@ -107,14 +113,17 @@ public:
   std::optional<runtime::Plan> plan;
   std::vector<StageTime> times;
   double milliseconds() const;
+  Arithmetic arithmetic() const { return {storage, options.precision}; }
 
   /// Other programs of the same attention, the most special first. Each has its own levels from Tile to Schedule, its
   /// own candidates and kernels; PTX and plan are those of the whole.
   std::vector<std::unique_ptr<Compilation>> alternatives;
-  std::string name; // of an alternative; empty for the main program
+  std::string name;                // of an alternative; empty for the main program
+  bool last = false;               // behind the main program
+  std::vector<std::string> absent; // optional inputs that are 0 in its canonical form
   /// Alternatives that were tried and left out, with the reason.
   std::vector<std::pair<std::string, std::string>> leftOut;
-  /// Alternatives in order and the main program: entry n of the plan is number n here.
+  /// Alternatives and the main program in order: entry n of the plan is number n here.
   std::vector<Compilation *> entries();
 
 private:

@@ -331,7 +331,7 @@ Explanation explain(Compilation &compilation) {
   readPlan(*compilation.plan, out);
 
   if (auto sizes = reference::inferSizes(compilation.attn(), {}, {out.sizes.begin(), out.sizes.end()})) {
-    Tolerance tolerance = toleranceFor(compilation.attn(), compilation.storage, *sizes);
+    Tolerance tolerance = toleranceFor(compilation.attn(), compilation.arithmetic(), *sizes);
     for (const auto &[name, each] : tolerance.outputs)
       out.tolerances.push_back({name, each});
   } else {

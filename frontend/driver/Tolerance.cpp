@@ -6,6 +6,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -46,17 +47,48 @@ static runtime::StorageType storageOf(std::optional<attn::Storage> storage, runt
   return standard;
 }
 
-/// True for an operand that a product reads as it is stored.
-static bool isStored(Value value, runtime::StorageType type) {
+/// The type in which an operand is stored; none for one that is computed.
+static std::optional<runtime::StorageType> storedAs(Value value, runtime::StorageType standard) {
   while (Operation *op = value.getDefiningOp()) {
     if (auto rename = llvm::dyn_cast<attn::RenameOp>(op))
       value = rename.getOperand();
     else if (auto input = llvm::dyn_cast<attn::InputOp>(op))
-      return storageOf(input.getStorage(), type) == type;
+      return storageOf(input.getStorage(), standard);
     else
-      return false;
+      return std::nullopt;
   }
-  return false;
+  return std::nullopt;
+}
+
+/// What a product of f32 loses of each operand.
+static double productRoundoff(const Arithmetic &arithmetic) {
+  return arithmetic.precision == "tf32" ? 0x1p-11 : arithmetic.precision == "3xtf32" ? 0x1p-22 : 0;
+}
+
+/// How far an operand is rounded for its product with another: the type of both is that of what is stored, f32 where
+/// two stored types differ.
+static double operandRoundoff(Value operand, Value other, const Arithmetic &arithmetic) {
+  using runtime::StorageType;
+  std::optional<StorageType> own = storedAs(operand, arithmetic.type), its = storedAs(other, arithmetic.type);
+  StorageType product = own && its && *own != *its ? StorageType::F32 : own.value_or(its.value_or(arithmetic.type));
+  if (product != StorageType::F32)
+    return own ? 0 : unitRoundoff(product);
+  return own && *own != StorageType::F32 ? 0 : productRoundoff(arithmetic); // 16 bits are tf32 as they are
+}
+
+/// How far a value is rounded for its product with weights.
+static double valueRoundoff(Value value, const Arithmetic &arithmetic) {
+  using runtime::StorageType;
+  std::optional<StorageType> own = storedAs(value, arithmetic.type);
+  if (own.value_or(arithmetic.type) == StorageType::F32)
+    return productRoundoff(arithmetic);
+  return own ? 0 : unitRoundoff(arithmetic.type);
+}
+
+/// How far the weights are rounded for their product with a value.
+static double weightRoundoff(Value value, const Arithmetic &arithmetic) {
+  runtime::StorageType type = storedAs(value, arithmetic.type).value_or(arithmetic.type);
+  return type == runtime::StorageType::F32 ? std::max(0x1p-24, productRoundoff(arithmetic)) : unitRoundoff(type);
 }
 
 static bool isRealField(Value value) {
@@ -85,12 +117,13 @@ std::string OutputTolerance::format() const {
   return text;
 }
 
-Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes) {
+Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes) {
   Tolerance result;
+  runtime::StorageType type = arithmetic.type;
+  double coarsestOfAll = 0;
   for (attn::OutputOp output : attention.getOutputs()) {
     OutputTolerance &entry = result.outputs[output.getName().str()];
     runtime::StorageType stored = storageOf(output.getStorage(), type);
-    double rounding = unitRoundoff(type) / std::sqrt(3.0);
     if (llvm::isa_and_nonnull<attn::StatOp>(output.getValue().getDefiningOp())) {
       entry.isStatistic = true;
       entry.absolute = 1e-3;
@@ -107,27 +140,35 @@ Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, c
         llvm::append_range(work, op->getOperands());
     }
     int64_t longest = 1;
-    llvm::SetVector<Value> rounded;
-    bool hasWeights = false;
+    llvm::MapVector<Value, double> rounded;
+    double weights = 0;
+    auto round = [&](Value operand, double u) {
+      if (u > 0)
+        rounded[operand] = std::max(rounded[operand], u);
+    };
     for (Operation *op : slice) {
       if (auto expect = llvm::dyn_cast<attn::ExpectOp>(op)) {
-        hasWeights = true;
         auto size = sizes.find(expect.getWeights().getType().getWalk().getValue().str());
         longest = std::max(longest, size == sizes.end() ? 1 : size->second);
-        if (!isStored(expect.getValue(), type) &&
-            !llvm::isa_and_nonnull<attn::ConstantOp>(expect.getValue().getDefiningOp()))
-          rounded.insert(expect.getValue());
+        weights = std::max(weights, weightRoundoff(expect.getValue(), arithmetic));
+        if (!llvm::isa_and_nonnull<attn::ConstantOp>(expect.getValue().getDefiningOp()))
+          round(expect.getValue(), valueRoundoff(expect.getValue(), arithmetic));
       } else if (auto dot = llvm::dyn_cast<attn::DotOp>(op)) {
-        for (Value operand : dot->getOperands())
-          if (!isStored(operand, type))
-            rounded.insert(operand);
+        round(dot.getLhs(), operandRoundoff(dot.getLhs(), dot.getRhs(), arithmetic));
+        round(dot.getRhs(), operandRoundoff(dot.getRhs(), dot.getLhs(), arithmetic));
       }
     }
-    if (hasWeights)
-      entry.terms.push_back({"weights", rounding});
+    double coarsest = std::max({type == runtime::StorageType::F32 ? 0 : unitRoundoff(type), weights,
+                                stored == runtime::StorageType::F32 ? 0 : unitRoundoff(stored)});
+    if (weights > 0)
+      entry.terms.push_back({"weights", weights / std::sqrt(3.0)});
+    double roundings = 0;
+    for (auto [operand, u] : rounded) {
+      roundings += u * u / 3;
+      coarsest = std::max(coarsest, u);
+    }
     if (!rounded.empty())
-      entry.terms.push_back({"operands computed (" + std::to_string(rounded.size()) + ")",
-                             rounding * std::sqrt(static_cast<double>(rounded.size()))});
+      entry.terms.push_back({"operands rounded (" + std::to_string(rounded.size()) + ")", std::sqrt(roundings)});
     if (unitRoundoff(stored) > 0)
       entry.terms.push_back({"result", unitRoundoff(stored) / std::sqrt(3.0)});
     entry.terms.push_back(
@@ -135,9 +176,14 @@ Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, c
     double squares = 0;
     for (const ToleranceTerm &term : entry.terms)
       squares += term.value * term.value;
-    entry.limit = 5e-3 * unitRoundoff(type) / unitRoundoff(runtime::StorageType::BF16);
+    entry.limit = std::max(1e-6, 5e-3 * coarsest / unitRoundoff(runtime::StorageType::BF16));
+    coarsestOfAll = std::max(coarsestOfAll, coarsest);
     entry.relative2 = std::min(std::sqrt(squares), entry.limit);
   }
+  // Where nothing is rounded to fewer bits than f32 has, both sides differ by the last bits of functions and sums
+  // alone.
+  if (type == runtime::StorageType::F32)
+    result.sameRoundings = std::max(1e-6, std::min(1.0, coarsestOfAll / 0x1p-8) * result.sameRoundings);
   return result;
 }
 
@@ -148,9 +194,9 @@ namespace {
 /// Adds, to a copy of an attention, fields that bound the error of its fields.
 class BoundBuilder {
 public:
-  BoundBuilder(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes)
-      : attention(attention), builder(attention.getContext()), loc(attention.getLoc()), type(type),
-        u(unitRoundoff(type)), sizes(sizes) {}
+  BoundBuilder(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes)
+      : attention(attention), builder(attention.getContext()), loc(attention.getLoc()), arithmetic(arithmetic),
+        type(arithmetic.type), sizes(sizes) {}
 
   void run() {
     for (attn::OutputOp output : attention.getOutputs()) {
@@ -201,9 +247,10 @@ private:
     return found == sizes.end() ? 1 : found->second;
   }
   double sumError(int64_t terms) const { return (static_cast<double>(terms) / 8 + 64) * kSingle; }
-  Value roundedBound(Value x) {
+  /// With the rounding, by `u`, of an operand of a product.
+  Value roundedBound(Value x, double u) {
     Value e = bound(x);
-    return isStored(x, type) ? e : sum(e, mul(constant(u), magnitude(x)));
+    return u == 0 ? e : sum(e, mul(constant(u), magnitude(x)));
   }
   Value weighted(attn::WeightsOp weights, Value value, Value coefficient) {
     return attn::ExpectOp::create(builder, loc, weights, value, coefficient);
@@ -401,7 +448,9 @@ private:
           axes.empty() ? mul(x, y) : Value(attn::DotOp::create(builder, loc, x, y, builder.getArrayAttr(axes)));
       return missing > 1 ? mul(value, constant(missing)) : value;
     };
-    Value moved = sum(product(magnitude(a), roundedBound(b)), product(roundedBound(a), magnitude(b)));
+    Value boundA = roundedBound(a, operandRoundoff(a, b, arithmetic));
+    Value boundB = roundedBound(b, operandRoundoff(b, a, arithmetic));
+    Value moved = sum(product(magnitude(a), boundB), product(boundA, magnitude(b)));
     double order = (static_cast<double>(depth) / 8 + 4) * kSingle;
     return sum(moved, mul(constant(order), product(magnitude(a), magnitude(b))));
   }
@@ -412,9 +461,10 @@ private:
     int64_t keys = sizeOf(weights.getOverAttr());
     Value value = expect.getValue(), coefficient = expect.getCoefficient();
     Value size = weighted(weights, magnitude(value), coefficient ? magnitude(coefficient) : Value());
-    Value factor = add(constant(2 * u + sumError(keys)), mul(constant(2.0), expm1(mul(constant(2.0), d))));
+    Value factor = add(constant(2 * weightRoundoff(value, arithmetic) + sumError(keys)),
+                       mul(constant(2.0), expm1(mul(constant(2.0), d))));
     Value total = mul(size, factor);
-    if (type == runtime::StorageType::F16) {
+    if (storedAs(value, type).value_or(type) == runtime::StorageType::F16) {
       auto greatest = [&](Value x) {
         llvm::SmallVector<Attribute> axes{weights.getOverAttr()};
         bool walks = llvm::cast<attn::FieldType>(x.getType()).hasAxis(weights.getOverAttr());
@@ -425,7 +475,7 @@ private:
       Value most = coefficient ? mul(greatest(value), greatest(coefficient)) : greatest(value);
       total = add(total, mul(constant(0x1p-25 * static_cast<double>(keys)), most));
     }
-    if (Value e = roundedBound(value))
+    if (Value e = roundedBound(value, valueRoundoff(value, arithmetic)))
       total = add(total, weighted(weights, e, coefficient ? magnitude(coefficient) : Value()));
     if (Value e = coefficient ? bound(coefficient) : Value())
       total = add(total, weighted(weights, magnitude(value), e));
@@ -450,8 +500,8 @@ private:
   attn::AttentionOp attention;
   OpBuilder builder;
   Location loc;
+  const Arithmetic &arithmetic;
   runtime::StorageType type;
-  double u;
   const reference::AxisSizes &sizes;
   llvm::DenseMap<Value, Value> bounds, magnitudes;
   llvm::DenseMap<Operation *, Value> scoreBounds;
@@ -500,10 +550,10 @@ double conditionOf(const std::vector<double> &magnitudes, const std::vector<doub
   return r > 0 ? std::max(1.0, std::sqrt(m / r)) : 1;
 }
 
-llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
+llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, const Arithmetic &arithmetic,
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs) {
   OwningOpRef<attn::AttentionOp> copy = llvm::cast<attn::AttentionOp>(attention->clone());
-  BoundBuilder(*copy, type, sizes).run();
+  BoundBuilder(*copy, arithmetic, sizes).run();
   return reference::evaluate(*copy, sizes, inputs);
 }
 

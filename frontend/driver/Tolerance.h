@@ -46,15 +46,25 @@ struct Tolerance {
 /// The rounding of one value to nearest: half an ulp, relative.
 double unitRoundoff(runtime::StorageType type);
 
+/// What numbers a compilation computes with.
+struct Arithmetic {
+  runtime::StorageType type;        ///< of arrays that state none
+  std::string precision = "3xtf32"; ///< of products of f32: tf32, 3xtf32 or fma
+  Arithmetic(runtime::StorageType type, std::string precision = "3xtf32")
+      : type(type), precision(std::move(precision)) {}
+};
+
 /// For inputs of unit variance. Roundings of different elements are independent, so the relative 2-norm of each source
 /// is that of one rounding, u / sqrt(3), and sources add in squares: the weights before their product, each operand
-/// that is computed and not read, and the result. Bounded by 5e-3 for bf16, by the same number of ulps for f16.
-/// Statistics: 1e-3 + |r| 2^-22. `sizes` of all axes, as inferSizes gives them.
-Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, const reference::AxisSizes &sizes);
+/// that is computed and not read, and the result. Operands of products in tf32 are rounded to 11 bits even where they
+/// are read, in 3xtf32 they lose 2^-22. Bounded by 5e-3 for bf16, by the same number of ulps for f16 and tf32, by 1e-6
+/// where all is f32. Statistics: 1e-3 + |r| 2^-22. `sizes` of all axes, as inferSizes gives them.
+Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes);
 
 /// For each element of each output a bound on |result - reference|, to first order in the roundings but exact in the
 /// exponential, for inputs of any size (a running error analysis; Higham, "Accuracy and Stability of Numerical
-/// Algorithms", 2nd ed., section 3.3). With u the roundoff of the type, e = 2^-24 that of f32 and E(x) the bound of x:
+/// Algorithms", 2nd ed., section 3.3). With u the roundoff of an operand, e = 2^-24 that of f32 and E(x) the bound of
+/// x:
 ///   inputs                  0
 ///   a + b                   E(a) + E(b) + 2e |a + b|
 ///   a b                     |a| E(b) + |b| E(a) + 2e |a b|
@@ -67,7 +77,7 @@ Tolerance toleranceFor(attn::AttentionOp attention, runtime::StorageType type, c
 ///   lse                     d + (n/8 + 64) e + 4e |lse|
 ///   output                  E(x) + u_out |x| + half of the smallest number of the output's type
 /// Evaluated by the reference, as an attention of its own.
-llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, runtime::StorageType type,
+llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, const Arithmetic &arithmetic,
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs);
 
 /// For each element of each output the root of the sum of squares of the terms that it is the sum of, back to

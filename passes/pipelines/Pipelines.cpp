@@ -20,6 +20,8 @@ void fovea::buildAttnPipeline(OpPassManager &pm) {
   OpPassManager &attention = pm.nest<attn::AttentionOp>();
   // Sinks first: as gates they are ordinary expressions, which canonicalisation then folds.
   attention.addPass(attn::createAttnSinkToGatePass());
+  // Before canonicalisation: it looks through renames, past which only scalars are hoisted.
+  attention.addPass(attn::createAttnFoldKeyScalePass());
   attention.addPass(createCanonicalizerPass());
   attention.addPass(createCSEPass());
 }
@@ -35,6 +37,8 @@ void fovea::buildProgramPipeline(OpPassManager &pm) {
 
 void fovea::buildSchedulePipeline(OpPassManager &pm) {
   OpPassManager &program = pm.nest<tile::ProgramOp>();
+  // Before the domain is cut up by what follows.
+  program.addPass(tile::createOrderWorkPass());
   // Layouts first: whether an operand is staged, and in which shape it is read, follows from them.
   program.addPass(tile::createAssignLayoutsPass());
   program.addPass(tile::createStageOperandsPass());

@@ -12,11 +12,20 @@ def SetSchedulePass : Pass<"tile-set-schedule", "fovea::tile::ProgramOp"> {
   let description = [{
     The record is a dictionary on each launch: `warps`, `stages` (copies under way, plus one, per ring in a loop) and `query`,
     "registers" (operands loaded before a loop stay in registers) or "shared" (they are read again in each iteration). A launch whose
-    tiles have too few rows for that many warps gets as many as fit.
+    tiles have too few rows for that many warps gets as many as fit; one that scans or reduces along rows gets one.
   }];
   let options = [Option<"warps", "warps", "int64_t", "4", "warps per work item, a power of two">,
                  Option<"stages", "stages", "int64_t", "2", "stages of each ring that a loop fills">,
                  Option<"query", "query", "std::string", "\"registers\"", "registers or shared">];
+}
+
+def OrderWorkPass : Pass<"tile-order-work", "fovea::tile::ProgramOp"> {
+  let summary = "begin with the work items that have most keys";
+  let description = [{
+    Adds `descending` to a launch's schedule record: the axes along which work items run from the last to the first. These are the axes
+    along which the number of keys grows, as for the queries of a causal attention; it is found by evaluating the domain at the
+    first, the middle and the last index. Other axes keep their order, so that work items side by side still read the same keys.
+  }];
 }
 
 def AssignLayoutsPass : Pass<"tile-assign-layouts", "fovea::tile::ProgramOp"> {

@@ -201,7 +201,7 @@ struct RunCommand {
     progress.clear();
     if (!expected)
       return fail("reference: " + llvm::toString(expected.takeError()));
-    driver::Tolerance tolerance = driver::toleranceFor(compilation.attn(), compilation.storage, *all);
+    driver::Tolerance tolerance = driver::toleranceFor(compilation.attn(), compilation.arithmetic(), *all);
     table.row({"output", "type", "shape", "error against float64", "tolerance", ""});
     std::string terms;
     for (const PlanTensor &tensor : compilation.interface.tensors) {
