@@ -1,7 +1,7 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Walks, weights and expectations.
+// Walks, and the fields of weights.
 #include "frontend/sema/Analyzer.h"
 
 #include <algorithm>
