@@ -7,6 +7,7 @@
 
 #include "runtime/emulator_device/EmulatorDevice.h"
 
+#include <cstdio>
 #include <tuple>
 
 namespace fovea::driver {
@@ -61,11 +62,27 @@ Measurement measure(Compilation &compilation) {
     result.problem = device.error().message;
     return result;
   }
-  Result<Arrays> outputs = runPlan(*compilation.plan, **device, *inputs, sizes);
+  PlanRun run;
+  Result<Arrays> outputs = runPlan(*compilation.plan, **device, *inputs, sizes, &run);
   if (!outputs) {
     result.problem = outputs.error().message;
     return result;
   }
+  // The device numbers its allocations: tensors in their order, then workspaces.
+  std::vector<std::string> names;
+  for (const runtime::PlanTensor &tensor : compilation.plan->tensors)
+    if (tensor.role == runtime::TensorRole::Output || inputs->count(tensor.name))
+      names.push_back(tensor.name);
+  size_t entry = static_cast<size_t>(run.entry.value_or(0));
+  if (entry < compilation.plan->entries.size())
+    for (const runtime::PlanWorkspace &workspace : compilation.plan->entries[entry].workspaces)
+      names.push_back(workspace.name);
+  auto nameOf = [&](const std::string &buffer) {
+    size_t number = 0;
+    if (std::sscanf(buffer.c_str(), "buffer %zu", &number) == 1 && number >= 1 && number <= names.size())
+      return names[number - 1];
+    return buffer;
+  };
   std::vector<std::string_view> text = splitLines(compilation.ptx);
   for (const runtime::EmulatorDevice::Report &report : (*device)->reports()) {
     const emulator::Counters &counters = report.report.counters;
@@ -98,8 +115,8 @@ Measurement measure(Compilation &compilation) {
       if (line.sectors ? global++ < kLines / 2 : shared++ < kLines / 2)
         cost.lines.push_back(std::move(line));
     for (const emulator::BufferCounters &buffer : counters.buffers)
-      cost.buffers.push_back({buffer.name, buffer.loadBytes, buffer.storeBytes, buffer.loadSectors, buffer.storeSectors,
-                              buffer.uniqueSectors});
+      cost.buffers.push_back({nameOf(buffer.name), buffer.loadBytes, buffer.storeBytes, buffer.loadSectors,
+                              buffer.storeSectors, buffer.uniqueSectors});
     result.kernels.push_back(std::move(cost));
   }
   return result;
