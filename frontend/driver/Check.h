@@ -32,8 +32,9 @@ struct CheckCase {
   Sets sets;                // everything that specialises the kernel
   runtime::AxisSizes sizes; // of all axes but factors and walks
   Pattern pattern = Pattern::Normal;
-  bool padded = false;      // ptx and gpu: NaN beyond the extents, in buffers that are larger
-  std::string name() const; // "B=1 T=64 .. normal"
+  bool padded = false;             // ptx and gpu: NaN beyond the extents, in buffers that are larger
+  std::vector<std::string> absent; // optional inputs that are not passed
+  std::string name() const;        // "B=1 T=64 .. normal"
 };
 
 struct CheckOptions {
@@ -61,8 +62,8 @@ public:
   ~Checker();
 
   /// The cases of an attention whose sizes the caller left open: several head dims, T = 1, lengths that fill no tile,
-  /// T below, equal to and above S, several batches, heads and groups, then inputs that provoke faults. Nothing and an
-  /// error in `diagnostics` where the specification has one.
+  /// T below, equal to and above S, several batches, heads and groups, every set of optional inputs, then inputs that
+  /// provoke faults. Nothing and an error in `diagnostics` where the specification has one.
   std::vector<CheckCase> makeCases(syntax::DiagnosticEngine &diagnostics, std::string &attention);
 
   CheckReport run(const CheckCase &each);

@@ -57,24 +57,162 @@ static int tokenDim(const sema::Attention &attention, const sema::Declaration &d
   return -1;
 }
 
-/// Moves values into the contract: by their distance to the one bound, or by a fold into the interval.
-static double keepContract(double x, const sema::Contract &contract) {
+namespace {
+
+/// A contract whose bounds are numbers.
+struct Range {
   std::optional<double> lower, upper;
-  if (contract.lower)
-    lower = contract.lower->value;
-  if (contract.upper)
-    upper = contract.upper->value;
-  if (lower && upper) {
-    double width = *upper - *lower;
+  bool lowerOpen = false, upperOpen = false;
+};
+
+} // namespace
+
+static Range rangeOf(const sema::Attention &attention, const sema::Declaration &declaration,
+                     const runtime::AxisSizes &sizes) {
+  Range range;
+  if (!declaration.contract)
+    return range;
+  auto value = [&](const std::optional<sema::Bound> &bound) -> std::optional<double> {
+    if (!bound)
+      return std::nullopt;
+    return bound->value ? bound->value : valueOf(attention, bound->node, sizes);
+  };
+  range.lower = value(declaration.contract->lower);
+  range.upper = value(declaration.contract->upper);
+  range.lowerOpen = range.lower && declaration.contract->lower->open;
+  range.upperOpen = range.upper && declaration.contract->upper->open;
+  return range;
+}
+
+/// Moves values into the contract: by their distance to the one bound, or by a fold into the interval.
+static double keepRange(double x, const Range &range) {
+  if (range.lower && range.upper) {
+    double width = *range.upper - *range.lower;
     // Away from the ends, so that rounding to a storage type does not reach an open one.
-    return *lower + width * (0.02 + 0.96 / (1 + std::exp(-x)));
+    return *range.lower + width * (0.02 + 0.96 / (1 + std::exp(-x)));
   }
-  if (lower)
-    return *lower + std::abs(x) + (contract.lower->open ? 0.01 : 0);
-  if (upper)
-    return *upper - std::abs(x) - (contract.upper->open ? 0.01 : 0);
+  if (range.lower)
+    return *range.lower + std::abs(x) + (range.lowerOpen ? 0.01 : 0);
+  if (range.upper)
+    return *range.upper - std::abs(x) - (range.upperOpen ? 0.01 : 0);
   return x;
 }
+
+/// The axis that the input indexes, by itself or with something added, in a gather.
+static std::optional<sema::AxisId> gatheredAxis(const sema::Attention &attention,
+                                                const sema::Declaration &declaration) {
+  std::vector<bool> follows(attention.nodes.size());
+  follows[declaration.node] = true;
+  for (sema::NodeId id = 0; id < attention.nodes.size(); ++id) {
+    const sema::Node &node = attention.nodes[id];
+    if (node.op == sema::Op::Gather && follows[node.operands[1]])
+      return node.attrAxes[0];
+    if (node.kind == sema::Kind::Int)
+      for (sema::NodeId operand : node.operands)
+        if (follows[operand])
+          follows[id] = true;
+  }
+  return std::nullopt;
+}
+
+/// Whole numbers: see Inputs.h.
+class Whole {
+public:
+  Whole(const sema::Attention &attention, const sema::Declaration &declaration, const runtime::AxisSizes &sizes,
+        Pattern pattern, runtime::RandomStream &stream, int64_t tokens, int64_t inner)
+      : pattern(pattern), stream(stream), tokens(tokens), inner(inner) {
+    Range range = rangeOf(attention, declaration, sizes);
+    constexpr double kLeast = -2147483648.0, kMost = 2147483647.0;
+    auto clamp = [&](double x) { return std::clamp(x, kLeast, kMost); };
+    if (range.lower)
+      least = static_cast<int64_t>(clamp(range.lowerOpen ? std::floor(*range.lower) + 1 : std::ceil(*range.lower)));
+    if (range.upper)
+      most = static_cast<int64_t>(clamp(range.upperOpen ? std::ceil(*range.upper) - 1 : std::floor(*range.upper)));
+    if (std::optional<sema::AxisId> axis = gatheredAxis(attention, declaration)) {
+      gathered = true;
+      int64_t size = sizeOf(attention, *axis, sizes).value_or(1);
+      first = -2;
+      last = size + 1;
+    }
+    for (sema::AxisId id = 0; id < attention.axes.size(); ++id)
+      if (AxisUse use = useOf(attention, id); use == AxisUse::Queries || use == AxisUse::Keys)
+        longest = std::max(longest, sizeOf(attention, id, sizes).value_or(1));
+    standard = declaration.defaultNode ? declaration.defaultValue : std::nullopt;
+  }
+
+  double at(int64_t i) {
+    int64_t x = gathered ? index(i) : tokens > 1 ? document(i) : length(i);
+    return static_cast<double>(std::max(least, std::min(x, most)));
+  }
+
+private:
+  int64_t draw(int64_t i, int64_t from, int64_t to) {
+    from = std::max(from, least);
+    return stream.integer(static_cast<uint64_t>(i), from, std::max(from, std::min(to, most)));
+  }
+
+  int64_t index(int64_t i) {
+    switch (pattern) {
+    case Pattern::Zeros:
+      return 0;
+    case Pattern::Constant:
+      return last / 2;
+    case Pattern::Rising:
+      return i / inner % (last + 1);
+    case Pattern::LargeLogits: // far outside
+      return draw(i, -2147483648LL, 2147483647);
+    default:
+      return draw(i, first, last);
+    }
+  }
+
+  int64_t document(int64_t i) {
+    int64_t token = i / inner % tokens;
+    switch (pattern) {
+    case Pattern::Zeros:
+    case Pattern::Constant:
+      return 0;
+    case Pattern::LargeLogits: // in no order
+      return draw(i, 0, 3);
+    case Pattern::Early:
+      return token == 0 ? 0 : 1;
+    case Pattern::Late:
+      return token == tokens - 1 ? 1 : 0;
+    case Pattern::Rising:
+      return token;
+    case Pattern::Alternating:
+      return token % 2;
+    case Pattern::Tiny: // an order that goes down
+      return (tokens - token) / 8;
+    case Pattern::Normal: {
+      // From the token before to this one the number rises with one chance in 24.
+      int64_t step = stream.integer(static_cast<uint64_t>(i), 0, 23) == 0 ? 1 : 0;
+      before.resize(static_cast<size_t>(inner));
+      int64_t &number = before[static_cast<size_t>(i % inner)];
+      return number = token == 0 ? 0 : number + step;
+    }
+    }
+    return 0;
+  }
+
+  int64_t length(int64_t i) {
+    switch (pattern) {
+    case Pattern::Zeros:
+      return 0;
+    case Pattern::Constant:
+      return standard ? static_cast<int64_t>(*standard) : longest;
+    default:
+      return draw(i, 0, std::max<int64_t>(7, longest + 1));
+    }
+  }
+
+  Pattern pattern;
+  runtime::RandomStream &stream;
+  int64_t tokens, inner, longest = 1, first = 0, last = 0, least = INT32_MIN, most = INT32_MAX;
+  bool gathered = false;
+  std::optional<double> standard;
+  std::vector<int64_t> before; // of each column the number of the last token
+};
 
 Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,
                                  const std::string &name, const runtime::AxisSizes &sizes, Pattern pattern,
@@ -90,8 +228,8 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
   if (!array)
     return array;
   runtime::RandomStream stream(seed, name);
-  bool isParam = tensor->role == runtime::TensorRole::Param;
-  if (isParam)
+  bool isParam = tensor->role == runtime::TensorRole::Param, isInt = tensor->type == runtime::StorageType::I32;
+  if (isParam && !isInt)
     pattern = Pattern::Normal;
 
   int64_t inner = 1; // elements below the token dimension
@@ -99,57 +237,60 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
   int64_t tokens = dim < 0 ? 1 : (*shape)[static_cast<size_t>(dim)];
   for (size_t i = static_cast<size_t>(dim + 1); i < shape->size(); ++i)
     inner *= (*shape)[i];
-  bool isInt = tensor->type == runtime::StorageType::I32;
+  Whole whole(attention, *declaration, sizes, pattern, stream, tokens, inner);
+  Range range = rangeOf(attention, *declaration, sizes);
   double smallest = tensor->type == runtime::StorageType::F16 ? 0x1p-14 : 0x1p-126;
   int64_t last = shape->empty() ? 1 : shape->back();
   for (int64_t i = 0; i < array->elements(); ++i) {
+    if (isInt) {
+      array->setValue(i, whole.at(i));
+      continue;
+    }
     int64_t token = dim < 0 ? 0 : i / inner % tokens;
-    double x = isInt ? static_cast<double>(stream.integer(static_cast<uint64_t>(i), 0, 7))
-                     : stream.normal(static_cast<uint64_t>(i));
-    if (!isInt)
-      switch (pattern) {
-      case Pattern::Normal:
-        // Learned scales stay near 1.
-        if (isParam)
-          x = 1 + 0.25 * x;
-        break;
-      case Pattern::Constant:
-        x = 0.5;
-        break;
-      case Pattern::LargeLogits:
-        x *= 30;
-        break;
-      case Pattern::Early:
-        x *= token == 0 ? 25 : 1;
-        break;
-      case Pattern::Late:
-        x *= token == tokens - 1 ? 25 : 1;
-        break;
-      case Pattern::Rising:
-        x = (1 + 0.1 * x) * (0.25 + 4.0 * static_cast<double>(token) / static_cast<double>(tokens));
-        break;
-      case Pattern::Alternating:
-        x = (i % last % 2 ? -1 : 1) * (1 + 0.01 * x);
-        break;
-      case Pattern::Tiny:
-        x *= 2 * smallest;
-        break;
-      case Pattern::Zeros:
-        x = 0;
-        break;
-      }
-    if (declaration->contract)
-      x = keepContract(x, *declaration->contract);
-    array->setValue(i, isInt ? std::floor(x) : x);
+    double x = stream.normal(static_cast<uint64_t>(i));
+    switch (pattern) {
+    case Pattern::Normal:
+      // Learned scales stay near 1.
+      if (isParam)
+        x = 1 + 0.25 * x;
+      break;
+    case Pattern::Constant:
+      x = 0.5;
+      break;
+    case Pattern::LargeLogits:
+      x *= 30;
+      break;
+    case Pattern::Early:
+      x *= token == 0 ? 25 : 1;
+      break;
+    case Pattern::Late:
+      x *= token == tokens - 1 ? 25 : 1;
+      break;
+    case Pattern::Rising:
+      x = (1 + 0.1 * x) * (0.25 + 4.0 * static_cast<double>(token) / static_cast<double>(tokens));
+      break;
+    case Pattern::Alternating:
+      x = (i % last % 2 ? -1 : 1) * (1 + 0.01 * x);
+      break;
+    case Pattern::Tiny:
+      x *= 2 * smallest;
+      break;
+    case Pattern::Zeros:
+      x = 0;
+      break;
+    }
+    array->setValue(i, keepRange(x, range));
   }
   return array;
 }
 
 Result<Arrays> drawInputs(const sema::Attention &attention, const runtime::Plan &interface,
-                          const runtime::AxisSizes &sizes, Pattern pattern, uint64_t seed) {
+                          const runtime::AxisSizes &sizes, Pattern pattern, uint64_t seed,
+                          const std::vector<std::string> &absent) {
   Arrays arrays;
   for (const runtime::PlanTensor &tensor : interface.tensors) {
-    if (tensor.role == runtime::TensorRole::Output)
+    if (tensor.role == runtime::TensorRole::Output ||
+        std::find(absent.begin(), absent.end(), tensor.name) != absent.end())
       continue;
     Result<runtime::Array> array = drawInput(attention, interface, tensor.name, sizes, pattern, seed);
     if (!array)

@@ -31,15 +31,21 @@ const char *patternName(Pattern pattern);
 
 using Arrays = std::map<std::string, runtime::Array, std::less<>>;
 
-/// One input or param, rounded to its type and within its contract, as far as the bounds are known now.
-/// Params are around 1 in every pattern, as learned scales are. Errors: an unknown axis, a shape too large.
+/// One input or param, rounded to its type and within its contract. Params of reals are around 1 in every pattern, as
+/// learned scales are. Whole numbers depend on what they are for:
+///   indices of a gather   over the whole axis, and a little beyond both ends where no contract forbids it
+///   of tokens             numbers of documents: a few dozen tokens of each in order; by pattern also one document, all
+///                         of their own, alternating, in no order
+///   others                lengths and window sizes: up to the number of tokens; a default by Constant
+/// Errors: an unknown axis, a shape too large.
 Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,
                                  const std::string &name, const runtime::AxisSizes &sizes, Pattern pattern,
                                  uint64_t seed);
 
-/// All inputs and params.
+/// All inputs and params but those that are `absent`.
 Result<Arrays> drawInputs(const sema::Attention &attention, const runtime::Plan &interface,
-                          const runtime::AxisSizes &sizes, Pattern pattern, uint64_t seed);
+                          const runtime::AxisSizes &sizes, Pattern pattern, uint64_t seed,
+                          const std::vector<std::string> &absent = {});
 
 /// The default of a param, where it has one that is known now.
 std::optional<double> defaultOf(const sema::Attention &attention, std::string_view name);

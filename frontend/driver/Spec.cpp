@@ -9,6 +9,7 @@
 #include "runtime/abi/Files.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace fovea::driver {
 
@@ -120,17 +121,124 @@ bool reportMissing(const sema::Attention &attention, syntax::DiagnosticEngine &d
 
 AxisUse useOf(const sema::Attention &attention, sema::AxisId axis) {
   bool query = false, keys = false;
+  auto isOf = [&](sema::AxisId id) {
+    const sema::Axis &entry = attention.axes[id];
+    bool pieces = entry.relation == sema::AxisRelation::Blocks || entry.relation == sema::AxisRelation::Windows;
+    return id == axis || (pieces && entry.raw == axis) ||
+           (entry.relation == sema::AxisRelation::Factor &&
+            std::find(entry.factors.begin(), entry.factors.end(), axis) != entry.factors.end());
+  };
   for (const sema::Axis &walk : attention.axes)
     if (walk.relation == sema::AxisRelation::Walk) {
-      query |= walk.query == axis;
-      keys |= walk.raw == axis;
+      query |= isOf(walk.query);
+      keys |= isOf(walk.raw);
     }
   if (query)
     return AxisUse::Queries;
   if (keys)
     return AxisUse::Keys;
+  for (const sema::Axis &pieces : attention.axes)
+    if ((pieces.relation == sema::AxisRelation::Blocks || pieces.relation == sema::AxisRelation::Windows) &&
+        pieces.raw == axis)
+      return AxisUse::Queries;
+  for (const sema::Node &node : attention.nodes)
+    if (node.op == sema::Op::Scan && node.attrAxes[0] == axis)
+      return AxisUse::Queries;
   const sema::Axis &entry = attention.axes[axis];
   return entry.needsSize || entry.isStatic ? AxisUse::Feature : AxisUse::Batch;
+}
+
+bool isDerived(const sema::Axis &axis) {
+  return axis.relation != sema::AxisRelation::Plain && axis.relation != sema::AxisRelation::Keys;
+}
+
+std::optional<int64_t> sizeOf(const sema::Attention &attention, sema::AxisId id,
+                              const std::map<std::string, int64_t, std::less<>> &sizes) {
+  const sema::Axis &axis = attention.axes[id];
+  auto of = [&](sema::AxisId other) { return sizeOf(attention, other, sizes); };
+  if (axis.size)
+    return axis.size;
+  switch (axis.relation) {
+  case sema::AxisRelation::Plain:
+  case sema::AxisRelation::Keys: {
+    auto found = sizes.find(axis.name);
+    return found == sizes.end() ? std::nullopt : std::optional(found->second);
+  }
+  case sema::AxisRelation::Walk:
+    return of(axis.raw);
+  case sema::AxisRelation::Blocks:
+  case sema::AxisRelation::Windows: {
+    std::optional<int64_t> raw = of(axis.raw);
+    if (!raw)
+      return raw;
+    if (axis.relation == sema::AxisRelation::Blocks)
+      return (*raw + axis.step - 1) / axis.step;
+    return *raw < axis.extent ? 0 : (*raw - axis.extent) / axis.step + 1;
+  }
+  case sema::AxisRelation::Share: {
+    std::optional<int64_t> raw = of(axis.raw);
+    return raw ? std::optional(*raw / axis.divisor) : raw;
+  }
+  case sema::AxisRelation::Factor:
+  case sema::AxisRelation::Concat: {
+    bool factor = axis.relation == sema::AxisRelation::Factor;
+    int64_t total = factor ? 1 : 0;
+    for (sema::AxisId part : factor ? axis.factors : axis.parts) {
+      std::optional<int64_t> size = of(part);
+      if (!size ||
+          (factor ? __builtin_mul_overflow(total, *size, &total) : __builtin_add_overflow(total, *size, &total)))
+        return std::nullopt;
+    }
+    return total;
+  }
+  }
+  return std::nullopt;
+}
+
+std::optional<double> valueOf(const sema::Attention &attention, sema::NodeId id,
+                              const std::map<std::string, int64_t, std::less<>> &sizes) {
+  const sema::Node &node = attention.nodes[id];
+  std::vector<double> x;
+  for (sema::NodeId operand : node.operands) {
+    std::optional<double> value = valueOf(attention, operand, sizes);
+    if (!value)
+      return value;
+    x.push_back(*value);
+  }
+  switch (node.op) {
+  case sema::Op::Constant:
+    return node.kind == sema::Kind::Real ? node.real : static_cast<double>(node.integer);
+  case sema::Op::Size: {
+    std::optional<int64_t> size = sizeOf(attention, node.attrAxes[0], sizes);
+    return size ? std::optional(static_cast<double>(*size)) : std::nullopt;
+  }
+  case sema::Op::Input: {
+    const sema::Declaration &declaration = attention.declarations[node.declaration];
+    if (!node.axes.empty() || !declaration.defaultNode)
+      return std::nullopt;
+    return declaration.defaultValue ? declaration.defaultValue : valueOf(attention, *declaration.defaultNode, sizes);
+  }
+  case sema::Op::Neg:
+    return -x[0];
+  case sema::Op::ToReal:
+    return x[0];
+  case sema::Op::Add:
+    return x[0] + x[1];
+  case sema::Op::Sub:
+    return x[0] - x[1];
+  case sema::Op::Mul:
+    return x[0] * x[1];
+  case sema::Op::Div:
+    return x[0] / x[1];
+  case sema::Op::FloorDiv:
+    return x[1] == 0 ? 0 : std::floor(x[0] / x[1]);
+  case sema::Op::Min:
+    return std::min(x[0], x[1]);
+  case sema::Op::Max:
+    return std::max(x[0], x[1]);
+  default:
+    return std::nullopt;
+  }
 }
 
 static runtime::StorageType storageOf(sema::StorageType type, runtime::StorageType standard) {
@@ -171,6 +279,7 @@ runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType
                   : declaration.role == sema::Role::Param ? runtime::TensorRole::Param
                                                           : runtime::TensorRole::Input;
     tensor.type = storageOf(declaration.type, type);
+    tensor.optional = declaration.optional;
     for (sema::AxisId id : declaration.declaredAxes) {
       const sema::Axis &axis = attention.axes[id];
       runtime::PlanDim dim{axis.name, {}};

@@ -53,11 +53,22 @@ bool reportMissing(const sema::Attention &attention, syntax::DiagnosticEngine &d
 /// Where an axis of sizes of one's choice comes from, for those who invent shapes.
 enum class AxisUse {
   Batch,   // neither of the others
-  Queries, // tokens that ask; also where the same tokens are the keys
+  Queries, // tokens that ask; also where the same tokens are the keys, and tokens of sums and blocks without weights
   Keys,    // tokens that are walked, and not asking
   Feature, // the compilation needs its size
 };
 AxisUse useOf(const sema::Attention &attention, sema::AxisId axis);
+
+/// Axes whose size others give: factor, walk, blocks, windows, concatenations, shares. A caller chooses the others.
+bool isDerived(const sema::Axis &axis);
+
+/// The size of an axis from those of the axes that a caller chooses; nothing where one of them is unknown.
+std::optional<int64_t> sizeOf(const sema::Attention &attention, sema::AxisId axis,
+                              const std::map<std::string, int64_t, std::less<>> &sizes);
+
+/// The value of a scalar of constants, sizes and params; a param has its default. Nothing for any other node.
+std::optional<double> valueOf(const sema::Attention &attention, sema::NodeId node,
+                              const std::map<std::string, int64_t, std::less<>> &sizes);
 
 /// Axes (factor and walk axes left out) and tensors in order of declaration; `type` is that of what states none.
 /// The plan has no entries, so it describes shapes only.
