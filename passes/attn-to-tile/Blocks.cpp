@@ -160,14 +160,6 @@ FailureOr<TileValue> LaunchEmitter::reducePairs(BlockReduceOp op, const Environm
 
 //===--- blocks of tokens ---===//
 
-/// Rows that are pieces of an axis: row r has the elements from (first + r) * step, `extent` of them.
-struct LaunchEmitter::Piece {
-  StringAttr axis; // the name of the axis in the field
-  const Coordinate *rows;
-  int64_t extent, step;
-  ReduceKind kind;
-};
-
 FailureOr<TileValue> LaunchEmitter::reduceRows(BlockReduceOp op, const Environment &env) {
   AxisAttr pieces = derivation.table.lookup(op.getToAttr());
   Piece piece{op.getFromAttr(), env.lookup(op.getToAttr()), pieces.getExtent(), pieces.getStep(), op.getKind()};

@@ -108,7 +108,8 @@ struct Store {
   llvm::SmallVector<mlir::StringAttr> declared;
   mlir::Type elementType;
   mlir::Operation *at; // for messages
-  mlir::Value totals = {}; // of a scan: the field is summed along its rows within each tile, and this gets the tiles' sums
+  mlir::Value totals =
+      {}; // of a scan: the field is summed along its rows within each tile, and this gets the tiles' sums
 };
 
 /// A workspace that holds a field of a key for each key.
@@ -160,6 +161,17 @@ public:
                                     mlir::Operation *at);
   /// The workspace of a running sum along tokens, in f32, and the launches that fill it.
   llvm::FailureOr<Prepared> scan(attn::ScanOp op);
+
+  /// A workspace of i32 over batch axes, some rows and the tiles of an axis of tokens.
+  mlir::Value makeWorkspace(std::string name, mlir::Location loc, llvm::ArrayRef<mlir::StringAttr> batch, int64_t rows,
+                            mlir::StringAttr token, int64_t tile);
+  mlir::Value countTiles(mlir::StringAttr axis, int64_t tile);
+  /// A launch over batch axes and `items` before the one that is being made.
+  mlir::LogicalResult emitBefore(std::string name, llvm::ArrayRef<mlir::StringAttr> batch, mlir::StringAttr last,
+                                 mlir::Value items,
+                                 llvm::function_ref<mlir::LogicalResult(tile::LaunchOp, Environment)> body);
+  std::map<std::tuple<void *, const void *, int64_t>, Prepared> extremes;        // by field, axis and tile
+  std::map<std::tuple<mlir::Operation *, size_t, int64_t>, Prepared> tileBounds; // by weights, range and rows
 
   attn::AttentionOp attention;
   const TileChoices &choices;
@@ -298,10 +310,25 @@ private:
   llvm::FailureOr<TileValue> blockReduce(attn::BlockReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> reducePairs(attn::BlockReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduceRows(attn::BlockReduceOp op, const Environment &env);
-  struct Piece;
+  /// Rows that are pieces of an axis: row r has the elements from (first + r) * step, `extent` of them.
+  struct Piece {
+    mlir::StringAttr axis; // the name of the axis in the field
+    const Coordinate *rows;
+    int64_t extent, step;
+    attn::ReduceKind kind;
+  };
   llvm::FailureOr<TileValue> reduceGathered(const Piece &piece, mlir::Value field, const Environment &env,
                                             mlir::Operation *at);
   bool isRecomputed(mlir::Value field, const Environment &env);
+  struct Intervals;
+  bool isBoundedLeaf(mlir::Value field, const Environment &env);
+  bool isBoundedInt(mlir::Value field, const Environment &env, unsigned &sums);
+  bool isBounded(mlir::Value predicate, Environment env);
+  llvm::FailureOr<Prepared> tileExtremes(mlir::Value field, mlir::StringAttr token, int64_t size,
+                                         const Environment &env, mlir::Operation *at);
+  /// From data: the keys of the work item's rows from and to which any is seen, and all are.
+  llvm::FailureOr<llvm::SmallVector<mlir::Value>> dataBounds(attn::WeightsOp op, const analysis::KeyRange &range,
+                                                             size_t number, const Environment &env);
 
   // Slices and concatenations of features, sums along tokens.
   llvm::FailureOr<TileValue> slice(attn::SliceOp op, const Environment &env);

@@ -61,6 +61,18 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
     const Coordinate *coordinate = env.lookup(axis);
     return coordinate && coordinate->kind == Where::Batch;
   };
+  if (AxisAttr keys = derivation.table.lookup(walk.keys); keys && keys.isPieces())
+    walk.positions = keys.getRaw();
+  StringAttr positions = walk.positions ? walk.positions : walk.keys;
+  // What data decide is bounded by a launch before.
+  Coordinate anyKey{Where::Key, walk.keys, {}};
+  Environment pair = env.with(walk.walk, &anyKey);
+  walk.isData = [&](const analysis::DataPart &part) {
+    Environment at = pair;
+    for (auto [from, to] : part.renamed)
+      at.set(from, at.lookup(to));
+    return isBounded(part.predicate, at);
+  };
   SmallVector<analysis::KeyRange> ranges = analysis::deriveKeyRanges(op.getWhere(), walk);
 
   OpBuilder builder = builderFor({});
@@ -89,10 +101,10 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
       value = derivation.sizeOf(bound->axis);
       break;
     case Form::FirstQuery:
-      value = first = first ? first : queryBound(env, walk.keys, walk.query, false);
+      value = first = first ? first : queryBound(env, positions, walk.query, false);
       break;
     case Form::LastQuery:
-      value = last = last ? last : queryBound(env, walk.keys, walk.query, true);
+      value = last = last ? last : queryBound(env, positions, walk.query, true);
       break;
     case Form::Scalar: {
       FailureOr<TileValue> scalar = evaluate(bound->scalar, env);
@@ -137,13 +149,13 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
   };
 
   SmallVector<Value> lo, hi, fullLo, fullHi;
-  for (const analysis::KeyRange &range : ranges) {
+  for (auto [number, range] : llvm::enumerate(ranges)) {
     FailureOr<Value> from = emit(range.lo), to = emit(range.hi);
     if (failed(from) || failed(to))
       return failure();
     to = unlessPositive(range.never, *to, *from);
     FailureOr<Value> fullFrom = zero, fullTo = zero;
-    if (!range.partial) {
+    if (!range.opaque) {
       fullFrom = emit(range.fullLo);
       fullTo = emit(range.fullHi);
       if (succeeded(fullTo) && !analysis::isAtMostKeys(range.fullHi, walk))
@@ -153,6 +165,17 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
     }
     if (failed(to) || failed(fullFrom) || failed(fullTo))
       return failure();
+    if (!range.data.empty()) {
+      FailureOr<SmallVector<Value>> seen = dataBounds(op, range, number, env);
+      if (failed(seen))
+        return failure();
+      from = Value(arith::MaxSIOp::create(builder, loc, *from, (*seen)[0]));
+      to = Value(arith::MinSIOp::create(builder, loc, *to, (*seen)[1]));
+      if (!range.opaque) {
+        fullFrom = Value(arith::MaxSIOp::create(builder, loc, *fullFrom, (*seen)[2]));
+        fullTo = Value(arith::MinSIOp::create(builder, loc, *fullTo, (*seen)[3]));
+      }
+    }
     lo.push_back(*from);
     hi.push_back(*to);
     fullLo.push_back(*fullFrom);
