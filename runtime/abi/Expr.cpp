@@ -288,6 +288,10 @@ bool Expr::isConstant(int64_t *value) const {
   return true;
 }
 
+bool Expr::asksDevice() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [](const Node &node) { return node.op == Op::Sms; });
+}
+
 Result<int64_t> Expr::evaluate(const ExprScope &scope) const {
   if (nodes_.empty())
     return int64_t{0};

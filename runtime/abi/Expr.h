@@ -60,6 +60,7 @@ public:
   const std::vector<std::pair<std::string, std::string>> &strides() const { return strides_; } // tensor, dimension
   const std::vector<std::string> &alignments() const { return alignments_; }
   const std::vector<std::string> &presences() const { return presences_; }
+  bool asksDevice() const;
 
   bool operator==(const Expr &other) const { return text_ == other.text_; }
 

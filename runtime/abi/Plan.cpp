@@ -149,6 +149,17 @@ private:
       if (axis.staticSize)
         check(*axis.staticSize >= 1 && *axis.staticSize <= kMaxAxisSize,
               "axis " + quote(axis.name) + " has size " + std::to_string(*axis.staticSize));
+      if (!axis.derived)
+        continue;
+      const Expr &size = *axis.derived;
+      std::string where = "axis " + quote(axis.name) + ": size";
+      expression(where, size);
+      check(!axis.staticSize, "axis " + quote(axis.name) + " has a size of its own and a derived one");
+      check(size.strides().empty() && size.alignments().empty() && size.presences().empty() && !size.asksDevice(),
+            where + " `" + size.text() + "` asks for more than axes");
+      for (const std::string &name : size.axes())
+        if (const PlanAxis *other = plan_.findAxis(name))
+          check(!other->derived, where + " `" + size.text() + "`: " + quote(name) + " is derived itself");
     }
   }
 
@@ -297,9 +308,12 @@ std::string planSignature(const Plan &plan) {
     }
     text += tensor.optional ? "] optional\n" : "]\n";
   }
-  for (const PlanAxis &axis : plan.axes)
+  for (const PlanAxis &axis : plan.axes) {
     if (axis.staticSize)
       text += axis.name + "=" + std::to_string(*axis.staticSize) + "\n";
+    if (axis.derived)
+      text += axis.name + ":=" + axis.derived->text() + "\n";
+  }
   return hashText(text);
 }
 
@@ -307,6 +321,8 @@ int planVersion(const Plan &plan) {
   auto asksPresence = [](const Expr &expr) { return !expr.presences().empty(); };
   bool second =
       std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const PlanTensor &tensor) { return tensor.optional; });
+  for (const PlanAxis &axis : plan.axes)
+    second |= axis.derived.has_value();
   for (const PlanEntry &entry : plan.entries) {
     int64_t prefer = 0;
     second |= !entry.prefer.isConstant(&prefer) || prefer != 1 || asksPresence(entry.guard);

@@ -21,15 +21,18 @@
 namespace fovea::runtime {
 
 /// Newest version of the file format. This library reads all versions up to it, and writes each plan in the oldest that
-/// can say it (`planVersion`): version 2 added optional tensors, `present(..)` and `prefer`.
+/// can say it (`planVersion`): version 2 added optional tensors, `present(..)`, `prefer` and derived axes.
 inline constexpr int kPlanVersion = 2;
 
-/// A named axis, a letter or `_` then letters, digits, `_`. Derived axes (H = Hk * G) are no axes of a plan: a
-/// dimension is a product of axes.
+/// A named axis, a letter or `_` then letters, digits, `_`. Products (H = Hk * G) are no axes of a plan: a dimension is
+/// a product of axes.
 struct PlanAxis {
   std::string name;
   std::optional<int64_t> staticSize; // set: the kernels were compiled for this size alone
   std::string relation;              // for people, e.g. "T keys S"; may be empty
+  /// Set: the size follows from those of other axes by this expression of axes alone, none of them derived, as that of
+  /// blocks, `ceildiv(S, 64)`. It may be 0, and is never read off a tensor.
+  std::optional<Expr> derived = std::nullopt;
 };
 
 /// One dimension of a tensor: the product of its factors, outermost first, under the name that `stride(q, H)` uses.

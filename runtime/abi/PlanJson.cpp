@@ -92,6 +92,8 @@ Ordered bodyToJson(const Plan &plan) {
     Ordered item{{"name", axis.name}};
     if (axis.staticSize)
       item["size"] = *axis.staticSize;
+    if (axis.derived)
+      item["derived"] = axis.derived->text();
     if (!axis.relation.empty())
       item["relation"] = axis.relation;
     root["axes"].push_back(std::move(item));
@@ -282,7 +284,7 @@ private:
   }
 
   void axis(const Json &json, const std::string &where) {
-    if (!object(json, where, {"name"}, {"size", "relation"}))
+    if (!object(json, where, {"name"}, {"size", "relation", "derived"}))
       return;
     PlanAxis axis;
     axis.name = string(at(json, "name"), where + ".name");
@@ -290,6 +292,8 @@ private:
       axis.staticSize = integer(at(json, "size"), where + ".size", 1, std::numeric_limits<int64_t>::max());
     if (json.contains("relation"))
       axis.relation = string(at(json, "relation"), where + ".relation");
+    if (json.contains("derived"))
+      axis.derived = expression(at(json, "derived"), where + ".derived");
     plan_.axes.push_back(std::move(axis));
   }
 

@@ -36,8 +36,55 @@ struct Equation {
   std::string place() const { return "dimension " + dim->display + " of `" + tensor->name + "`"; }
 };
 
+/// Axis sizes alone, for derived axes.
+class AxisScope : public ExprScope {
+public:
+  explicit AxisScope(const AxisSizes &sizes) : sizes_(sizes) {}
+  Result<int64_t> axis(std::string_view name) const override {
+    auto it = sizes_.find(name);
+    if (it == sizes_.end())
+      return invalid("the size of axis " + std::string(name) + " is not known");
+    return it->second;
+  }
+  Result<int64_t> stride(std::string_view, std::string_view) const override { return other(); }
+  Result<int64_t> align(std::string_view) const override { return other(); }
+  Result<int64_t> present(std::string_view) const override { return other(); }
+  Result<int64_t> deviceSms() const override { return other(); }
+
+private:
+  static Error other() { return invalid("a derived axis depends on axes alone"); }
+  const AxisSizes &sizes_;
+};
+
 class Inference {
 public:
+  explicit Inference(const Plan &plan) : plan_(plan) {}
+
+  bool isDerived(const std::string &axis) const {
+    const PlanAxis *found = plan_.findAxis(axis);
+    return found && found->derived;
+  }
+
+  /// The derived axes whose own axes are all known by now.
+  Status derive(bool &progress) {
+    for (const PlanAxis &axis : plan_.axes) {
+      if (!axis.derived || sizes_.count(axis.name))
+        continue;
+      const std::vector<std::string> &needed = axis.derived->axes();
+      if (!std::all_of(needed.begin(), needed.end(), [&](const std::string &name) { return sizes_.count(name) > 0; }))
+        continue;
+      Result<int64_t> size = axis.derived->evaluate(AxisScope(sizes_));
+      if (!size)
+        return size.error();
+      if (*size < 0)
+        return invalid("axis " + axis.name + " is " + std::to_string(*size) + " by `" + axis.derived->text() + "`");
+      sizes_.emplace(axis.name, *size);
+      sources_[axis.name] = "`" + axis.derived->text() + "`";
+      progress = true;
+    }
+    return Status::success();
+  }
+
   Status set(const std::string &axis, int64_t size, const std::string &source) {
     if (size < 1)
       return invalid("axis " + axis + " is " + std::to_string(size) + " by " + source + "; it must be at least 1");
@@ -65,10 +112,14 @@ public:
       }
     }
     done = true;
+    if (unknowns == 1 && isDerived(*unknown)) { // it follows from its own axes alone
+      done = false;
+      return Status::success();
+    }
     if (unknowns == 0) {
       if (known == equation.size)
         return Status::success();
-      if (equation.dim->factors.size() == 1)
+      if (equation.dim->factors.size() == 1 && !isDerived(equation.dim->factors[0]))
         return set(equation.dim->factors[0], equation.size, equation.place());
       return invalid(equation.place() + " has size " + std::to_string(equation.size) + ", but " +
                      productText(*equation.dim) + " is " + std::to_string(known) + explain(*equation.dim));
@@ -78,7 +129,7 @@ public:
       return Status::success();
     }
     progress = true;
-    if (equation.size % known != 0)
+    if (known == 0 || equation.size % known != 0)
       return invalid(equation.place() + " has size " + std::to_string(equation.size) + ", which is no multiple of " +
                      std::to_string(known) + explain(*equation.dim));
     if (unknowns == 1)
@@ -102,6 +153,7 @@ private:
     return text.empty() ? text : text + ")";
   }
 
+  const Plan &plan_;
   AxisSizes sizes_;
   std::map<std::string, std::string> sources_;
 };
@@ -251,6 +303,10 @@ Result<ResolvedLaunch> resolveLaunch(const Plan &plan, const PlanEntry &entry, c
     if (!size)
       return size.takeError();
     int64_t most = d == 0 ? kMaxGridX : kMaxGridYZ;
+    if (*size == 0 && d == 0) { // no work: nothing to launch
+      resolved.shape.grid = {0, 0, 0};
+      break;
+    }
     if (*size < 1 || *size > most)
       return invalid(where + ": the grid has " + std::to_string(*size) + " blocks along " + "xyz"[d] + " (`" +
                      launch.grid[d].text() + "`); it must have 1 to " + std::to_string(most));
@@ -307,7 +363,7 @@ Result<ResolvedLaunch> resolveLaunch(const Plan &plan, const PlanEntry &entry, c
 
 Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::vector<int64_t>, std::less<>> &shapes,
                             const AxisSizes &given) {
-  Inference inference;
+  Inference inference(plan);
   for (const PlanAxis &axis : plan.axes)
     if (axis.staticSize)
       if (Status status = inference.set(axis.name, *axis.staticSize, "the plan, which was compiled for it"); !status)
@@ -315,6 +371,8 @@ Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::v
   for (const auto &[name, size] : given) {
     if (!plan.findAxis(name))
       return invalid("`" + name + "` is no axis of " + plan.spec);
+    if (inference.isDerived(name)) // checked below
+      continue;
     if (Status status = inference.set(name, size, "the caller"); !status)
       return status.error();
   }
@@ -332,7 +390,9 @@ Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::v
     }
     for (size_t d = 0; d < shape.size(); ++d) {
       Equation equation{tensor, &tensor->dims[d], shape[d]};
-      if (shape[d] < 1)
+      bool mayBeEmpty = std::any_of(tensor->dims[d].factors.begin(), tensor->dims[d].factors.end(),
+                                    [&](const std::string &factor) { return inference.isDerived(factor); });
+      if (shape[d] < (mayBeEmpty ? 0 : 1))
         return invalid(equation.place() + " has size " + std::to_string(shape[d]) + "; it must be at least 1");
       equations.push_back(equation);
     }
@@ -345,6 +405,8 @@ Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::v
                    [](const Equation &a, const Equation &b) { return a.dim->factors.size() < b.dim->factors.size(); });
   for (bool progress = true; progress;) {
     progress = false;
+    if (Status status = inference.derive(progress); !status)
+      return status.error();
     std::vector<Equation> rest;
     for (const Equation &equation : equations) {
       bool done = false;
@@ -355,7 +417,12 @@ Result<AxisSizes> inferAxes(const Plan &plan, const std::map<std::string, std::v
     }
     equations = std::move(rest);
   }
-  return inference.take();
+  AxisSizes sizes = inference.take();
+  for (const auto &[name, size] : given)
+    if (auto it = sizes.find(name); it != sizes.end() && it->second != size)
+      return invalid("axis " + name + " is " + std::to_string(it->second) + " by `" +
+                     plan.findAxis(name)->derived->text() + "`, but " + std::to_string(size) + " by the caller");
+  return sizes;
 }
 
 Result<std::vector<int64_t>> tensorShape(const Plan &plan, const PlanTensor &tensor, const AxisSizes &axes) {
@@ -570,6 +637,8 @@ Status LoadedPlan::launch(const ResolvedCall &call, const std::vector<DeviceAddr
       DeviceAddress address = pointer.workspace ? workspaces[pointer.index] : tensors[pointer.index];
       std::memcpy(args.data() + pointer.offset, &address, sizeof address);
     }
+    if (launch.shape.grid[0] == 0)
+      continue;
     if (Status status = device_->launch(kernel->second, launch.shape, args); !status)
       return status;
   }

@@ -178,6 +178,33 @@ TEST_F(Execute, AnEntryCanBeForced) {
                   "input `k` of small is not given");
 }
 
+TEST_F(Execute, DerivedAxesFollowFromOthers) {
+  plan_.axes.push_back({"Tb", {}, "", expr("max(0, (T - 2) / 2)")});
+  plan_.tensors.push_back({"blocks", TensorRole::Output, StorageType::F32, {{"B", {"B"}}, {"Tb", {"Tb"}}}});
+  Result<ExecuteResult> result = execute(plan_, device_, request_);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(result->call.axes.at("Tb"), 1);
+  EXPECT_EQ(result->outputs.at("blocks").shape(), (std::vector<int64_t>{2, 1}));
+  // Before the axes that it needs, after, and with a caller who says it too.
+  EXPECT_EQ(inferAxes(plan_, {{"q", {1, 9, 6, 8}}})->at("Tb"), 3);
+  EXPECT_EQ(inferAxes(plan_, {}, {{"T", 6}, {"Tb", 2}})->at("Tb"), 2);
+  EXPECT_EQ(inferAxes(plan_, {{"blocks", {1, 3}}})->count("Tb"), 0u);
+  EXPECT_CONTAINS(inferAxes(plan_, {}, {{"T", 6}, {"Tb", 1}}).error().message,
+                  "axis Tb is 2 by `max(0, (T - 2) / 2)`, but 1 by the caller");
+  EXPECT_CONTAINS(inferAxes(plan_, {{"blocks", {1, 3}}}, {{"T", 4}}).error().message,
+                  "dimension Tb of `blocks` has size 3, but Tb is 1");
+  // None at all: an empty output, and nothing to launch where the grid is 0.
+  plan_.entries[0].launches[0].grid = {expr("Tb"), expr("1"), expr("1")};
+  plan_.axes.back().derived = expr("T - 5");
+  device_.launched.clear();
+  result = execute(plan_, device_, request_);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(result->outputs.at("blocks").shape(), (std::vector<int64_t>{2, 0}));
+  EXPECT_TRUE(device_.launched.empty());
+  plan_.axes.back().derived = expr("T - 6");
+  EXPECT_CONTAINS(error(), "axis Tb is -1 by `T - 6`");
+}
+
 TEST_F(Execute, OptionalTensorsMayBeAbsent) {
   plan_.tensors[2].optional = true;
   plan_.entries[0].guard = expr("present(w)");
@@ -371,8 +398,9 @@ TEST_F(Execute, LimitsOfALaunch) {
     edit();
     return error();
   };
-  EXPECT_CONTAINS(with([&] { launch().grid[0] = expr("T - 5"); }),
-                  "kernel small_fast: the grid has 0 blocks along x (`T - 5`); it must have 1 to 2147483647");
+  EXPECT_CONTAINS(with([&] { launch().grid[0] = expr("T - 6"); }),
+                  "kernel small_fast: the grid has -1 blocks along x (`T - 6`); it must have 1 to 2147483647");
+  EXPECT_CONTAINS(with([&] { launch().grid[1] = expr("T - 5"); }), "the grid has 0 blocks along y (`T - 5`)");
   EXPECT_CONTAINS(with([&] { launch().grid[0] = expr("2147483648 * T"); }), "must have 1 to 2147483647");
   EXPECT_CONTAINS(with([&] { launch().grid[1] = expr("65536"); }),
                   "65536 blocks along y (`65536`); it must have 1 to 65535");

@@ -112,6 +112,7 @@ TEST(Plan, EachPlanHasTheOldestVersionThatCanSayIt) {
   };
   EXPECT_EQ(versionOf([](Plan &) {}), 1);
   EXPECT_EQ(versionOf([](Plan &p) { p.tensors[2].optional = true; }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.axes[4].derived = expr("T"); }), 2);
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].prefer = expr("T < 64"); }), 2);
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].prefer = expr("0"); }), 2);
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].guard = expr("present(q)"); }), 2);
@@ -270,6 +271,7 @@ TEST(Plan, MessagesOfTheReader) {
   EXPECT_CONTAINS(error([](Json &j) { j["fovea_plan"] = 2; }), "says version 2, but is one of version 1");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = false; }), "tensors[2].optional: expected true");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = 1; }), "tensors[2].optional: expected true");
+  EXPECT_CONTAINS(error([](Json &j) { j["axes"][4]["derived"] = "1 +"; }), "axes[4].derived: in `1 +`, column 4");
   EXPECT_CONTAINS(error([](Json &j) { j["entries"][0]["prefer"] = "1 +"; }), "entries[0].prefer: in `1 +`, column 4");
   auto module = [](Json &j) -> Json & { return j["modules"][0]; };
   EXPECT_CONTAINS(error([&](Json &j) { module(j).erase("ptx"); }), "expected `ptx`, or `ptx_file` and `ptx_hash`");
@@ -310,6 +312,17 @@ TEST(Plan, MessagesOfTheValidator) {
   EXPECT_CONTAINS(error([](Plan &p) { p.axes[0].staticSize = 0; }), "axis `B` has size 0");
   EXPECT_CONTAINS(error([](Plan &p) { p.axes[0].staticSize = int64_t{1} << 50; }), "axis `B` has size");
   EXPECT_CONTAINS(error([](Plan &p) { p.axes[0].relation = std::string(5000, 'x'); }), "the relation of an axis");
+  EXPECT_CONTAINS(error([](Plan &p) { p.axes[5].derived = expr("T"); }), "`D` has a size of its own and a derived one");
+  EXPECT_CONTAINS(error([](Plan &p) { p.axes[4].derived = expr("Z"); }), "axis `G`: size `Z`: `Z` is no axis");
+  for (const char *text : {"device.sms", "align(q)", "stride(q, D)", "T + present(q)"})
+    EXPECT_CONTAINS(error([&](Plan &p) { p.axes[4].derived = expr(text); }), "asks for more than axes");
+  EXPECT_CONTAINS(error([](Plan &p) {
+                    p.axes[4].derived = expr("T");
+                    p.axes[2].derived = expr("G + 1");
+                  }),
+                  "axis `S`: size `G + 1`: `G` is derived itself");
+  EXPECT_CONTAINS(error([](Plan &p) { p.axes[4].derived = expr("G"); }), "`G` is derived itself");
+  EXPECT_EQ(error([](Plan &p) { p.axes[4].derived = expr("ceildiv(T, 4)"); }), "no error");
   EXPECT_CONTAINS(error([](Plan &p) { p.tensors.clear(); }), "0 tensors");
   EXPECT_CONTAINS(error([](Plan &p) { p.tensors[0].name = "q/"; }), "tensor `q/` is no name");
   EXPECT_CONTAINS(error([](Plan &p) { p.tensors[0].name = "k"; }), "tensor `k` occurs twice");
@@ -361,6 +374,9 @@ TEST(Plan, SignatureFollowsWhatACallerSees) {
   other.entries.pop_back();
   other.modules[0].ptx += "\n";
   EXPECT_EQ(planSignature(other), signature);
+  other = plan;
+  other.axes[4].derived = expr("T");
+  EXPECT_NE(planSignature(other), signature);
   other = plan;
   other.tensors[2].optional = true;
   EXPECT_NE(planSignature(other), signature);
