@@ -40,10 +40,11 @@ void reportOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, 
     object.clear();
   }
   if (std::string_view(space) == "shared")
+    object = "shared memory",
     nearest = "shared memory of this CTA is [" + hex(sharedBase) + ", " + hex(w.cta->sharedEnd) + ")";
   if (std::string_view(space) == "local")
-    nearest = "local memory of a thread is [" + hex(localBase) + ", " +
-              hex(localBase + w.launch->kernel->info.localBytes) + ")";
+    object = "local memory", nearest = "local memory of a thread is [" + hex(localBase) + ", " +
+                                       hex(localBase + w.launch->kernel->info.localBytes) + ")";
   w.launch->add(w, i, FindingKind::OutOfBounds, lane, address, object,
                 std::string(space) + " " + accessName(kind) + " of " + std::to_string(bytes) + " bytes at " +
                     hex(address) + " is out of bounds" + (nearest.empty() ? "" : ": " + nearest));
@@ -51,7 +52,7 @@ void reportOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, 
 
 void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t align) {
   if (w.launch->wants(i, FindingKind::Misaligned))
-    w.launch->add(w, i, FindingKind::Misaligned, lane, address, "",
+    w.launch->add(w, i, FindingKind::Misaligned, lane, address, objectAt(*w.launch, i.space, address),
                   "address " + hex(address) + " is not a multiple of " + std::to_string(align));
 }
 
@@ -318,8 +319,7 @@ uint32_t resolve(Warp &w, const Inst &i, uint32_t mask, Space space, const uint6
   }
   if (undefined && w.launch->wants(i, FindingKind::Uninitialised)) {
     const uint32_t lane = std::countr_zero(undefined);
-    w.launch->add(w, i, FindingKind::Uninitialised, lane, address[lane],
-                  space == Space::Local ? "local memory" : "shared memory",
+    w.launch->add(w, i, FindingKind::Uninitialised, lane, address[lane], objectAt(*w.launch, space, address[lane]),
                   "reads " + std::to_string(bytes) + " bytes of " + (space == Space::Local ? "local" : "shared") +
                       " memory of which some were never written (or written with undefined values)");
   }

@@ -48,7 +48,7 @@ void copyAsync(Warp &w, const Inst &i, uint32_t mask) {
       bytes = w.r32(i.c)[l];
       if (bytes > i.size) {
         if (launch.wants(i, FindingKind::Other))
-          launch.add(w, i, FindingKind::Other, l, to[l], "",
+          launch.add(w, i, FindingKind::Other, l, to[l], objectAt(launch, Space::Shared, to[l]),
                      "source size " + std::to_string(bytes) + " is larger than the copy of " + std::to_string(i.size) +
                          " bytes");
         bytes = i.size;
@@ -90,7 +90,7 @@ void copyAsync(Warp &w, const Inst &i, uint32_t mask) {
     // The whole source address is aligned to the copy's size even if fewer bytes are read.
     forLanes(good, [&](uint32_t l) {
       if (from[l] % i.size && launch.wants(i, FindingKind::Misaligned))
-        launch.add(w, i, FindingKind::Misaligned, l, from[l], "",
+        launch.add(w, i, FindingKind::Misaligned, l, from[l], objectAt(launch, Space::Global, from[l]),
                    "source address " + hex(from[l]) + " is not a multiple of " + std::to_string(i.size));
     });
   }
@@ -228,7 +228,8 @@ void finishCopies(Warp &w) {
     const Inst &i = w.launch->kernel->code[copy.inst];
     if (w.cta->shadow.tracksRaces() && w.launch->wants(i, FindingKind::AsyncHazard)) {
       const uint32_t lane = uint32_t(std::countr_zero(copy.waiting));
-      w.launch->add(w, i, FindingKind::AsyncHazard, lane, copy.to[lane], "",
+      w.launch->add(w, i, FindingKind::AsyncHazard, lane, copy.to[lane],
+                    objectAt(*w.launch, Space::Shared, copy.to[lane]),
                     "the thread ends without a wait for this copy to shared memory at " + hex(copy.to[lane]));
     }
     finish(w, copy, copy.waiting);

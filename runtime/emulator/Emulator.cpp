@@ -84,9 +84,34 @@ static std::string triple(const Dim3 &d) {
 std::string Finding::format() const {
   std::string out = "PTX line " + std::to_string(line) + ": " + std::string(toString(kind)) + ": " + message +
                     "\n    `" + text + "`\n    CTA " + triple(cta) + ", thread " + triple(thread);
+  if (address)
+    out += ", address " + hex(address);
+  if (!object.empty())
+    out += ", '" + object + "'";
   if (count > 1)
     out += "; " + std::to_string(count) + " times on this line";
   return out;
+}
+
+std::string objectAt(const Launch &launch, Space space, uint64_t address) {
+  if (space == Space::Generic && address >= sharedWindow && address < sharedWindowEnd) {
+    space = Space::Shared;
+    address -= sharedWindow;
+  }
+  if (space == Space::Shared || space == Space::Local) {
+    for (const PlacedVariable &v : space == Space::Shared ? launch.kernel->shared : launch.kernel->local)
+      if (address >= v.address && (address < v.address + v.bytes))
+        return v.name;
+    return space == Space::Shared ? "shared memory" : "local memory";
+  }
+  if (launch.state->globals.contains(address, 1)) {
+    for (const PlacedVariable &v : launch.module->globals)
+      if (address >= v.address && address < v.address + v.bytes)
+        return v.name;
+    return launch.state->globals.name;
+  }
+  const Buffer *b = launch.memory->find(address);
+  return b ? b->name : "";
 }
 
 bool Launch::wants(const Inst &inst, FindingKind kind) {

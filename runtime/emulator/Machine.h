@@ -168,6 +168,8 @@ Dim3 ctaOf(const Launch &launch, uint64_t number);
 Dim3 threadOf(const Launch &launch, uint32_t thread);
 Dim3 threadOf(const Launch &launch, const Warp &warp, uint32_t lane);
 std::string hex(uint64_t value);
+/// The variable or buffer that holds an address of this space, empty if none does.
+std::string objectAt(const Launch &launch, Space space, uint64_t address);
 
 /// Runs one CTA to its end; `launch.cta` is prepared by it.
 void runCta(Launch &launch, uint64_t number);

@@ -83,7 +83,8 @@ template <typename T> void checkMeeting(Warp &w, const Inst &i, uint32_t good, c
     });
     if (lost && w.launch->wants(i, FindingKind::Race)) {
       const uint32_t lane = uint32_t(std::countr_zero(lost));
-      w.launch->add(w, i, FindingKind::Race, lane, address[lane] + offset, "",
+      w.launch->add(w, i, FindingKind::Race, lane, address[lane] + offset,
+                    objectAt(*w.launch, i.space, address[lane] + offset),
                     "lanes of one store write different values to " + hex(address[lane] + offset));
     }
   }

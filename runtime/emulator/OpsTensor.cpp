@@ -62,7 +62,7 @@ void ldmatrix(Warp &w, const Inst &i, uint32_t) {
     for (uint32_t l = 0; l < lanes; ++l)
       if (!shadow.initialised(rows[l], 16)) {
         if (w.launch->wants(i, FindingKind::Uninitialised))
-          w.launch->add(w, i, FindingKind::Uninitialised, l, rows[l], "shared memory",
+          w.launch->add(w, i, FindingKind::Uninitialised, l, rows[l], objectAt(*w.launch, Space::Shared, rows[l]),
                         "reads a row of 16 bytes of shared memory of which some were never written (or written with "
                         "undefined values)");
         break;

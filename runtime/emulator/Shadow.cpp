@@ -99,11 +99,8 @@ void SharedShadow::touch(Warp &w, const Inst &i, uint32_t lane, uint32_t address
   auto report = [&](FindingKind finding, const std::string &what) {
     if (!w.launch->wants(i, finding))
       return;
-    std::string object;
-    for (const PlacedVariable &v : w.launch->kernel->shared)
-      if (address >= v.address && address < v.address + v.bytes)
-        object = v.name;
-    w.launch->add(w, i, finding, lane == collectiveLane ? 0 : lane, address, object, what);
+    w.launch->add(w, i, finding, lane == collectiveLane ? 0 : lane, address,
+                  objectAt(*w.launch, Space::Shared, address), what);
   };
   auto inMemory = [&] { return std::string(verb(kind)) + " shared memory at " + hex(address) + " that "; };
   if (cell.pendingLine) {

@@ -496,4 +496,63 @@ TEST(Approximations, Ex2IsWithinItsBoundAndPerturbationMovesIt) {
   EXPECT_GT(moved, 8);
 }
 
+// Every approximation stays within its bound, with and without noise, and the noise shows.
+TEST(Approximations, AllStayWithinTheirBounds) {
+  struct Form {
+    const char *instruction;
+    double low, high;
+    double (*exact)(double);
+    double relative, absolute;
+  };
+  const Form forms[] = {
+      {"ex2.approx.f32 %f0, %f1;", -120, 120, [](double x) { return std::exp2(x); }, 0x1p-22, 0},
+      {"lg2.approx.f32 %f0, %f1;", 0.001, 1e6, [](double x) { return std::log2(x); }, 0x1p-22, 0x1p-22},
+      {"rcp.approx.f32 %f0, %f1;", 0.001, 1e6, [](double x) { return 1 / x; }, 0x1p-23, 0},
+      {"rsqrt.approx.f32 %f0, %f1;", 0.001, 1e6, [](double x) { return 1 / std::sqrt(x); }, 0x1p-22, 0},
+      {"sqrt.approx.f32 %f0, %f1;", 0.001, 1e6, [](double x) { return std::sqrt(x); }, 0x1p-23, 0},
+      {"sin.approx.f32 %f0, %f1;", -3, 3, [](double x) { return std::sin(x); }, 0, 0x1p-20},
+      {"cos.approx.f32 %f0, %f1;", -3, 3, [](double x) { return std::cos(x); }, 0, 0x1p-20},
+      {"tanh.approx.f32 %f0, %f1;", -5, 5, [](double x) { return std::tanh(x); }, 0x1p-11, 0},
+      {"div.full.f32 %f0, %f1, %f1; div.full.f32 %f0, %f0, %f1;", 0.5, 1e6, [](double x) { return 1 / x; }, 0x1p-21, 0},
+      {"cvt.rn.f16.f32 %rs1, %f1; cvt.f32.f16 %f1, %rs1; ex2.approx.f16 %rs2, %rs1; cvt.f32.f16 %f0, %rs2;", -10, 10,
+       [](double x) { return std::exp2(x); }, 0x1.12p-10, 0},
+      {"cvt.rn.bf16.f32 %rs1, %f1; cvt.f32.bf16 %f1, %rs1; tanh.approx.bf16 %rs2, %rs1; cvt.f32.bf16 %f0, %rs2;", -3, 3,
+       [](double x) { return std::tanh(x); }, 0x1p-8, 0},
+  };
+  for (const Form &form : forms)
+    for (bool perturb : {false, true}) {
+      constexpr int count = 1024;
+      std::mt19937 random(4);
+      std::uniform_real_distribution<float> x(float(form.low), float(form.high));
+      std::vector<float> a(count), b(count), used(count);
+      for (float &v : a)
+        v = x(random);
+      Memory memory;
+      Params p;
+      p.add(*memory.addBuffer(a.data(), count * 4))
+          .add(*memory.addBuffer(b.data(), count * 4))
+          .add(*memory.addBuffer(used.data(), count * 4));
+      Options options;
+      options.perturb = perturb;
+      RunResult r =
+          run(kernelText("mov.u32 %r1, %ctaid.x; mul.wide.u32 %rd1, %r1, 128; add.u64 %rd1, %rd1, %rd63; "
+                         "add.u64 %rd2, %rd61, %rd1; add.u64 %rd3, %rd62, %rd1; add.u64 %rd1, %rd60, %rd1; "
+                         "ld.global.f32 %f1, [%rd1]; " +
+                             std::string(form.instruction) + " st.global.f32 [%rd2], %f0; st.global.f32 [%rd3], %f1;",
+                         "sm_90"),
+              memory, p, {count / 32, 1, 1}, {32, 1, 1}, options);
+      ASSERT_TRUE(r.ok && r.report.clean()) << form.instruction << describe(r);
+      int exactly = 0;
+      for (int n = 0; n < count; ++n) {
+        const double v = form.exact(used[n]);
+        ASSERT_LE(std::fabs(b[n] - v), std::max(form.relative * std::fabs(v), form.absolute) * 1.0001)
+            << form.instruction << " of " << used[n] << (perturb ? ", perturbed" : "");
+        exactly += b[n] == float(v);
+      }
+      if (perturb) {
+        EXPECT_LT(exactly, count * 3 / 4) << form.instruction;
+      }
+    }
+}
+
 } // namespace
