@@ -50,8 +50,8 @@ static runtime::StorageType storageOf(std::optional<attn::Storage> storage, runt
 /// The type in which an operand is stored; none for one that is computed.
 static std::optional<runtime::StorageType> storedAs(Value value, runtime::StorageType standard) {
   while (Operation *op = value.getDefiningOp()) {
-    if (auto rename = llvm::dyn_cast<attn::RenameOp>(op))
-      value = rename.getOperand();
+    if (llvm::isa<attn::RenameOp, attn::SliceOp, attn::FlattenOp>(op)) // the same elements
+      value = op->getOperand(0);
     else if (auto input = llvm::dyn_cast<attn::InputOp>(op))
       return storageOf(input.getStorage(), standard);
     else
@@ -153,6 +153,12 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
         weights = std::max(weights, weightRoundoff(expect.getValue(), arithmetic));
         if (!llvm::isa_and_nonnull<attn::ConstantOp>(expect.getValue().getDefiningOp()))
           round(expect.getValue(), valueRoundoff(expect.getValue(), arithmetic));
+      } else if (auto scan = llvm::dyn_cast<attn::ScanOp>(op)) {
+        auto size = sizes.find(scan.getAxis().str());
+        longest = std::max(longest, size == sizes.end() ? 1 : size->second);
+      } else if (auto stat = llvm::dyn_cast<attn::StatOp>(op)) {
+        auto size = sizes.find(stat.getWeights().getType().getWalk().getValue().str());
+        longest = std::max(longest, size == sizes.end() ? 1 : size->second);
       } else if (auto dot = llvm::dyn_cast<attn::DotOp>(op)) {
         round(dot.getLhs(), operandRoundoff(dot.getLhs(), dot.getRhs(), arithmetic));
         round(dot.getRhs(), operandRoundoff(dot.getRhs(), dot.getLhs(), arithmetic));
@@ -205,7 +211,8 @@ public:
       runtime::StorageType stored = storageOf(output.getStorage(), type);
       double rounding = unitRoundoff(stored);
       if (!isRealField(x)) {
-        output.getValueMutable().assign(attn::ToRealOp::create(builder, loc, mul(constant(int64_t(0)), x)));
+        Value none = attn::ToRealOp::create(builder, loc, mul(constant(int64_t(0)), x));
+        output.getValueMutable().assign(sum(bound(x), none));
       } else {
         Value own = finite(x, mul(constant(rounding), magnitude(x)));
         // Half of the smallest number that the type tells from 0.
@@ -274,6 +281,16 @@ private:
       greatest = max(greatest, sum(bound(sink), mul(constant(0x1p-21), magnitude(sink))));
     return known = greatest;
   }
+  /// The weights with another score, free weight or mass; null keeps the one that they have.
+  attn::WeightsOp reweighted(attn::WeightsOp weights, Value score, Value mass) {
+    auto copy = llvm::cast<attn::WeightsOp>(builder.clone(*weights));
+    if (score) // with all axes, so that the rows stay
+      copy.getScoreMutable().assign(add(score, mul(constant(0.0), magnitude(weights.getScore()))));
+    if (mass)
+      copy.getMassMutable().assign(mass);
+    copy.getResult().setType(weightsType(copy));
+    return copy;
+  }
   attn::WeightsType weightsType(attn::WeightsOp weights) {
     llvm::SmallVector<Type> types;
     (void)attn::WeightsOp::inferReturnTypes(builder.getContext(), loc, weights->getOperands(),
@@ -282,15 +299,108 @@ private:
     return llvm::cast<attn::WeightsType>(types.front());
   }
 
+  static bool hasAxis(Value x, StringAttr axis) { return llvm::cast<attn::FieldType>(x.getType()).hasAxis(axis); }
+  /// A bound that may lack an axis, with it.
+  Value spread(Value e, StringAttr axis) {
+    if (hasAxis(e, axis))
+      return e;
+    Value index = attn::IndexOp::create(builder, loc, axis);
+    return add(e, attn::ToRealOp::create(builder, loc, mul(index, constant(int64_t(0)))));
+  }
+  /// The same places of a bound as an operation takes of its one operand, whose axes `of` are replaced.
+  Value moved(Operation *op, Value e, llvm::ArrayRef<StringAttr> of) {
+    if (!e || llvm::none_of(of, [&](StringAttr axis) { return hasAxis(e, axis); }))
+      return e;
+    for (StringAttr axis : of)
+      e = spread(e, axis);
+    OperationState state(loc, op->getName());
+    state.addOperands(e);
+    state.addAttributes(op->getAttrs());
+    state.propertiesAttr = op->getPropertiesAsAttribute();
+    llvm::SmallVector<Type> types;
+    auto infer = op->getName().getInterface<InferTypeOpInterface>();
+    (void)infer->inferReturnTypes(builder.getContext(), loc, e, op->getAttrDictionary(), op->getPropertiesStorage(),
+                                  op->getRegions(), types);
+    state.addTypes(types);
+    return builder.create(state)->getResult(0);
+  }
+
+  /// A bound on the error of a field of reals or ints, a real; null is none.
   Value bound(Value x) {
-    if (!isRealField(x))
+    auto field = llvm::dyn_cast<attn::FieldType>(x.getType());
+    if (!field || field.isBool())
       return {};
     auto known = bounds.find(x);
     if (known != bounds.end())
       return known->second;
-    Value e = compute(x);
+    Value e = field.isReal() ? compute(x) : computeInt(x);
     bounds[x] = e;
     return e;
+  }
+
+  /// Ints are exact, but for what is rounded from reals with an error.
+  Value computeInt(Value x) {
+    Operation *op = x.getDefiningOp();
+    auto one = [&] { return bound(op->getOperand(0)); };
+    auto two = [&] { return bound(op->getOperand(1)); };
+    auto real = [&](Value value) { return attn::ToRealOp::create(builder, loc, magnitude(value)); };
+    auto rounded = [&](auto rounding) -> Value {
+      Value e = one(), y = op->getOperand(0);
+      if (!e)
+        return {};
+      using Op = decltype(rounding);
+      Value least = Op::create(builder, loc, attn::SubOp::create(builder, loc, y, e));
+      Value most = Op::create(builder, loc, add(y, e));
+      return attn::ToRealOp::create(builder, loc, attn::SubOp::create(builder, loc, most, least));
+    };
+    return llvm::TypeSwitch<Operation *, Value>(op)
+        .Case<attn::FloorOp, attn::RoundOp>([&](auto rounding) { return rounded(rounding); })
+        .Case<attn::NegOp, attn::AbsOp, attn::ReluOp>([&](auto) { return one(); })
+        .Case<attn::AddOp, attn::SubOp, attn::MinOp, attn::MaxOp>([&](auto) { return sum(one(), two()); })
+        .Case([&](attn::MulOp mul) { return sum(scale(one(), real(mul.getRhs())), scale(two(), real(mul.getLhs()))); })
+        .Case([&](attn::FloorDivOp) {
+          Value e = sum(one(), scale(two(), real(x)));
+          return e ? add(e, constant(1.0)) : e;
+        })
+        .Case([&](attn::ModOp mod) { return one() || two() ? Value(real(mod.getRhs())) : Value(); })
+        .Case([&](attn::SelectOp select) { return ofSelect(select); })
+        .Case<attn::RenameOp, attn::SliceOp, attn::RowAtOp, attn::FlattenOp, attn::GatherOp>(
+            [&](auto) { return ofPlaces(op); })
+        .Default([](Operation *) { return Value(); });
+  }
+
+  Value ofSelect(attn::SelectOp select) {
+    Value a = bound(select.getLhs()), b = bound(select.getRhs());
+    if (!a && !b)
+      return {};
+    a = a ? a : constant(0.0);
+    b = b ? b : constant(0.0);
+    return attn::SelectOp::create(builder, loc, select.getCondition(), a, b);
+  }
+
+  /// Of operations that take elements of one field at other places.
+  Value ofPlaces(Operation *op) {
+    Value e = bound(op->getOperand(0));
+    return llvm::TypeSwitch<Operation *, Value>(op)
+        .Case<attn::RenameOp, attn::SliceOp>([&](auto op) { return moved(op, e, op.getFromAttr()); })
+        .Case([&](attn::RowAtOp op) { return moved(op, e, op.getKeysAttr()); })
+        .Case([&](attn::FlattenOp op) { return moved(op, e, attn::toAxes(op.getFrom())); })
+        .Case([&](attn::GatherOp op) {
+          Value x = op.getOperand(), index = bound(op.getIndex());
+          if (e && hasAxis(e, op.getAxisAttr()))
+            e = attn::GatherOp::create(builder, loc, e, op.getAxisAttr(), op.getIndex());
+          if (!index)
+            return e;
+          // Another element, where the index may be off.
+          Value size = llvm::cast<attn::FieldType>(x.getType()).isReal()
+                           ? magnitude(x)
+                           : Value(attn::ToRealOp::create(builder, loc, magnitude(x)));
+          Value most =
+              attn::ReduceOp::create(builder, loc, attn::ReduceKind::Max, size, builder.getArrayAttr(op.getAxisAttr()));
+          Value off = attn::GtOp::create(builder, loc, index, constant(0.0));
+          return sum(e, attn::SelectOp::create(builder, loc, off, mul(constant(2.0), most), constant(0.0)));
+        })
+        .DefaultUnreachable("an operation of the cases above");
   }
 
   /// slope * E(x) + kFunction |f(x)|
@@ -305,28 +415,32 @@ private:
     auto two = [&] { return op->getOperand(1); };
     auto own = [&] { return mul(constant(kOp), magnitude(x)); };
     return llvm::TypeSwitch<Operation *, Value>(op)
-        .Case<attn::InputOp, attn::ConstantOp, attn::ToRealOp>([&](auto) { return Value(); })
+        .Case<attn::InputOp, attn::ConstantOp>([&](auto) { return Value(); })
+        .Case([&](attn::ToRealOp real) {
+          return llvm::cast<attn::FieldType>(real.getOperand().getType()).isInt() ? bound(one()) : Value();
+        })
         .Case<attn::AddOp, attn::SubOp>([&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
         .Case([&](attn::MulOp) {
           Value a = scale(bound(one()), magnitude(two())), b = scale(bound(two()), magnitude(one()));
           return sum(sum(a, b), own());
         })
         .Case([&](attn::DivOp) {
-          Value a = bound(one()), b = scale(bound(two()), magnitude(x));
-          Value e = sum(a, b);
-          return sum(e ? div(e, magnitude(two())) : Value(), own());
+          Value a = bound(one()), b = bound(two());
+          Value e = sum(a, scale(b, magnitude(x)));
+          if (!e)
+            return own();
+          if (!b)
+            return sum(div(e, magnitude(two())), own());
+          // Of a divisor that may be 0 as well nothing is said.
+          Value least = attn::SubOp::create(builder, loc, magnitude(two()), b);
+          Value unknown = attn::LeOp::create(builder, loc, least, b);
+          Value quotient = attn::SelectOp::create(builder, loc, unknown, constant(1e30), div(e, least));
+          return sum(quotient, own());
         })
         .Case<attn::NegOp, attn::AbsOp, attn::ReluOp, attn::EluOp>([&](auto) { return bound(one()); })
         .Case<attn::MaxOp, attn::MinOp, attn::LogAddExpOp>(
             [&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
-        .Case([&](attn::SelectOp select) {
-          Value a = bound(select.getLhs()), b = bound(select.getRhs());
-          if (!a && !b)
-            return Value();
-          a = a ? a : constant(0.0);
-          b = b ? b : constant(0.0);
-          return Value(attn::SelectOp::create(builder, loc, select.getCondition(), a, b));
-        })
+        .Case([&](attn::SelectOp select) { return ofSelect(select); })
         .Case<attn::ExpOp, attn::Exp2Op, attn::Expm1Op>([&](auto) {
           Value e = bound(one());
           Value grown = e ? mul(add(magnitude(x), constant(1.0)), expm1(e)) : Value();
@@ -363,22 +477,31 @@ private:
           return mul(max(magnitude(reach), magnitude(x)), sum(relative, mul(constant(kFunction), argument)));
         })
         // A step: an error of the argument can move the result by one.
-        .Case<attn::FloorOp, attn::RoundOp, attn::SignOp>(
-            [&](auto) { return bound(one()) ? Value(constant(2.0)) : Value(); })
+        .Case([&](attn::SignOp) { return bound(one()) ? Value(constant(2.0)) : Value(); })
         .Case([&](attn::ReduceOp reduce) { return ofReduce(reduce); })
         .Case([&](attn::DotOp dot) { return ofDot(dot); })
-        .Case([&](attn::RenameOp rename) {
-          Value e = bound(one());
-          if (!e || !llvm::cast<attn::FieldType>(e.getType()).hasAxis(rename.getFromAttr()))
-            return e;
-          return Value(attn::RenameOp::create(builder, loc, e, rename.getFromAttr(), rename.getToAttr()));
+        .Case<attn::RenameOp, attn::SliceOp, attn::RowAtOp, attn::FlattenOp, attn::GatherOp>(
+            [&](auto) { return ofPlaces(op); })
+        .Case([&](attn::ConcatOp concat) -> Value {
+          llvm::SmallVector<Value> parts;
+          bool any = false;
+          for (Value operand : concat.getOperands()) {
+            parts.push_back(bound(operand));
+            any |= parts.back() != nullptr;
+          }
+          if (!any)
+            return {};
+          for (auto [e, part] : llvm::zip(parts, attn::toAxes(concat.getParts())))
+            e = spread(e ? e : constant(0.0), part);
+          return attn::ConcatOp::create(builder, loc, parts, concat.getAlongAttr(), concat.getParts());
         })
-        .Case([&](attn::RowAtOp row) {
+        .Case([&](attn::ScanOp scan) {
           Value e = bound(one());
-          if (!e || !llvm::cast<attn::FieldType>(e.getType()).hasAxis(row.getKeysAttr()))
-            return e;
-          return Value(attn::RowAtOp::create(builder, loc, e, row.getKeysAttr(), row.getQueryAttr()));
+          auto sums = [&](Value y) { return attn::ScanOp::create(builder, loc, y, scan.getAxisAttr()); };
+          Value order = mul(constant(sumError(sizeOf(scan.getAxisAttr()))), sums(magnitude(one())));
+          return sum(e ? Value(sums(spread(e, scan.getAxisAttr()))) : Value(), order);
         })
+        .Case([&](attn::BlockReduceOp reduce) { return ofBlocks(reduce); })
         .Case([&](attn::ExpectOp expect) { return ofExpect(expect); })
         .Case([&](attn::StatOp stat) { return ofStat(stat); })
         .Default([&](Operation *) { return own(); });
@@ -421,6 +544,30 @@ private:
     return {};
   }
 
+  Value ofBlocks(attn::BlockReduceOp reduce) {
+    using attn::ReduceKind;
+    Value x = reduce.getOperand(), e = bound(x);
+    if (e)
+      e = spread(e, reduce.getFromAttr());
+    attn::AxisAttr blocks = attention.getAxes().lookup(reduce.getToAttr());
+    auto all = [&](ReduceKind kind, Value value) -> Value {
+      return attn::BlockReduceOp::create(builder, loc, kind, value, reduce.getFromAttr(), reduce.getToAttr());
+    };
+    double order = sumError(blocks.getExtent());
+    switch (reduce.getKind()) {
+    case ReduceKind::Sum:
+    case ReduceKind::Mean:
+      return sum(e ? all(reduce.getKind(), e) : Value(), mul(constant(order), all(reduce.getKind(), magnitude(x))));
+    case ReduceKind::Max:
+    case ReduceKind::Min:
+      return e ? all(ReduceKind::Max, e) : Value();
+    case ReduceKind::LogSumExp:
+      return sum(e ? all(ReduceKind::Max, e) : Value(),
+                 add(constant(order), mul(constant(kFunction), magnitude(reduce.getResult()))));
+    }
+    return {};
+  }
+
   Value ofDot(attn::DotOp dot) {
     Value a = dot.getLhs(), b = dot.getRhs();
     int64_t depth = 1;
@@ -452,11 +599,58 @@ private:
     Value boundB = roundedBound(b, operandRoundoff(b, a, arithmetic));
     Value moved = sum(product(magnitude(a), boundB), product(boundA, magnitude(b)));
     double order = (static_cast<double>(depth) / 8 + 4) * kSingle;
-    return sum(moved, mul(constant(order), product(magnitude(a), magnitude(b))));
+    Value own = mul(constant(order), product(magnitude(a), magnitude(b)));
+    // Products below the normal numbers of f32 are lost.
+    return sum(moved, add(own, constant(0x1p-126 * static_cast<double>(depth))));
+  }
+
+  /// Free weights: their own error is that of a sum of which they are a factor.
+  Value ofFree(attn::ExpectOp expect, attn::WeightsOp weights) {
+    Value value = expect.getValue(), coefficient = expect.getCoefficient(), e = bound(weights.getScore());
+    Value size = coefficient ? magnitude(coefficient) : Value();
+    attn::WeightsOp plain = reweighted(weights, magnitude(weights.getScore()), {});
+    int64_t keys = sizeOf(weights.getOverAttr());
+    Value total =
+        mul(constant(2 * weightRoundoff(value, arithmetic) + sumError(keys)), weighted(plain, magnitude(value), size));
+    if (e)
+      total = add(total, weighted(reweighted(weights, e, {}), magnitude(value), size));
+    if (storedAs(value, type).value_or(type) == runtime::StorageType::F16) // weights that underflow
+      total = add(total, weighted(reweighted(weights, constant(0x1p-25), {}), magnitude(value), size));
+    if (Value moved = roundedBound(value, valueRoundoff(value, arithmetic)))
+      total = add(total, weighted(plain, moved, size));
+    if (Value moved = coefficient ? bound(coefficient) : Value())
+      total = add(total, weighted(plain, magnitude(value), moved));
+    return total;
+  }
+
+  /// What the error of a mass does to a row: relative, without and with the value that it weighs. A sum of masses of
+  /// both signs is known the worse the more of it cancels.
+  struct MassBound {
+    attn::WeightsOp weights; // with the magnitudes of the masses
+    Value relative;          // per key; null where masses are exact
+    Value cancels;           // at least 1
+  };
+  MassBound massBound(attn::WeightsOp weights) {
+    MassBound result;
+    Value mass = weights.getMass();
+    result.weights = reweighted(weights, {}, magnitude(mass));
+    if (Value e = bound(mass))
+      result.relative = div(e, max(magnitude(mass), constant(1e-30)));
+    Value whole = attn::StatOp::create(builder, loc, attn::StatKind::Mass, result.weights);
+    Value signedSum = attn::StatOp::create(builder, loc, attn::StatKind::Mass, weights);
+    result.cancels = max(div(whole, max(magnitude(signedSum), constant(1e-30))), constant(1.0));
+    return result;
   }
 
   Value ofExpect(attn::ExpectOp expect) {
     auto weights = expect.getWeights().getDefiningOp<attn::WeightsOp>();
+    if (weights.isFree())
+      return ofFree(expect, weights);
+    MassBound masses;
+    if (weights.getMass()) {
+      masses = massBound(weights);
+      weights = masses.weights;
+    }
     Value d = scoreBound(weights);
     int64_t keys = sizeOf(weights.getOverAttr());
     Value value = expect.getValue(), coefficient = expect.getCoefficient();
@@ -479,20 +673,41 @@ private:
       total = add(total, weighted(weights, e, coefficient ? magnitude(coefficient) : Value()));
     if (Value e = coefficient ? bound(coefficient) : Value())
       total = add(total, weighted(weights, magnitude(value), e));
-    return total;
+    if (masses.relative) {
+      Value both = coefficient ? mul(magnitude(coefficient), masses.relative) : masses.relative;
+      total = add(total, mul(constant(2.0), weighted(weights, magnitude(value), both)));
+      total = add(total, mul(size, weighted(weights, constant(1.0), masses.relative)));
+    }
+    return masses.cancels ? mul(masses.cancels, total) : total;
   }
 
   Value ofStat(attn::StatOp stat) {
     auto weights = stat.getWeights().getDefiningOp<attn::WeightsOp>();
-    Value d = scoreBound(weights), x = stat.getResult();
+    Value x = stat.getResult();
     double order = sumError(sizeOf(weights.getOverAttr()));
+    auto massOf = [&](attn::WeightsOp of) -> Value {
+      return attn::StatOp::create(builder, loc, attn::StatKind::Mass, of);
+    };
+    if (weights.isFree()) {
+      Value own = mul(constant(order), massOf(reweighted(weights, magnitude(weights.getScore()), {})));
+      Value e = bound(weights.getScore());
+      return sum(own, e ? massOf(reweighted(weights, e, {})) : Value());
+    }
+    Value d = scoreBound(weights), relative = constant(order);
+    if (weights.getMass() && stat.getKind() != attn::StatKind::Max) {
+      MassBound masses = massBound(weights);
+      if (masses.relative)
+        relative = add(relative, weighted(masses.weights, constant(1.0), masses.relative));
+      relative = mul(masses.cancels, relative);
+      d = mul(masses.cancels, d);
+    }
     switch (stat.getKind()) {
     case attn::StatKind::Lse:
-      return finite(x, add(add(d, constant(order)), mul(constant(4 * kSingle), magnitude(x))));
+      return finite(x, add(add(d, relative), mul(constant(4 * kSingle), magnitude(x))));
     case attn::StatKind::Max:
       return finite(x, add(d, mul(constant(4 * kSingle), magnitude(x))));
     case attn::StatKind::Mass:
-      return mul(magnitude(x), add(expm1(mul(constant(2.0), d)), constant(order)));
+      return mul(magnitude(x), add(expm1(mul(constant(2.0), d)), relative));
     }
     return {};
   }

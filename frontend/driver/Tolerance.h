@@ -75,6 +75,10 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
 ///   expectation of c v      <|c v|> (2u + 2 (e^2d - 1) + (n/8 + 64) e) + <|c| E'(v)> + <E(c) |v|>
 ///                           and for f16, whose weights underflow, 2^-25 n max |c v|
 ///   lse                     d + (n/8 + 64) e + 4e |lse|
+///   free weights w          sum of E(w) |c v| + |w| (|c| E'(v) + E(c) |v| + (2u + (n/8 + 64) e) |c v|)
+///   masses m                as factors of weights: E(m) / |m| more, times the sum of |m| over that of m
+///   running sums over n     those of E(x), and of (n/8 + 64) e |x|
+///   floor, round            the ints from x - E(x) to x + E(x); a field gathered there may be any of its elements
 ///   output                  E(x) + u_out |x| + half of the smallest number of the output's type
 /// Evaluated by the reference, as an attention of its own.
 llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, const Arithmetic &arithmetic,
