@@ -107,7 +107,21 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
     }
   }
 
-  // first: the first feature axis, usually that of queries and keys; second: all others.
+  // Axes that something else decides. Parts of a concatenation: the first is as wide as a feature axis, the others half
+  // of that. Tables: large enough for an index to be inside and outside.
+  std::set<sema::AxisId> lateParts, tables;
+  for (const sema::Axis &axis : attention->axes)
+    for (size_t i = 1; i < axis.parts.size(); ++i)
+      if (axis.parts[i] != axis.parts[0])
+        lateParts.insert(axis.parts[i]);
+  std::set<sema::AxisId> parts = lateParts;
+  for (const sema::Axis &axis : attention->axes)
+    parts.insert(axis.parts.begin(), axis.parts.end());
+  for (const sema::Node &node : attention->nodes)
+    if (node.op == sema::Op::Gather)
+      tables.insert(node.attrAxes[0]);
+
+  // first: the first feature axis, usually that of queries and keys, and parts; second: all others.
   auto make = [&](int64_t first, int64_t second, int64_t t, int64_t s, bool many, Pattern pattern, bool padded) {
     CheckCase each;
     each.sizes = fixed;
@@ -120,12 +134,14 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       if (axis.isStatic || axis.needsSize)
         each.sets[axis.name] = std::to_string(size);
     };
-    for (size_t i = 0; i < features.size(); ++i)
-      set(features[i], i == 0 ? first : second);
+    for (size_t i = 0; i < features.size(); ++i) {
+      bool isFirst = parts.empty() ? i == 0 : parts.count(features[i]) != 0;
+      set(features[i], lateParts.count(features[i]) ? first / 2 : isFirst ? first : second);
+    }
     for (sema::AxisId id : groups)
       set(id, 2);
     for (size_t i = 0; i < batch.size(); ++i)
-      set(batch[i], many ? 2 + static_cast<int64_t>(i % 2) : 1);
+      set(batch[i], tables.count(batch[i]) ? 32 : many ? 2 + static_cast<int64_t>(i % 2) : 1);
     auto tokens = [&](sema::AxisId id, int64_t count) {
       auto part = grid.find(id);
       if (part != grid.end()) {
@@ -134,8 +150,14 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       }
       set(id, count);
     };
+    // Of several axes of queries that are no grid one is long.
+    size_t place = 0, lines = 0;
     for (sema::AxisId id : queries)
-      tokens(id, t);
+      lines += grid.count(id) == 0;
+    for (sema::AxisId id : queries) {
+      bool isLong = grid.count(id) || lines <= 1 || place++ == (many ? lines - 1 : 0);
+      tokens(id, isLong ? t : std::min<int64_t>(t, 5));
+    }
     for (sema::AxisId id : keys)
       tokens(id, s);
     for (sema::AxisId id = 0; id < attention->axes.size(); ++id) {
