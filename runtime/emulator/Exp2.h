@@ -13,7 +13,7 @@
 namespace fovea::emulator {
 
 /// 2^x in double for x clamped to [-160, 140]; relative error below 2^-40. NaN gives an unspecified value.
-inline double exp2Double(double x) {
+[[gnu::always_inline]] inline double exp2Double(double x) {
   x = x < -160.0 ? -160.0 : x;
   x = x > 140.0 ? 140.0 : x;
   // Adding 1.5*2^52 leaves the nearest integer in the low bits.

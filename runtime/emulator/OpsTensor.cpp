@@ -10,6 +10,10 @@
 
 #include <algorithm>
 
+#if defined(__AVX2__) && defined(__F16C__)
+#include <immintrin.h>
+#endif
+
 namespace fovea::emulator {
 
 namespace {
@@ -203,6 +207,35 @@ inline void widen64(const uint32_t *reg, float *out, bool bf) {
       out[n] = f16ToFloat(h[n]);
 }
 
+#if defined(__AVX2__) && defined(__F16C__)
+inline __m256 widen8(const uint16_t *h, bool bf) {
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i *>(h));
+  return bf ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)) : _mm256_cvtph_ps(v);
+}
+
+/// A register of eight columns of B, 16-bit: its eight rows of eight k become eight rows of columns, even ones first.
+inline void widenTransposed(const uint32_t *reg, float *out, bool bf) {
+  const uint16_t *h = reinterpret_cast<const uint16_t *>(reg);
+  __m256 r[8], t[8];
+  for (int n = 0; n < 8; ++n)
+    r[n] = widen8(h + 8 * (n < 4 ? 2 * n : 2 * n - 7), bf);
+  for (int n = 0; n < 4; ++n) {
+    t[2 * n] = _mm256_unpacklo_ps(r[2 * n], r[2 * n + 1]);
+    t[2 * n + 1] = _mm256_unpackhi_ps(r[2 * n], r[2 * n + 1]);
+  }
+  for (int n = 0; n < 2; ++n) {
+    r[4 * n] = _mm256_shuffle_ps(t[4 * n], t[4 * n + 2], 0x44);
+    r[4 * n + 1] = _mm256_shuffle_ps(t[4 * n], t[4 * n + 2], 0xee);
+    r[4 * n + 2] = _mm256_shuffle_ps(t[4 * n + 1], t[4 * n + 3], 0x44);
+    r[4 * n + 3] = _mm256_shuffle_ps(t[4 * n + 1], t[4 * n + 3], 0xee);
+  }
+  for (int n = 0; n < 4; ++n) {
+    _mm256_store_ps(out + 8 * n, _mm256_permute2f128_ps(r[n], r[n + 4], 0x20));
+    _mm256_store_ps(out + 8 * (n + 4), _mm256_permute2f128_ps(r[n], r[n + 4], 0x31));
+  }
+}
+#endif
+
 /// Column n of an accumulator row lies at (n>>1) + 4*(n&1): even columns first, as registers hold them.
 inline int place(int n) { return (n >> 1) + 4 * (n & 1); }
 
@@ -261,17 +294,33 @@ void mmaFloat(Warp &w, const Inst &i, uint32_t) {
     }
     }
   };
-  for (int h = 0; h < aRegs; ++h) {
-    expand(w.r32(a[h]), type);
-    const int rowBase = 8 * (h & 1), column = span * (h >> 1);
-    for (int g = 0; g < 8; ++g)
-      std::memcpy(&A[(rowBase + g) * k + column], &lanes[g * span], size_t(span) * 4);
+  bool ready = false;
+#if defined(__AVX2__) && defined(__F16C__)
+  if (elementsPerLane == 2) {
+    const bool bf = type == Multiplicand::Bf16;
+    for (int h = 0; h < aRegs; ++h) {
+      const uint16_t *in = reinterpret_cast<const uint16_t *>(w.r32(a[h]));
+      for (int g = 0; g < 8; ++g)
+        _mm256_storeu_ps(&A[(8 * (h & 1) + g) * k + 8 * (h >> 1)], widen8(in + 8 * g, bf));
+    }
+    for (int h = 0; h < bRegs; ++h)
+      widenTransposed(w.r32(b[h]), &B[h * 64], bf);
+    ready = true;
   }
-  for (int h = 0; h < bRegs; ++h) {
-    expand(w.r32(b[h]), Multiplicand(i.extra));
-    for (int g = 0; g < 8; ++g)
-      for (int n = 0; n < span; ++n)
-        B[(h * span + n) * 8 + place(g)] = lanes[g * span + n];
+#endif
+  if (!ready) {
+    for (int h = 0; h < aRegs; ++h) {
+      expand(w.r32(a[h]), type);
+      const int rowBase = 8 * (h & 1), column = span * (h >> 1);
+      for (int g = 0; g < 8; ++g)
+        std::memcpy(&A[(rowBase + g) * k + column], &lanes[g * span], size_t(span) * 4);
+    }
+    for (int h = 0; h < bRegs; ++h) {
+      expand(w.r32(b[h]), Multiplicand(i.extra));
+      for (int g = 0; g < 8; ++g)
+        for (int n = 0; n < span; ++n)
+          B[(h * span + n) * 8 + place(g)] = lanes[g * span + n];
+    }
   }
   if (i.flag) {
     for (int h = 0; h < 2; ++h) {
