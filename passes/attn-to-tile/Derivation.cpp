@@ -81,6 +81,15 @@ Value Derivation::sizeOf(StringAttr axis) {
   OpBuilder builder = head();
   if (std::optional<int64_t> known = staticSize(axis))
     return size = arith::ConstantIndexOp::create(builder, attention.getLoc(), *known);
+  if (AxisAttr entry = table.lookup(axis); entry && entry.isFactor()) {
+    Value product;
+    for (StringAttr part : table.expand(axis)) {
+      Value factor = sizeOf(part);
+      OpBuilder inside = head();
+      product = product ? arith::MulIOp::create(inside, attention.getLoc(), product, factor).getResult() : factor;
+    }
+    return sizes[axis] = product;
+  }
   if (AxisAttr entry = table.lookup(axis); entry && (entry.isPieces() || entry.isConcat() || entry.isShare())) {
     Value computed = computedSize(entry);
     return sizes[axis] = computed;
@@ -112,8 +121,8 @@ Value Derivation::computedSize(AxisAttr axis) {
   if (axis.getRelation() == Relation::Blocks)
     return arith::CeilDivUIOp::create(builder, loc, raw, step);
   // None where the axis is shorter than one window.
-  Value rest = arith::SubIOp::create(builder, loc, raw, overlap);
-  return arith::MaxSIOp::create(builder, loc, arith::FloorDivSIOp::create(builder, loc, rest, step), zero);
+  Value rest = arith::MaxSIOp::create(builder, loc, arith::SubIOp::create(builder, loc, raw, overlap), zero);
+  return arith::DivUIOp::create(builder, loc, rest, step);
 }
 
 std::string Derivation::sizeText(StringAttr name) {
@@ -132,7 +141,7 @@ std::string Derivation::sizeText(StringAttr name) {
   if (axis.getRelation() == Relation::Blocks)
     return "ceildiv(" + sizeText(axis.getRaw()) + ", " + std::to_string(axis.getStep()) + ")";
   if (axis.getRelation() == Relation::Windows)
-    return "max(0, (" + sizeText(axis.getRaw()) + " - " + std::to_string(axis.getExtent() - axis.getStep()) + ") / " +
+    return "(max(0, " + sizeText(axis.getRaw()) + " - " + std::to_string(axis.getExtent() - axis.getStep()) + ") / " +
            std::to_string(axis.getStep()) + ")";
   return name.str();
 }
@@ -336,7 +345,8 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
 }
 
 LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch, int64_t tileSize,
-                                     ArrayRef<Store> stores, Operation *before, StringAttr keysAxis) {
+                                     ArrayRef<Store> stores, Operation *before, StringAttr keysAxis,
+                                     StringAttr packed) {
   Location loc = attention.getLoc();
   SmallVector<Value> extents;
   SmallVector<Attribute> axes;
@@ -349,7 +359,7 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
     extents.push_back(indexConstant(llvm::divideCeil(*staticSize(split), choices.valueTile)));
     axes.push_back(split);
   }
-  Value rows = sizeOf(rowAxis), step = indexConstant(tileSize);
+  Value rows = packed ? productOf(rowAxis, packed) : sizeOf(rowAxis), step = indexConstant(tileSize);
   OpBuilder headBuilder = head();
   extents.push_back(arith::CeilDivUIOp::create(headBuilder, loc, rows, step));
   axes.push_back(rawOf(rowAxis));
@@ -377,8 +387,18 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
     env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
   builder.setInsertionPointToEnd(block);
   Value first = arith::MulIOp::create(builder, loc, block->getArgument(batch.size() + (split ? 1 : 0)), step);
-  const Coordinate *row = newCoordinate({Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize});
-  env.set(rowAxis, row);
+  FailureOr<Coordinate *> tokens =
+      packed ? newComposite(Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize, rowAxis, packed)
+             : newTokens(Coordinate::Kind::Row, rowAxis, first, tileSize, attention);
+  if (failed(tokens))
+    return failure();
+  const Coordinate *row = *tokens;
+  if (!packed)
+    env.set(rowAxis, row);
+  if (packed || rawOf(rowAxis) == rowAxis)
+    for (const Coordinate *share : row->shares)
+      if (share)
+        env.set(share->axis, share);
   const Coordinate *part = nullptr;
   if (split) {
     Value from =
@@ -687,6 +707,18 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
   LaunchAxes axes;
   SmallVector<StringAttr> candidates, pieces;
   SmallVector<StringAttr> expanded = table.expand(toAxes(output.getDeclared()));
+  // A grid whose tokens are pairs: the walked product is the axis of rows, and its parts are none of the batch.
+  for (AxisAttr walk : table.getAxes()) {
+    AxisAttr raw = walk.isWalk() ? table.lookup(walk.getRaw()) : AxisAttr();
+    if (!raw || !raw.isFactor())
+      continue;
+    SmallVector<StringAttr> parts = table.expand(walk.getRaw());
+    if (!llvm::all_of(parts, [&](StringAttr part) { return llvm::is_contained(expanded, part); }) ||
+        llvm::is_contained(candidates, walk.getRaw()))
+      continue;
+    candidates.push_back(walk.getRaw());
+    llvm::erase_if(expanded, [&](StringAttr axis) { return llvm::is_contained(parts, axis); });
+  }
   for (StringAttr axis : expanded) {
     AxisAttr entry = table.lookup(axis);
     if (entry && entry.isPieces() && (!isToken(axis) || reducesPairs(output.getValue(), axis)))
@@ -724,6 +756,11 @@ LogicalResult Derivation::emitOutputs() {
     FailureOr<LaunchAxes> axes = axesOf(output);
     if (failed(axes))
       return failure();
+    if (choices.pack)
+      if ((axes->packed = packedAxis(*axes))) {
+        llvm::erase(axes->batch, axes->packed);
+        packed = {axes->row, axes->packed};
+      }
     auto group = llvm::find_if(groups, [&](const auto &g) { return g.first == *axes; });
     if (group == groups.end()) {
       groups.emplace_back(*axes, SmallVector<Store>());
@@ -733,9 +770,37 @@ LogicalResult Derivation::emitOutputs() {
   }
   for (auto &[axes, stores] : groups)
     if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), axes.row, axes.batch, axes.tile, stores,
-                          nullptr, axes.keys)))
+                          nullptr, axes.keys, axes.packed)))
       return failure();
   return success();
+}
+
+LogicalResult Derivation::statePreference() {
+  if (!choices.pack)
+    return success();
+  if (!packed.second)
+    return attention.emitError("has no heads that share their keys");
+  std::string tokens = sizeText(packed.first), heads = sizeText(packed.second);
+  if (std::optional<int64_t> size = staticSize(packed.second))
+    heads = std::to_string(*size);
+  std::string tile = std::to_string(choices.queryTile);
+  // Addresses of rows cost more: a tenth of the tiles must be saved.
+  prefer("10 * ceildiv(" + tokens + " * " + heads + ", " + tile + ") <= 9 * " + heads + " * ceildiv(" + tokens + ", " +
+             tile + ")",
+         "heads that share their keys share tiles, since that takes fewer");
+  return success();
+}
+
+void Derivation::prefer(const std::string &expression, const std::string &reason) {
+  NamedAttrList with(program.getChoicesAttr());
+  auto append = [&](StringRef key, const std::string &text, const std::string &joint, bool parentheses) {
+    auto old = dyn_cast_or_null<StringAttr>(with.get(key));
+    std::string all = old ? (parentheses ? "(" + old.str() + ")" : old.str()) + joint + text : text;
+    with.set(key, StringAttr::get(context, all));
+  };
+  append("prefer", expression, " && ", true);
+  append("reason", reason, "; ", false);
+  program.setChoicesAttr(with.getDictionary(context));
 }
 
 FailureOr<tile::ProgramOp> Derivation::run() {
@@ -770,7 +835,7 @@ FailureOr<tile::ProgramOp> Derivation::run() {
       (void)sizeOf(axis.getName());
   for (InputOp input : attention.getInputs())
     (void)viewOf(input);
-  if (failed(emitOutputs()) || failed(emitPrepared())) {
+  if (failed(emitOutputs()) || failed(emitPrepared()) || failed(statePreference())) {
     program.erase();
     return failure();
   }

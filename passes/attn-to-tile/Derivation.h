@@ -31,6 +31,11 @@ struct Coordinate {
   int64_t extent = 1;                      // elements of the tile along it
   int64_t size = 0;                        // of a Feature that the tile pads: how many of them exist; 0: all
   const struct TileValue *index = nullptr; // Gathered: ints, on the dimensions that they vary along
+  // Rows or keys that run over two axes: the coordinates of the outer and of the inner one ...
+  const Coordinate *shares[2] = {nullptr, nullptr};
+  // ... whose whole this is.
+  const Coordinate *whole = nullptr;
+  bool isInner() const { return whole && whole->shares[1] == this; }
 };
 
 /// For each axis name its coordinate. Small: a handful of axes.
@@ -98,6 +103,7 @@ struct LaunchAxes {
   llvm::SmallVector<mlir::StringAttr> batch; // one index per work item
   mlir::StringAttr keys;                     // its tiles are the keys of the work item: of pair fields that are stored
   int64_t tile = 64;                         // of rows
+  mlir::StringAttr packed = {};              // heads that are rows too, the inner ones
   bool operator==(const LaunchAxes &) const = default;
 };
 
@@ -145,6 +151,15 @@ public:
   /// The whole axis inside a tile, padded to what the fragments of products need.
   const Coordinate *feature(mlir::StringAttr axis, int64_t size);
   Coordinate *newCoordinate(Coordinate coordinate) { return &coordinates.emplace_back(coordinate); }
+  /// Tokens over two axes, element r at r / inner of the one and r % inner of the other.
+  Coordinate *newComposite(Coordinate::Kind kind, mlir::StringAttr axis, mlir::Value base, int64_t extent,
+                           mlir::StringAttr outer, mlir::StringAttr inner);
+  /// Rows or keys of an axis or walk; composite where it is a product of two axes.
+  llvm::FailureOr<Coordinate *> newTokens(Coordinate::Kind kind, mlir::StringAttr axis, mlir::Value base,
+                                          int64_t extent, mlir::Operation *at);
+  /// The product of two sizes as an index.
+  mlir::Value productOf(mlir::StringAttr outer, mlir::StringAttr inner);
+  mlir::Value mergedView(mlir::Value view, int64_t outerDim, int64_t innerDim, mlir::Value outer, mlir::Value inner);
   Coordinate *newGathered(mlir::StringAttr axis, const TileValue &index) {
     Coordinate coordinate{Coordinate::Kind::Gathered, axis, {}};
     coordinate.index = &indexTiles.emplace_back(index);
@@ -185,6 +200,9 @@ private:
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
+  /// When the program is worth while, as a choice of it.
+  mlir::LogicalResult statePreference();
+  void prefer(const std::string &expression, const std::string &reason);
   /// A workspace for a field of one token axis: batch axes, tokens, features.
   llvm::FailureOr<Prepared> layOut(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
                                    mlir::Operation *at);
@@ -200,7 +218,9 @@ private:
   mlir::StringAttr splitAxis(llvm::ArrayRef<Store> stores);
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
                                  int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before,
-                                 mlir::StringAttr keys = {});
+                                 mlir::StringAttr keys = {}, mlir::StringAttr packed = {});
+  /// The batch axis that can be rows too, since keys and values do not vary along it; null if there is none.
+  mlir::StringAttr packedAxis(const LaunchAxes &axes);
   mlir::FailureOr<LaunchAxes> axesOf(attn::OutputOp output);
   /// As a dimension of a workspace: the name of an axis, or an expression where its size follows from others.
   std::string sizeText(mlir::StringAttr axis);
@@ -217,6 +237,7 @@ private:
   std::string kernelName(const llvm::Twine &name) const;
 
   tile::ProgramOp program;
+  std::pair<mlir::StringAttr, mlir::StringAttr> packed; // the tokens and the heads that are rows together
   llvm::SetVector<mlir::StringAttr> features, tokens;
   llvm::DenseSet<mlir::StringAttr> contracted; // axes that something sums over
   llvm::DenseMap<mlir::StringAttr, mlir::Value> sizes;
@@ -224,6 +245,7 @@ private:
   llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
   std::deque<Coordinate> coordinates;
   std::deque<TileValue> indexTiles;
+  std::map<std::tuple<void *, int64_t, int64_t, void *, void *>, mlir::Value> mergedViews;
   llvm::DenseMap<mlir::Value, std::optional<double>> constants;
   llvm::DenseMap<mlir::Value, bool> reductions;
   std::map<std::tuple<void *, const void *, const void *>, Prepared> prepared;
@@ -262,6 +284,10 @@ private:
                                       const Environment &env);
   llvm::FailureOr<TileValue> toReal(attn::ToRealOp op, const Environment &env);
   llvm::FailureOr<TileValue> rowAt(attn::RowAtOp op, const Environment &env);
+  llvm::FailureOr<TileValue> rowAtShare(attn::RowAtOp op, const Environment &env);
+  /// Where the operand is read; nothing where the walk's place is no tile of tokens.
+  std::optional<Environment> flattened(attn::FlattenOp op, const Environment &env);
+  mlir::Value scaledBy(mlir::Value index, mlir::StringAttr axis, mlir::Operation *at);
   llvm::FailureOr<TileValue> rowAtIndex(attn::RowAtOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
   llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);
@@ -292,8 +318,20 @@ private:
   mlir::LogicalResult store(const Store &store);
   llvm::FailureOr<llvm::SmallVector<mlir::Value>>
   indicesOf(mlir::Operation *at, llvm::ArrayRef<mlir::StringAttr> declared, const Environment &env,
-            llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned,
+            llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned, mlir::Value &view,
             llvm::SmallVectorImpl<std::pair<int64_t, const Coordinate *>> *gathered = nullptr);
+  /// Tokens that run along a part of a declared dimension, or along two.
+  struct TokenShare {
+    size_t declared;
+    const Coordinate *coordinate;
+  };
+  /// Gives the view a dimension for these tokens.
+  mlir::LogicalResult mergeTokens(mlir::Operation *at, llvm::ArrayRef<TokenShare> shares,
+                                  llvm::ArrayRef<mlir::StringAttr> declared, mlir::Value &view,
+                                  llvm::SmallVectorImpl<mlir::Value> &indices, llvm::SmallVectorImpl<int64_t> &dims,
+                                  Dimensions &spanned);
+  /// Of indices of two axes together those of one.
+  mlir::Value shareOf(mlir::OpBuilder &builder, mlir::Location loc, const Coordinate *share, mlir::Value index);
 
   // Gathers, blocks and windows, bounds from data.
   llvm::FailureOr<TileValue> gather(attn::GatherOp op, const Environment &env);

@@ -38,10 +38,14 @@ Value LaunchEmitter::queryBound(const Environment &env, StringAttr keys, StringA
   Location loc = launch.getLoc();
   Value position = row->base;
   if (last) { // of the rows that exist
+    bool isPacked = row->shares[0] && row->shares[0]->axis == query;
     Value end = arith::AddIOp::create(builder, loc, position, derivation.indexConstant(row->extent));
-    end = arith::MinSIOp::create(builder, loc, end, derivation.sizeOf(query));
+    end = arith::MinSIOp::create(
+        builder, loc, end, isPacked ? derivation.productOf(query, row->shares[1]->axis) : derivation.sizeOf(query));
     position = arith::SubIOp::create(builder, loc, end, derivation.indexConstant(1));
   }
+  if (row->shares[0] && row->shares[0]->axis == query)
+    position = arith::DivUIOp::create(builder, loc, position, derivation.sizeOf(row->shares[1]->axis));
   Value shift = derivation.shiftOf(keys, query);
   if (shift == zeroIndex())
     return position;
@@ -68,6 +72,8 @@ FailureOr<Value> LaunchEmitter::domain(WeightsOp op, const Environment &env) {
   Coordinate anyKey{Where::Key, walk.keys, {}};
   Environment pair = env.with(walk.walk, &anyKey);
   walk.isData = [&](const analysis::DataPart &part) {
+    if (row->shares[0]) // its launches have rows of one axis
+      return false;
     Environment at = pair;
     for (auto [from, to] : part.renamed)
       at.set(from, at.lookup(to));
@@ -195,7 +201,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   Environment rowEnv;
   for (StringAttr axis : op.getWeightsType().getRows()) {
     const Coordinate *coordinate = outer.lookup(axis);
-    if (axis == op.getQueryAttr() ? coordinate != row : coordinate != env.lookup(axis))
+    if (axis == op.getQueryAttr() ? coordinate != row && (!coordinate || coordinate->whole != row)
+                                  : coordinate != env.lookup(axis))
       return op.emitError("is read at another place than its own row along '")
              << axis.getValue() << "'; in this version expectations are used where their query is";
     if (!coordinate)
@@ -228,6 +235,9 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   FailureOr<Value> keys = domain(op, env);
   if (failed(keys))
     return failure();
+  // Whether the keys can be tokens of two axes.
+  if (failed(derivation.newTokens(Where::Key, op.getOverAttr(), {}, 1, op)))
+    return failure();
 
   // Regions are made before the operation that will hold them, since its results depend on them.
   OpBuilder builder(op.getContext());
@@ -238,7 +248,7 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
     region.push_back(block);
     keyBlock = block;
     Value start = block->addArgument(builder.getIndexType(), loc);
-    return derivation.newCoordinate({Where::Key, raw, start, derivation.choices.keyTile});
+    return *derivation.newTokens(Where::Key, raw, start, derivation.choices.keyTile, op);
   };
 
   const Coordinate *key = enter(body);

@@ -102,6 +102,11 @@ void LaunchEmitter::strip(Value &field, Environment &env) {
       field = rename.getOperand();
       continue;
     }
+    if (auto flatten = field.getDefiningOp<FlattenOp>(); flatten && flattened(flatten, env)) {
+      env = *flattened(flatten, env);
+      field = flatten.getOperand();
+      continue;
+    }
     auto slice = field.getDefiningOp<SliceOp>();
     if (!slice || isPaddedSlice(slice, env))
       return;
@@ -133,7 +138,7 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
   Operation *op = field.getDefiningOp();
   Location loc = op->getLoc();
   FieldType type = fieldType(field);
-  OpBuilder outer = OpBuilder::atBlockEnd(&launch.getBody().front());
+  OpBuilder outer = builderFor({});
   if (type.getAxes().empty())
     if (std::optional<double> constant = derivation.constantOf(field)) {
       Type element = type.isReal()  ? Type(outer.getF32Type())
@@ -184,6 +189,12 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       })
       .Case<RenameOp>([&](RenameOp rename) {
         return evaluate(rename.getOperand(), env.with(rename.getFromAttr(), env.lookup(rename.getToAttr())));
+      })
+      .Case<FlattenOp>([&](FlattenOp flatten) -> FailureOr<TileValue> {
+        std::optional<Environment> inner = flattened(flatten, env);
+        if (!inner)
+          return flatten.emitError("is read at another place than the tokens of a walk; that is not in this version");
+        return evaluate(flatten.getOperand(), *inner);
       })
       .Case<ToRealOp>([&](ToRealOp real) { return toReal(real, env); })
       .Case<RowAtOp>([&](RowAtOp at) { return rowAt(at, env); })
@@ -288,7 +299,17 @@ FailureOr<TileValue> LaunchEmitter::position(Operation *op, StringAttr axis, Val
     first = arith::AddIOp::create(builder, loc, first, shift);
   if (coordinate->kind == Where::Batch)
     return TileValue{arith::IndexCastOp::create(builder, loc, builder.getI32Type(), first), {}};
-  return TileValue{tile::IotaOp::create(builder, loc, typeOf(dims, builder.getI32Type()), first), dims};
+  if (!coordinate->whole)
+    return TileValue{tile::IotaOp::create(builder, loc, typeOf(dims, builder.getI32Type()), first), dims};
+  // One axis of two: the shift is its own.
+  Value index = tile::IotaOp::create(builder, loc, typeOf(dims, builder.getI32Type()), coordinate->base);
+  index = shareOf(builder, loc, coordinate, index);
+  if (shift && shift != zeroIndex()) {
+    OpBuilder before = builderFor({});
+    Value by = arith::IndexCastOp::create(before, loc, before.getI32Type(), shift);
+    index = arith::AddIOp::create(builder, loc, index, tile::SplatOp::create(builder, loc, index.getType(), by));
+  }
+  return TileValue{index, dims};
 }
 
 /// A distance between positions becomes a difference of reals: one conversion per row and per key, none per element.
@@ -329,6 +350,8 @@ FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {
         "reads the row at the position of a query that is itself a key; in this version only queries have one");
   Location loc = op.getLoc();
   OpBuilder builder = builderFor({});
+  if (at->whole)
+    return rowAtShare(op, env);
   Coordinate *&moved = shifted[{at, op.getKeysAttr().getAsOpaquePointer(), op.getQueryAttr().getAsOpaquePointer()}];
   if (!moved) {
     Value first =
@@ -694,9 +717,10 @@ FailureOr<TileValue> LaunchEmitter::projection(DotOp op, const Environment &env,
 
 FailureOr<SmallVector<Value>>
 LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Environment &env,
-                         SmallVectorImpl<int64_t> &dims, Dimensions &spanned,
+                         SmallVectorImpl<int64_t> &dims, Dimensions &spanned, Value &view,
                          SmallVectorImpl<std::pair<int64_t, const Coordinate *>> *gathered) {
   SmallVector<Value> indices;
+  SmallVector<TokenShare> shares;
   for (auto [n, axis] : llvm::enumerate(declared)) {
     Value index;
     SmallVector<StringAttr> parts = derivation.table.expand(axis);
@@ -713,6 +737,17 @@ LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Env
         index = zeroIndex();
         continue;
       }
+      bool isToken = coordinate->kind == Where::Row || coordinate->kind == Where::Key;
+      if (isToken && (coordinate->whole || parts.size() > 1)) {
+        shares.push_back({n, coordinate});
+        if (index)
+          index = scaledBy(index, part, at);
+        continue;
+      }
+      if (!shares.empty() && shares.back().declared == n)
+        return at->emitError("the axis '") << part.getValue() << "' is an inner part of '" << axis.getValue()
+                                           << "', whose outer parts lie inside a tile; in this version only the "
+                                              "innermost parts can";
       if (coordinate->kind != Where::Batch) {
         if (parts.size() > 1)
           return at->emitError("the axis '") << part.getValue() << "' is a part of '" << axis.getValue()
@@ -726,11 +761,17 @@ LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Env
         index = coordinate->base;
         continue;
       }
-      OpBuilder builder = builderFor({});
-      Value scaled = arith::MulIOp::create(builder, at->getLoc(), index, derivation.sizeOf(part));
-      index = arith::AddIOp::create(builder, at->getLoc(), scaled, coordinate->base);
+      Value scaled = scaledBy(index, part, at);
+      index = arith::AddIOp::create(builderFor({}), at->getLoc(), scaled, coordinate->base);
     }
-    indices.push_back(index);
+    indices.push_back(index ? index : zeroIndex());
+  }
+  if (!shares.empty()) {
+    if (gathered && !gathered->empty())
+      return at->emitError(
+          "is read at computed indices and at tokens of two axes at once; that is not in this version");
+    if (failed(mergeTokens(at, shares, declared, view, indices, dims, spanned)))
+      return failure();
   }
   if (spanned.size() > 2)
     return failure(succeeded(unite(TileValue{{}, spanned}, at)));
@@ -742,7 +783,7 @@ FailureOr<TileValue> LaunchEmitter::load(Location loc, Operation *at, Value view
   SmallVector<int64_t> dims;
   Dimensions spanned;
   SmallVector<std::pair<int64_t, const Coordinate *>> gathered;
-  FailureOr<SmallVector<Value>> indices = indicesOf(at, declared, env, dims, spanned, &gathered);
+  FailureOr<SmallVector<Value>> indices = indicesOf(at, declared, env, dims, spanned, view, &gathered);
   if (failed(indices))
     return failure();
   if (!gathered.empty())
@@ -819,7 +860,8 @@ LogicalResult LaunchEmitter::store(const Store &store) {
     }
   SmallVector<int64_t> dims;
   Dimensions spanned;
-  FailureOr<SmallVector<Value>> indices = indicesOf(store.at, store.declared, env, dims, spanned);
+  Value view = store.view;
+  FailureOr<SmallVector<Value>> indices = indicesOf(store.at, store.declared, env, dims, spanned, view);
   if (failed(indices))
     return failure();
   if (!llvm::is_sorted(spanned))
@@ -847,7 +889,7 @@ LogicalResult LaunchEmitter::store(const Store &store) {
     auto first = scf::IfOp::create(builder, loc, isFirst);
     builder.setInsertionPointToStart(first.thenBlock());
   }
-  tile::StoreOp::create(builder, loc, tile, store.view, *indices, dims);
+  tile::StoreOp::create(builder, loc, tile, view, *indices, dims);
   return success();
 }
 

@@ -26,6 +26,7 @@ struct TileChoices {
 
   // Of one alternative among several of a plan. Kernels of alternatives have different names: `entry` is part of them.
   std::string entry;                 // a name; empty for the one that serves where no other is better
+  bool pack = false;                 // rows are tokens times heads that share their keys; fails where none do
   std::string guard, prefer, reason; // plan expressions and a sentence, kept in the program's choices
 };
 

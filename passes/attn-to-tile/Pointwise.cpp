@@ -83,6 +83,18 @@ struct Emitter {
     Value zero = constant(y, 0);
     return select(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, y, zero), zero, rest);
   }
+  /// A whole number as an int: saturated at 32 bits, 0 for NaN.
+  Value toInt(Value x) const {
+    Type type = b.getI32Type();
+    if (auto tile = dyn_cast<RankedTensorType>(x.getType()))
+      type = tile.clone(type);
+    // The greatest f32 below 2^31; beyond, the conversion is undefined.
+    Value most = constant(x, 2147483520.0), least = constant(x, -2147483648.0);
+    Value within = arith::MaxNumFOp::create(b, loc, arith::MinNumFOp::create(b, loc, x, most), least);
+    Value whole = arith::FPToSIOp::create(b, loc, type, within);
+    whole = select(greater(x, most), fovea::derivation::emitConstant(b, loc, type, 2147483647), whole);
+    return select(equal(x, x), whole, fovea::derivation::emitConstant(b, loc, type, 0));
+  }
   static std::optional<double> constantOf(Value x) {
     Attribute value;
     if (!matchPattern(x, m_Constant(&value)))
@@ -168,8 +180,8 @@ Value derivation::emitPointwise(OpBuilder &b, Location loc, Operation *op, Array
         Value erf = math::ErfOp::create(b, loc, e.mul(y, e.constant(y, 1 / std::numbers::sqrt2)));
         return e.mul(e.mul(y, e.constant(y, 0.5)), e.add(e.constant(y, 1), erf));
       })
-      .Case<attn::FloorOp>([&](auto) -> Value { return math::FloorOp::create(b, loc, x[0]); })
-      .Case<attn::RoundOp>([&](auto) -> Value { return math::RoundEvenOp::create(b, loc, x[0]); })
+      .Case<attn::FloorOp>([&](auto) { return e.toInt(math::FloorOp::create(b, loc, x[0])); })
+      .Case<attn::RoundOp>([&](auto) { return e.toInt(math::RoundEvenOp::create(b, loc, x[0])); })
       .Case<attn::NotOp>([&](auto) -> Value { return arith::XOrIOp::create(b, loc, x[0], e.constant(x[0], 1)); })
       .Case<attn::ToRealOp>([&](auto) -> Value {
         Type type = b.getF32Type();

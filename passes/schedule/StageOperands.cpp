@@ -74,6 +74,21 @@ namespace {
 
 /// The most warps that the launch's tiles can be dealt to: each takes 16 rows at a time.
 int64_t warpsFor(LaunchOp launch, int64_t wanted) {
+  auto has = [&](int64_t rank) {
+    return launch
+        .walk([&](Operation *op) {
+          return llvm::any_of(op->getResultTypes(),
+                              [&](Type type) {
+                                auto tile = dyn_cast<RankedTensorType>(type);
+                                return tile && tile.getRank() == rank;
+                              })
+                     ? WalkResult::interrupt()
+                     : WalkResult::advance();
+        })
+        .wasInterrupted();
+  };
+  // Where there are vectors alone, they are rows.
+  int64_t rank = has(2) ? 2 : 1;
   launch.walk([&](Operation *op) {
     if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
       return;
@@ -83,7 +98,7 @@ int64_t warpsFor(LaunchOp launch, int64_t wanted) {
     if ((scan && scan.getDim() == 0) || (reduce && reduce.getDim() == 0))
       wanted = 1;
     for (Value result : op->getResults())
-      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == 2)
+      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == rank)
         while (wanted > 1 && type.getDimSize(0) % (16 * wanted))
           wanted /= 2;
   });
