@@ -253,8 +253,16 @@ static void readProgram(Compilation &compilation, Explanation &out) {
     });
     out.launches.push_back(std::move(launch));
   }
+  // Programs that differ in accesses only look alike here.
+  auto sameAs = [](const Timeline &a, const Timeline &b) {
+    auto same = [](const TimelineItem &x, const TimelineItem &y) {
+      return x.unit == y.unit && x.phase == y.phase && x.start == y.start && x.cycles == y.cycles;
+    };
+    return std::equal(a.items.begin(), a.items.end(), b.items.begin(), b.items.end(), same);
+  };
   for (Timeline &timeline : timelinesOf(compilation.scheduled(), *compilation.target))
-    out.timelines.push_back(std::move(timeline));
+    if (llvm::none_of(out.timelines, [&](const Timeline &each) { return sameAs(each, timeline); }))
+      out.timelines.push_back(std::move(timeline));
   for (const codegen::Kernel &kernel : compilation.kernels) {
     Resources resources;
     resources.kernel = kernel.name;
@@ -283,8 +291,9 @@ Explanation explain(Compilation &compilation) {
   out.tile = text(Stage::Tile);
   out.schedule = text(Stage::Schedule);
 
-  for (Compilation *entry : compilation.entries())
-    readProgram(*entry, out);
+  readProgram(compilation, out);
+  for (const std::unique_ptr<Compilation> &alternative : compilation.alternatives)
+    readProgram(*alternative, out);
   for (const std::unique_ptr<Compilation> &alternative : compilation.alternatives)
     out.alternatives.push_back({alternative->name, alternative->chosen.str(), {}});
   for (const auto &[name, why] : compilation.leftOut)

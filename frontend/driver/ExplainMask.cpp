@@ -196,18 +196,22 @@ llvm::Error mapSeen(Compilation &compilation, unsigned index, const reference::A
   return llvm::Error::success();
 }
 
-/// visited[row of tiles][key tile] of every domain of the program, in order.
-llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes, std::vector<MaskMap> &maps) {
-  Owned<tile::ProgramOp> copy(compilation.expanded());
-  tile::ProgramOp program = copy.op;
+bool isWorkspace(mlir::Value value) { return llvm::isa_and_nonnull<tile::WorkspaceOp>(value.getDefiningOp()); }
+
+/// For each fold of the program, the number of its domain among all domains.
+std::vector<size_t> domainsOfFolds(tile::ProgramOp program) {
+  llvm::DenseMap<mlir::Operation *, size_t> number;
+  program.walk([&](tile::DomainOp domain) { number.insert({domain, number.size()}); });
+  std::vector<size_t> domains;
+  program.walk([&](tile::FoldOp fold) { domains.push_back(number.lookup(fold.getDomain().getDefiningOp())); });
+  return domains;
+}
+
+/// Leaves of a program what computes its key domains, and a loop that asks for every tile of each: `asked` gives the
+/// number of the domain by the operation. `stores`: launches that store workspaces stay too.
+void reduceToDomains(tile::ProgramOp program, bool stores, llvm::DenseMap<mlir::Operation *, size_t> &asked) {
   llvm::SmallVector<tile::DomainOp> domains;
   program.walk([&](tile::DomainOp domain) { domains.push_back(domain); });
-  if (domains.size() != maps.size())
-    return llvm::createStringError("the program has " + std::to_string(domains.size()) + " key domains for " +
-                                   std::to_string(maps.size()) + " weights");
-  // A loop that asks for every tile of each domain.
-  llvm::DenseMap<mlir::Operation *, size_t> asked;
-  llvm::DenseSet<mlir::Operation *> keep;
   for (auto [n, domain] : llvm::enumerate(domains)) {
     mlir::Location loc = domain.getLoc();
     mlir::OpBuilder builder(domain->getContext());
@@ -220,18 +224,33 @@ llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes
     auto tile = tile::DomainTileOp::create(builder, loc, builder.getIndexType(), builder.getI1Type(), domain,
                                            loop.getInductionVar());
     asked[tile] = n;
-    keep.insert(tile);
   }
-  // What earlier launches store may say which tiles there are.
-  bool reads = false;
   eraseUnused(program, [&](mlir::Operation *op) {
-    return keep.contains(op) ||
-           (llvm::isa<tile::StoreOp>(op) &&
-            llvm::isa_and_nonnull<tile::WorkspaceOp>(llvm::cast<tile::StoreOp>(op).getView().getDefiningOp()));
+    return asked.contains(op) || (stores && op->getNumResults() == 0 && llvm::any_of(op->getOperands(), isWorkspace));
   });
-  program.walk([&](mlir::Operation *op) { reads |= llvm::isa<tile::LoadOp, tile::LoadScalarOp>(op); });
-  if (!reads)
-    eraseUnused(program, [&](mlir::Operation *op) { return keep.contains(op); });
+}
+
+/// visited[row of tiles][key tile] of the folds of the program, which are those of the weights, in order.
+llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes, const reference::AxisSizes &all,
+                       std::vector<MaskMap> &maps) {
+  std::vector<size_t> domains = domainsOfFolds(compilation.program());
+  // Others compute weights again for outputs on queries and keys.
+  if (domains.size() < maps.size())
+    return llvm::createStringError("the program has " + std::to_string(domains.size()) + " folds for " +
+                                   std::to_string(maps.size()) + " weights");
+  llvm::DenseMap<mlir::Operation *, size_t> asked;
+  auto copy = std::make_unique<Owned<tile::ProgramOp>>(compilation.program());
+  reduceToDomains(copy->op, false, asked);
+  bool reads = false;
+  copy->op.walk(
+      [&](mlir::Operation *op) { reads |= op->getNumResults() && llvm::any_of(op->getOperands(), isWorkspace); });
+  if (reads) {
+    // What earlier launches store says which tiles there are.
+    asked.clear();
+    copy = std::make_unique<Owned<tile::ProgramOp>>(compilation.program());
+    reduceToDomains(copy->op, true, asked);
+  }
+  tile::ProgramOp program = copy->op;
 
   std::map<std::string, tile::Tensor> tensors;
   llvm::Error drawing = llvm::Error::success();
@@ -254,12 +273,7 @@ llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes
     map.visited.assign(map.seen.size(), std::string(map.seen.empty() ? 0 : map.seen.front().size(), '.'));
   std::string problem;
   int64_t start = 0;
-  tile::RunOptions run;
-  run.dump = [&](const tile::DumpEvent &event) {
-    auto found = asked.find(event.op);
-    if (found == asked.end())
-      return;
-    MaskMap &map = maps[found->second];
+  auto visit = [&](MaskMap &map, const tile::DumpEvent &event) {
     const std::vector<std::string> &axes = axesOf[event.launch];
     int64_t row = -1;
     for (size_t i = 0; i < axes.size() && i < event.item.size(); ++i) {
@@ -274,15 +288,26 @@ llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes
       problem = "work items are no tiles of the query axis";
       return;
     }
+    std::string &tiles = map.visited[static_cast<size_t>(row)];
+    size_t column = static_cast<size_t>(std::max<int64_t>(start, 0) / map.keyTile);
+    if (column < tiles.size())
+      tiles[column] = event.values.front() != 0 ? 'f' : 'm';
+  };
+  tile::RunOptions run;
+  run.dump = [&](const tile::DumpEvent &event) {
+    auto found = asked.find(event.op);
+    if (found == asked.end())
+      return;
+    // The first result is the first key of the tile, the second whether it is full.
     if (event.result == 0) {
       start = static_cast<int64_t>(event.values.front());
       return;
     }
-    int64_t column = start / map.keyTile;
-    if (column >= 0 && column < static_cast<int64_t>(map.visited[static_cast<size_t>(row)].size()))
-      map.visited[static_cast<size_t>(row)][static_cast<size_t>(column)] = event.values.front() != 0 ? 'f' : 'm';
+    for (size_t n = 0; n < maps.size(); ++n)
+      if (domains[n] == found->second)
+        visit(maps[n], event);
   };
-  if (llvm::Error error = tile::runTileProgram(program, {sizes.begin(), sizes.end()}, tensors, run))
+  if (llvm::Error error = tile::runTileProgram(program, {all.begin(), all.end()}, tensors, run))
     return error;
   if (!problem.empty())
     return llvm::createStringError(problem);
@@ -317,9 +342,9 @@ std::vector<MaskMap> maskMaps(Compilation &compilation) {
     ++index;
     maps.push_back(std::move(map));
   });
-  if (maps.empty() || !compilation.expanded())
+  if (maps.empty() || !compilation.program())
     return maps;
-  if (llvm::Error error = mapVisited(compilation, given, maps)) {
+  if (llvm::Error error = mapVisited(compilation, given, *sizes, maps)) {
     std::string problem = llvm::toString(std::move(error));
     for (MaskMap &map : maps) {
       map.visited.clear();

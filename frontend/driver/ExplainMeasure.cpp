@@ -5,6 +5,7 @@
 #include "frontend/driver/Check.h"
 #include "frontend/driver/Explain.h"
 
+#include "reference/attn/Reference.h"
 #include "runtime/emulator_device/EmulatorDevice.h"
 
 #include <cstdio>
@@ -63,7 +64,16 @@ Measurement measure(Compilation &compilation) {
     return result;
   }
   PlanRun run;
-  Result<Arrays> outputs = runPlan(*compilation.plan, **device, *inputs, sizes, &run);
+  // Of the axes of the plan, also those whose size follows from others.
+  runtime::AxisSizes all = sizes;
+  if (auto inferred = reference::inferSizes(compilation.attn(), {}, {sizes.begin(), sizes.end()})) {
+    for (const auto &[axis, size] : *inferred)
+      if (compilation.plan->findAxis(axis))
+        all[axis] = size;
+  } else {
+    llvm::consumeError(inferred.takeError());
+  }
+  Result<Arrays> outputs = runPlan(*compilation.plan, **device, *inputs, all, &run);
   if (!outputs) {
     result.problem = outputs.error().message;
     return result;
