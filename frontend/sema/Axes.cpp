@@ -394,6 +394,16 @@ std::optional<AxisId> Analyzer::shareAxis(AxisId raw, int64_t divisor, Span span
     if (attention_.axes[a].relation == AxisRelation::Share && attention_.axes[a].raw == raw &&
         attention_.axes[a].divisor == divisor)
       return a;
+  const std::vector<AxisId> &parts = attention_.axes[raw].parts;
+  if (!parts.empty()) {
+    bool equal = static_cast<int64_t>(parts.size()) == divisor;
+    for (AxisId p : parts)
+      equal &= p == parts[0];
+    if (equal)
+      return parts[0];
+    notYet(span, "equal shares of an axis that is made of others", quoted(axisName(raw)) + " is a sum of axes");
+    return std::nullopt;
+  }
   std::optional<int64_t> size = attention_.axes[raw].size;
   if (size && *size % divisor != 0) {
     error(span, "axis " + quoted(axisName(raw)) + " has the size " + std::to_string(*size) + ", which has no " +

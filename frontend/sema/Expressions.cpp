@@ -574,7 +574,7 @@ Value Analyzer::gathered(const Expr &e, const Context &context) {
   for (size_t k = 1; k < e.children.size(); ++k) {
     const Expr &item = *e.children[k];
     if (item.kind != ExprKind::Labelled)
-      return notYet(e.span, "this subscript", "works now: one kind of subscript at a time, x[N: e][j]");
+      return notYet(e.span, "this subscript", "works now: one kind of subscript at a time, x[j][N: e]");
     std::optional<AxisId> id = axis(*item.children[0], context);
     Value at = evalNumber(*item.children[1], context);
     if (!id || !at)

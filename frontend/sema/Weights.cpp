@@ -232,9 +232,26 @@ bool Analyzer::divideField(const Expr &d, Handle &h, const Context &context) {
     return true;
   }
   const Expr *number = nullptr;
-  if (e.kind == ExprKind::Binary && e.text == "+" && isSum(*e.children[0]) != isSum(*e.children[1])) {
+  std::vector<const Expr *> terms; // of a + b + ..
+  const Expr *rest = &e;
+  for (; rest->kind == ExprKind::Binary && rest->text == "+"; rest = rest->children[0].get())
+    terms.push_back(rest->children[1].get());
+  terms.push_back(rest);
+  auto sums = std::count_if(terms.begin(), terms.end(), [&](const Expr *t) { return isSum(*t); });
+  if (terms.size() > 1 && sums == 1) {
     h.divide = Handle::Divide::SumPlus;
-    number = e.children[isSum(*e.children[0]) ? 1 : 0].get();
+    std::optional<NodeId> all;
+    for (size_t k = terms.size(); k-- > 0;) {
+      NodeId one = 0;
+      if (isSum(*terms[k]))
+        continue;
+      if (!rowValue(*terms[k], "a divisor", h, context, one))
+        return false;
+      number = terms[k];
+      graph_.here = d.span;
+      all = all ? graph_.binary(Op::Add, *all, one) : one;
+    }
+    h.divisor = *all;
   } else if (e.kind == ExprKind::Call && e.children.size() == 3 && e.children[0]->kind == ExprKind::Name &&
              e.children[0]->text == "max" && isSum(*e.children[1]) != isSum(*e.children[2])) {
     h.divide = Handle::Divide::AtLeast;
@@ -244,7 +261,7 @@ bool Analyzer::divideField(const Expr &d, Handle &h, const Context &context) {
           e.kind == ExprKind::Name ? syntax::closest(e.text, {"sum", "count", "none"}) : "");
     return false;
   }
-  if (!rowValue(*number, "a divisor", h, context, h.divisor))
+  if (h.divide == Handle::Divide::AtLeast && !rowValue(*number, "a divisor", h, context, h.divisor))
     return false;
   // Of exp weights its logarithm is taken.
   if (graph_.isConstant(h.divisor) && h.kind == WeightKind::Exp && !(graph_.number(h.divisor) > 0)) {
