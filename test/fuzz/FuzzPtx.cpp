@@ -35,6 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     run.policy = AsyncPolicy(size % 3);
     run.counters = size & 4;
     run.accumulate = size & 8 ? Accumulate::Exact : Accumulate::Fma;
+    run.threads = size & 16 ? 2 : 1;
+    run.lenient = size & 32;
     run.instructionBudget = 2000;
     run.memoryLimit = 64u << 20;
     auto report = launch(*module, kernel.name, {2, 1, 1}, block, 256, params, memory, run);
