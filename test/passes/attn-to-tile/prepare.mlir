@@ -45,7 +45,8 @@ attn.attention @norms none axes [T, D : 64, S keys T, j walk S from T] {
 
 // -----
 
-// A map of the key, and a value stored in f32: prepared in the operands' type. The map of the query stays in the launch.
+// Maps of keys and values of the same tokens and batch: one launch prepares both, in the operands' type. The map of the
+// query stays in the launch.
 // CHECK-LABEL: tile.program @maps
 // CHECK-DAG: %[[KW:.*]] = tile.workspace "k_prepared" ["B", "S", "D"] : <?x?x32xbf16>
 // CHECK-DAG: %[[VW:.*]] = tile.workspace "v_prepared" ["B", "S", "D"] : <?x?x32xbf16>
@@ -53,10 +54,10 @@ attn.attention @norms none axes [T, D : 64, S keys T, j walk S from T] {
 // CHECK: math.sin
 // CHECK: arith.truncf {{.*}} to tensor<64x32xbf16>
 // CHECK: tile.store %{{.*}}, %[[KW]]
-// CHECK: tile.launch "prepare_v_prepared" ["B", "S"]
-// CHECK-NOT: extf
+// CHECK: math.tanh
 // CHECK: arith.truncf {{.*}} to tensor<64x32xbf16>
 // CHECK: tile.store %{{.*}}, %[[VW]]
+// CHECK-NOT: tile.launch
 // CHECK: tile.launch "maps" ["B", "T"]
 // CHECK: math.cos
 // CHECK: %[[Q:.*]] = arith.truncf {{.*}} to tensor<64x32xbf16>
@@ -69,11 +70,12 @@ attn.attention @norms none axes [T, D : 64, S keys T, j walk S from T] {
 attn.attention @maps none axes [B, T, D : 32, S keys T, j walk S from T] {
   %q = attn.input "q" [B, T, D] : real [B, T, D]
   %k = attn.input "k" [B, S, D] : real [B, S, D]
-  %v = attn.input "v" f32 [B, S, D] : real [B, S, D]
+  %v = attn.input "v" [B, S, D] : real [B, S, D]
+  %vm = attn.tanh %v : real [B, S, D]
   %qm = attn.cos %q : real [B, T, D]
   %km = attn.sin %k : real [B, S, D]
   %kj = attn.rename %km S to j : real [B, S, D]
-  %vj = attn.rename %v S to j : real [B, S, D]
+  %vj = attn.rename %vm S to j : real [B, S, D]
   %s = attn.dot %qm, %kj over [D] : real [B, T, D], real [B, j, D]
   %p = attn.weights over j from T score %s : real [B, T, j]
   %o = attn.expect %p, %vj : [B, T] over j from T, real [B, j, D]
@@ -104,4 +106,28 @@ attn.attention @shared none axes [T, D : 64, j walk T from T] {
   %p = attn.weights over j from T score %s : real [T, j]
   %o = attn.expect %p, %yj : [T] over j from T, real [j, D]
   attn.output "o" %o [T, D] : real [T, D]
+}
+
+// -----
+
+// Fields of the key that vary with the head and fields that do not have a launch each, in front of all others.
+// CHECK-LABEL: tile.program @batches
+// CHECK: tile.launch "prepare_k_prepared" ["B", "H", "S"]
+// CHECK: math.sin
+// CHECK-NOT: math.tanh
+// CHECK: tile.launch "prepare_v_prepared" ["B", "S"]
+// CHECK: math.tanh
+// CHECK: tile.launch "batches" ["B", "H", "T"]
+attn.attention @batches none axes [B, T, H, D : 32, S keys T, j walk S from T] {
+  %q = attn.input "q" [B, T, H, D] : real [B, T, H, D]
+  %k = attn.input "k" [B, S, H, D] : real [B, S, H, D]
+  %v = attn.input "v" [B, S, D] : real [B, S, D]
+  %vm = attn.tanh %v : real [B, S, D]
+  %km = attn.sin %k : real [B, S, H, D]
+  %kj = attn.rename %km S to j : real [B, S, H, D]
+  %vj = attn.rename %vm S to j : real [B, S, D]
+  %s = attn.dot %q, %kj over [D] : real [B, T, H, D], real [B, j, H, D]
+  %p = attn.weights over j from T score %s : real [B, T, H, j]
+  %o = attn.expect %p, %vj : [B, T, H] over j from T, real [B, j, D]
+  attn.output "o" %o [B, T, H, D] : real [B, T, H, D]
 }
