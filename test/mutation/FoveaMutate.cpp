@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
   std::string file;
   std::vector<std::string> sets, classes;
   uint32_t jobs = 0, randomPolicies = 3, policies = 20, every = 1;
-  bool all = false;
+  bool all = false, nonfinite = false;
   CLI::App app{"Judges mutants of a plan's kernels: barriers, waits, guards, bounds, swizzles and offsets."};
   app.add_option("plan", file, "a plan")->required();
   app.add_option("--set", sets, "sizes of axes of one trial: NAME=VALUE,..; several trials may be given")->required();
@@ -37,6 +37,7 @@ int main(int argc, char **argv) {
   app.add_option("--random", randomPolicies, "random completions of each mutant beside lazy and eager");
   app.add_option("--originals", policies, "random completions of the original");
   app.add_option("--every", every, "judge one mutant of so many only, evenly spread")->check(CLI::Range(1u, 1000000u));
+  app.add_flag("--nonfinite", nonfinite, "a second trial of each --set, with infinite values in the last rows");
   app.add_flag("--all", all, "print every mutant");
   CLI11_PARSE(app, argc, argv);
 
@@ -54,7 +55,11 @@ int main(int argc, char **argv) {
       t.sizes[set.substr(at, equal - at)] = std::atoll(set.c_str() + equal + 1);
       at = end + 1;
     }
-    trials.push_back(std::move(t));
+    trials.push_back(t);
+    if (nonfinite) {
+      t.nonfinite = true;
+      trials.push_back(std::move(t));
+    }
   }
   auto judge = Judge::create(*plan, trials, policies);
   if (!judge) {
@@ -92,6 +97,7 @@ int main(int argc, char **argv) {
 
   std::map<Class, std::map<Verdict, int>> table;
   std::map<Verdict, int> total;
+  int unexplained = 0;
   for (const Task &t : tasks) {
     ++table[t.mutant.kind][t.judgement.verdict];
     ++total[t.judgement.verdict];
@@ -100,6 +106,10 @@ int main(int argc, char **argv) {
       continue;
     std::string reason =
         t.judgement.verdict == Verdict::Survives ? judge->reason(t.module, t.mutant) : t.judgement.report;
+    if (t.judgement.verdict == Verdict::Survives && reason.empty()) {
+      reason = "NO REASON KNOWN";
+      ++unexplained;
+    }
     std::printf("%s: %s, line %u `%s` %s%s%s\n", name(t.judgement.verdict), name(t.mutant.kind), t.mutant.line,
                 t.mutant.original.c_str(), t.mutant.what.c_str(), reason.empty() ? "" : ": ", reason.c_str());
   }
@@ -115,6 +125,7 @@ int main(int argc, char **argv) {
   for (auto &[kind, m] : table)
     print(name(kind), m);
   print("all", total);
+  std::printf("survivors without a reason: %d\n", unexplained);
   std::printf("original: clean under lazy, eager and %u random completions, %.2f M lane instructions each\n", policies,
               double(judge->laneInstructions()) * 1e-6);
   return count(total, Verdict::Missed) ? 1 : 0;

@@ -8,7 +8,7 @@
 #include "runtime/host/Random.h"
 
 #include <algorithm>
-#include <set>
+#include <limits>
 
 namespace fovea::mutation {
 
@@ -350,6 +350,14 @@ Result<Judge> Judge::create(const runtime::Plan &plan, std::vector<Trial> trials
       if (!array)
         return array.takeError();
       runtime::fillPattern(*array, runtime::InputPattern::Normal, runtime::RandomStream(1, t.name));
+      if (trial.nonfinite && array->type() != runtime::StorageType::I32 && shape->size() >= 2) {
+        int64_t inner = 1;
+        for (size_t d = 2; d < shape->size(); ++d)
+          inner *= (*shape)[d];
+        for (int64_t n = 0; n < array->elements(); ++n)
+          if (n / inner % (*shape)[1] == (*shape)[1] - 1)
+            array->setValue(n, std::numeric_limits<double>::infinity());
+      }
       p.inputs.push_back({t.name, std::move(*array)});
     }
     for (uint32_t n = 0; n < policies + 2; ++n) {

@@ -62,6 +62,7 @@ struct Judgement {
 struct Trial {
   runtime::AxisSizes sizes;
   uint32_t randomPolicies = 3; // beside lazy and eager
+  bool nonfinite = false;      // the last row along each tensor's second dimension is infinite
   emulator::Checks checks;     // of the mutants; the original runs with all
 };
 
