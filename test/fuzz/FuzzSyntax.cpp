@@ -47,6 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::optional<sema::Program> program = sema::analyze(file, options, diagnostics);
   require(program.has_value() == !diagnostics.hasErrors(), "errors and program disagree", text);
   (void)diagnostics.render(true);
+  syntax::DiagnosticEngine ofMaps;
+  syntax::File maps = syntax::parse("fuzz.attn", text, ofMaps);
+  for (const sema::MapAttention &map : sema::mapAttentions(maps, options, ofMaps))
+    (void)sema::print(map.attention);
   if (program)
     for (const sema::Attention &attention : program->attentions) {
       for (size_t k = 0; k < attention.nodes.size(); ++k)
