@@ -563,6 +563,10 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
       }
     all.push_back(std::move(without));
   }
+  Alternative packed;
+  packed.name = "packed";
+  packed.choose = [](TileChoices &choices) { choices.pack = true; };
+  all.push_back(std::move(packed));
   Alternative narrow;
   narrow.name = "narrow";
   narrow.last = true;
@@ -619,7 +623,7 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   std::unique_ptr<Compilation> result(new Compilation());
   result->options = options;
   auto begin = std::chrono::steady_clock::now();
-  result->analysis = analyzeSource(source, options.sets);
+  result->analysis = analyzeSource(source, options.sets, options.maps);
   syntax::DiagnosticEngine &diagnostics = result->analysis.diagnostics;
   result->target = Target::find(options.target);
   if (!result->target)

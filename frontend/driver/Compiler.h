@@ -43,6 +43,7 @@ Result<ScheduleOverride> parseSchedule(std::string_view text);
 
 struct CompileOptions {
   std::string attention; // empty: the only one of the file
+  bool maps = false;     // `attention` is a map or a law of the file, see analyzeSource
   std::string target = "sm_80";
   std::string type = "bf16";        // of arrays that state none: bf16, f16 or f32
   std::string precision = "3xtf32"; // of products of f32: tf32, 3xtf32 or fma

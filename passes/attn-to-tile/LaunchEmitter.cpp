@@ -762,7 +762,8 @@ LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Env
         continue;
       }
       Value scaled = scaledBy(index, part, at);
-      index = arith::AddIOp::create(builderFor({}), at->getLoc(), scaled, coordinate->base);
+      OpBuilder builder = builderFor({});
+      index = arith::AddIOp::create(builder, at->getLoc(), scaled, coordinate->base);
     }
     indices.push_back(index ? index : zeroIndex());
   }
