@@ -71,8 +71,10 @@ Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, 
 
 int main(int argc, char **argv) {
   if (argc < 3)
-    return fail("usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--checks all|none] "
-                "[--accumulate fma|exact] [--threads N]");
+    return fail(
+        "usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--type T] [--precision P] "
+        "[--checks all|none] "
+        "[--accumulate fma|exact] [--threads N]");
   std::string what = argv[1];
   driver::CompileOptions options;
   driver::Sets sets;
@@ -81,6 +83,10 @@ int main(int argc, char **argv) {
     std::string argument = argv[k];
     if (argument == "--target" && k + 1 < argc)
       options.target = argv[++k];
+    else if (argument == "--type" && k + 1 < argc)
+      options.type = argv[++k];
+    else if (argument == "--precision" && k + 1 < argc)
+      options.precision = argv[++k];
     else if (argument == "--checks" && k + 1 < argc)
       how.checks = std::string(argv[++k]) == "all";
     else if (argument == "--accumulate" && k + 1 < argc)

@@ -158,9 +158,6 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         auto type = cast<RankedTensorType>(load.getTile().getType());
         if (load.getLimit())
           return load.emitOpError("has a limit, which asynchronous copies do not know");
-        if (type.getElementTypeBitWidth() != 16 && !type.getElementType().isF32())
-          return load.emitOpError("feeds a product with ")
-                 << type.getElementType() << "; staging is for 16-bit types and f32";
         hoistSlice(load.getIndices(), zero.getDefiningOp());
         SmemAllocOp ring = makeRing(launch, load.getLoc(), type);
         CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());

@@ -6,7 +6,7 @@
 // RUN: not fovea-translate %t/function.mlir 2>&1 | FileCheck %s --check-prefix=FUNCTION
 // RUN: not fovea-translate %t/record.mlir --target sm_10 2>&1 | FileCheck %s --check-prefix=TARGET
 
-// TARGET: unknown target 'sm_10'; known: sm_80, sm_86, sm_89, sm_90
+// TARGET: unknown target 'sm_10'; known: sm_80, sm_86, sm_89, sm_90, sm_120
 //--- record.mlir
 // RECORD: record.mlir:4:3: error: 'tile.launch' op has no schedule: no number of warps
 tile.program @x {

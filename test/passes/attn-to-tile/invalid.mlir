@@ -13,10 +13,10 @@ attn.attention @unknown_size none axes [T, D, j walk T from T] {
 
 // -----
 
-attn.attention @head_dim none axes [T, D : 72, j walk T from T] {
+attn.attention @head_dim none axes [T, D : 100, j walk T from T] {
   %q = attn.input "q" [T, D] : real [T, D]
   %kj = attn.rename %q T to j : real [T, D]
-  // expected-error@+1 {{the axis 'D' has 72 elements; supported are multiples of 16 up to 256, the nearest is 80}}
+  // expected-error@+1 {{the axis 'D' has 100 elements; supported are multiples of 8 up to 256, since it is summed over; the nearest is 104}}
   %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
   %p = attn.weights over j from T score %s : real [T, j]
   %o = attn.expect %p, %kj : [T] over j from T, real [j, D]
@@ -25,14 +25,14 @@ attn.attention @head_dim none axes [T, D : 72, j walk T from T] {
 
 // -----
 
-attn.attention @value_dim none axes [T, D : 64, V : 512, j walk T from T] {
+attn.attention @value_dim none axes [T, D : 64, V : 520, j walk T from T] {
   %q = attn.input "q" [T, D] : real [T, D]
   %v = attn.input "v" [T, V] : real [T, V]
   %kj = attn.rename %q T to j : real [T, D]
   %vj = attn.rename %v T to j : real [T, V]
   %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
   %p = attn.weights over j from T score %s : real [T, j]
-  // expected-error@+1 {{the axis 'V' has 512 elements; supported are multiples of 16 up to 256, the nearest is 256}}
+  // expected-error@+1 {{the axis 'V' has 520 elements; supported are multiples of 8 up to 512; the nearest is 512}}
   %o = attn.expect %p, %vj : [T] over j from T, real [j, V]
   attn.output "o" %o [T, V] : real [T, V]
 }

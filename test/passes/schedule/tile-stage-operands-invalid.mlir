@@ -14,20 +14,3 @@ tile.program @limit {
     tile.store %s, %o[%c0, %c0] dims [0, 1] : tensor<64x64xf32>, !tile.view<?x?xf32>
   }
 }
-
-// -----
-
-tile.program @wide {
-  %T = tile.axis "T"
-  %q = tile.tensor "q" "input" ["T", "D"] : !tile.view<?x16xf32>
-  %o = tile.tensor "o" "output" ["T", "T"] : !tile.view<?x?xf32>
-  tile.launch "x" ["T"] (%t = %T) {
-    %c0 = arith.constant 0 : index
-    %zero = arith.constant dense<0.0> : tensor<64x64xf32>
-    // expected-error@+1 {{feeds a product with 'f32'; asynchronous staging is for 16-bit types}}
-    %a = tile.load %q[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
-    %b = tile.load %q[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
-    %s = tile.dot %a, %b, %zero contract [1, 1] : tensor<64x16xf32>, tensor<64x16xf32> -> tensor<64x64xf32>
-    tile.store %s, %o[%c0, %c0] dims [0, 1] : tensor<64x64xf32>, !tile.view<?x?xf32>
-  }
-}
