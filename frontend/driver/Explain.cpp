@@ -12,6 +12,21 @@
 
 namespace fovea::driver {
 
+/// Whether queries or keys are the points of a grid with this side.
+static bool isGridSide(const sema::Attention &attention, sema::AxisId axis) {
+  for (const sema::Axis &walk : attention.axes) {
+    if (walk.relation != sema::AxisRelation::Walk)
+      continue;
+    for (sema::AxisId id : {walk.query, walk.raw}) {
+      const sema::Axis &entry = attention.axes[id];
+      if (entry.relation == sema::AxisRelation::Factor &&
+          std::find(entry.factors.begin(), entry.factors.end(), axis) != entry.factors.end())
+        return true;
+    }
+  }
+  return false;
+}
+
 runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &assumed) {
   runtime::AxisSizes sizes;
   bool first = true;
@@ -23,7 +38,8 @@ runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &ass
     if (axis.size) {
       sizes[axis.name] = *axis.size;
     } else {
-      int64_t size = use == AxisUse::Queries || use == AxisUse::Keys ? 4096 : first ? 1 : 16;
+      bool tokens = use == AxisUse::Queries || use == AxisUse::Keys;
+      int64_t size = tokens ? (isGridSide(attention, id) ? 16 : 4096) : first ? 1 : 16;
       sizes[axis.name] = size;
       assumed += (assumed.empty() ? "" : ",") + axis.name + "=" + std::to_string(size);
     }

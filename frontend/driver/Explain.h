@@ -17,8 +17,8 @@
 
 namespace fovea::driver {
 
-/// The size of every axis: those that the compilation knows, and for the others a usual one (4096 tokens, 1 batch, 16
-/// heads or what else). `assumed` lists the latter, as NAME=VALUE.
+/// The size of every axis: those that the compilation knows, and for the others a usual one (4096 tokens, or 16 along
+/// each side of a grid of tokens, 1 batch, 16 heads or what else). `assumed` lists the latter, as NAME=VALUE.
 runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &assumed);
 
 /// Work of one execution. Counts are exact for the key ranges that were derived, with scalars of data taken as 0.

@@ -76,9 +76,11 @@ runtime::AxisSizes mapSizes(Compilation &compilation) {
       continue;
     AxisUse use = useOf(attention, id);
     if (use == AxisUse::Queries)
-      found->second = std::min(axis.size.value_or(kUsualTokens), kMaxTiles * compilation.chosen.queryTile);
+      found->second =
+          std::min({axis.size.value_or(kUsualTokens), found->second, kMaxTiles * compilation.chosen.queryTile});
     else if (use == AxisUse::Keys)
-      found->second = std::min(axis.size.value_or(kUsualTokens), kMaxTiles * compilation.chosen.keyTile);
+      found->second =
+          std::min({axis.size.value_or(kUsualTokens), found->second, kMaxTiles * compilation.chosen.keyTile});
     else
       found->second = std::min<int64_t>(found->second, 2);
   }
