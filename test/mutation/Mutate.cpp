@@ -132,6 +132,25 @@ private:
     out_.back().probe = module(at, {"{ " + before + " " + condition + " trap; }", lines_[at]});
     out_.back().why = std::move(why);
   }
+  /// Operands of an mma stand on lines of their own.
+  bool entersProduct(size_t at) const {
+    const std::string &rest = parsed_[at].rest;
+    const size_t open = rest.find('{'), close = rest.find('}');
+    if (open == std::string::npos || close == std::string::npos)
+      return true;
+    for (size_t begin = open + 1; begin < close;) {
+      const size_t end = rest.find_first_of(",}", begin);
+      const size_t first = rest.find_first_not_of(" \t", begin);
+      const std::string name = rest.substr(first, end - first);
+      for (const std::string &l : lines_) {
+        const size_t start = l.find_first_not_of(" \t");
+        if (start != std::string::npos && l[start] == '{' && (contains(l, name + ",") || contains(l, name + "}")))
+          return true;
+      }
+      begin = end + 1;
+    }
+    return false;
+  }
   /// Of a barrier that follows before any access to memory that others touch; 0: none.
   uint32_t nextBarrier(size_t at) const {
     for (size_t n = at + 1; n < lines_.size() && lines_[n] != "}" && !isControl(parsed_[n].opcode); ++n) {
@@ -244,6 +263,7 @@ private:
           Line other = l;
           other.rest = l.rest.substr(0, open + 1) + base + (o ? "+" + std::to_string(o) : "") + l.rest.substr(close);
           replace(Class::Offset, at, other);
+          out_.back().entersProduct = !startsWith(op, "ldmatrix") || entersProduct(at);
         };
         with(offset + 16);
         if (offset)
@@ -440,6 +460,8 @@ std::string Judge::reason(uint32_t module, const Mutant &mutant) const {
     return "redundant: the barrier at line " + std::to_string(mutant.next) + " comes before any access to memory";
   if (isOrder(mutant.kind))
     return "redundant: without it the checks still find an order between every two accesses that conflict";
+  if (!mutant.entersProduct)
+    return "what it loads enters no product: it only decides which way the products take, here the same";
   if (mutant.kind == Class::Bound)
     return "where the two sides are equal, another condition decides, or nothing that is kept depends on it";
   if (mutant.kind == Class::Guard)

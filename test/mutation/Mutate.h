@@ -39,7 +39,8 @@ struct Mutant {
   std::string text;  // of the whole module
   std::string probe; // the original that traps where the mutant's line does something else; empty: no such probe
   std::string why;   // what it means if the probe never traps
-  uint32_t next = 0; // barriers: line of the next barrier that comes before any access; 0: none
+  bool entersProduct = true; // offsets of matrix loads: is what they load an operand of an mma?
+  uint32_t next = 0;         // barriers: line of the next barrier that comes before any access; 0: none
 };
 
 /// All mutants of the named kernels of a module. Knows PTX with one statement per line, as LLVM prints it.
