@@ -141,6 +141,16 @@ private:
       operation(&op);
   }
 
+  /// Elements of a view to registers.
+  void load(mlir::Operation *op, mlir::Value view) {
+    auto type = typeOf(op->getResult(0));
+    double start = std::max(issue, ready(op));
+    double moved = std::max(start + kLatency, free[Copies]) + bytesOf(op->getResult(0).getType()) / kBytesPerCycle;
+    free[Copies] = moved;
+    finish(op, moved);
+    item(Copies, start, moved - start, "load " + nameOf(view) + (type ? " " + shapeOf(type) : std::string()));
+  }
+
   void product(mlir::Operation *op, mlir::Value a, mlir::Value acc) {
     double depth = elementsOf(a.getType()) / std::max<double>(1, static_cast<double>(typeOf(acc).getDimSize(0)));
     double rate = target.halfProductsPerSmPerCycle;
@@ -213,14 +223,6 @@ private:
     if (auto write = llvm::dyn_cast<tile::SmemWriteOp>(op))
       return book(op, Shared, bytesOf(write.getTile().getType()) / kSharedBytes,
                   "write " + shapeOf(typeOf(write.getTile())));
-    if (auto load = llvm::dyn_cast<tile::LoadOp>(op)) {
-      double start = std::max(issue, ready(op));
-      double moved = std::max(start + kLatency, free[Copies]) + bytesOf(load.getTile().getType()) / kBytesPerCycle;
-      free[Copies] = moved;
-      finish(op, moved);
-      return item(Copies, start, moved - start,
-                  "load " + nameOf(load.getView()) + " " + shapeOf(typeOf(load.getTile())));
-    }
     if (auto store = llvm::dyn_cast<tile::StoreOp>(op))
       return book(op, Stores, bytesOf(store.getTile().getType()) / kBytesPerCycle,
                   "store " + nameOf(store.getView()) + " " + shapeOf(typeOf(store.getTile())));
@@ -231,6 +233,10 @@ private:
     if (auto reduce = llvm::dyn_cast<tile::ReduceOp>(op))
       return book(op, Arithmetic, elementsOf(reduce.getSource().getType()) / kLanes,
                   reduce.getKind().str() + " of rows");
+    if (op->getNumResults() && !op->getNumRegions())
+      for (mlir::Value operand : op->getOperands())
+        if (llvm::isa<tile::ViewType>(operand.getType()) && !llvm::isa<tile::ViewType>(op->getResult(0).getType()))
+          return load(op, operand);
     // What only says where elements are costs nothing.
     if (llvm::isa<tile::BroadcastOp, tile::SplatOp, tile::ConvertLayoutOp>(op) ||
         op->hasTrait<mlir::OpTrait::ConstantLike>() || op->hasTrait<mlir::OpTrait::IsTerminator>())
