@@ -20,7 +20,20 @@ std::string axisText(const sema::Attention &attention, const sema::Axis &axis) {
   case sema::AxisRelation::Keys:
     text += " keys " + attention.axes[axis.query].name;
     break;
-  default:
+  case sema::AxisRelation::Concat:
+    for (size_t i = 0; i < axis.parts.size(); ++i)
+      text += (i == 0 ? " = " : " + ") + attention.axes[axis.parts[i]].name;
+    break;
+  case sema::AxisRelation::Blocks:
+    text += " = " + attention.axes[axis.raw].name + " / " + std::to_string(axis.extent);
+    break;
+  case sema::AxisRelation::Windows:
+    text += " = windows(" + attention.axes[axis.raw].name + ", " + std::to_string(axis.extent) +
+            ", step: " + std::to_string(axis.step) + ")";
+    break;
+  case sema::AxisRelation::Plain:
+  case sema::AxisRelation::Walk:
+  case sema::AxisRelation::Share:
     break;
   }
   if (axis.size && axis.relation != sema::AxisRelation::Factor)
@@ -81,7 +94,7 @@ struct ListCommand {
     std::printf("%s:%s%s%s\n", file.c_str(), attention.name.c_str(), claim.empty() ? "" : "  ", claim.c_str());
     std::string axes;
     for (const sema::Axis &axis : attention.axes)
-      if (axis.relation != sema::AxisRelation::Walk)
+      if (axis.relation != sema::AxisRelation::Walk && axis.relation != sema::AxisRelation::Share)
         axes += (axes.empty() ? "" : ", ") + axisText(attention, axis);
     std::printf("  axes    %s\n", axes.c_str());
     runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
@@ -97,6 +110,8 @@ struct ListCommand {
         shape += (shape.empty() ? "" : ", ") + dim.display;
       const char *roles[] = {"input", "param", "output"};
       std::string notes = boundText(declaration);
+      if (declaration.optional)
+        notes += std::string(notes.empty() ? "" : ", ") + "optional";
       if (declaration.defaultNode)
         notes += std::string(notes.empty() ? "" : ", ") + "default " +
                  (declaration.defaultValue ? number(*declaration.defaultValue, 6) : "by sizes");
