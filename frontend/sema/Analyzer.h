@@ -37,6 +37,7 @@ constexpr unsigned kMaxSteps = 200000; // evaluations of expressions, maps inlin
 constexpr unsigned kMaxDepth = 250;    // of expressions within each other, through maps
 constexpr size_t kMaxNodes = 20000;
 constexpr size_t kMaxImports = 64;
+constexpr size_t kMaxBranches = 16; // of a merge
 constexpr int64_t kMaxSize = (int64_t(1) << 31) - 1;
 
 /// Keeps the temporaries of messages out of the frames of the recursion over expressions.

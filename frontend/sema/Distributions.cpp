@@ -410,6 +410,11 @@ Value Analyzer::merge(const Expr &e, const Context &context) {
     error(e.span, "'merge' joins two or more weights", "expected 'merge(near, far)'");
     return std::nullopt;
   }
+  if (joined.branches.size() > kMaxBranches) { // each pair of them is proved disjoint
+    error(e.span, "'merge' joins at most " + std::to_string(kMaxBranches) + " weights",
+          "here are " + std::to_string(joined.branches.size()));
+    return std::nullopt;
+  }
   for (size_t k = 0; k < joined.branches.size(); ++k) {
     Handle &h = handles_[static_cast<size_t>(joined.branches[k])];
     h.massMatters = true;

@@ -127,6 +127,9 @@ TEST(Weights, Divisors) {
   EXPECT_EQ(r.messages, "");
   EXPECT_TRUE(r.has("= eq") && r.has("= select") && r.has("= div")) << r.program;
   EXPECT_TRUE(in(w("score: all; weight: relu; divide: sum + f[i]")).has("= add"));
+  EXPECT_EQ(says(w("score: all; divide: 1 + sum + f[i]")), "");
+  EXPECT_EQ(says(w("score: all; divide: sum + sum")),
+            "11:48: unknown divisor | expected sum, sum + eps, max(sum, c), count or none\n");
   EXPECT_TRUE(in(w("score: all; weight: relu; divide: max(1, sum)")).has("= max"));
   r = in(w("score: all; weight: relu; divide: count"));
   EXPECT_TRUE(r.has("size [S]")) << r.program; // no predicate: all keys
@@ -236,6 +239,18 @@ TEST(Merge, Misused) {
   EXPECT_EQ(says(branches("score: all", "score: all", "merge(near of v, far of v)"))
                 .find("13:20: not in this version: values of their own in 'merge'"),
             0u);
+}
+
+TEST(Merge, IsBounded) {
+  std::string lets = "  let p0 = weights over S { score: all; where: j == i }\n", names = "p0";
+  for (int k = 1; k <= 16; ++k) {
+    lets +=
+        "  let p" + std::to_string(k) + " = weights over S { score: all; where: j == i - " + std::to_string(k) + " }\n";
+    names += ", p" + std::to_string(k);
+  }
+  EXPECT_EQ(says(lets + "  output o = merge(" + names + ")(v)"),
+            "28:14: 'merge' joins at most 16 weights | here are 17\n");
+  EXPECT_EQ(says(lets + "  output o = merge(" + names.substr(4) + ")(v) + p0(v)"), "");
 }
 
 TEST(Weights, PredicateAndScoreOfAnotherBranch) {
@@ -534,6 +549,9 @@ TEST(Indices, Rope) {
             "11:36: 'base' is a single number | this is real on [H, N]\n");
   EXPECT_EQ(says("  output o = rope(q, pos[T])", "", "", {{"D", "63"}}),
             "11:14: axis 'D' has the size 63, which has no 2 equal shares\n");
+  EXPECT_EQ(says("  input x : [B, T, E]\n  output o = rope(x, pos[T])", "", "axis E = R + P"),
+            "12:14: not in this version: equal shares of an axis that is made of others | 'E' is a sum of axes\n");
+  EXPECT_TRUE(in("  input x : [B, T, E]\n  output o = rope(x, pos[T])", "", "axis E = R + R").has("slice [E, R, R]"));
   EXPECT_EQ(says("  output o = pos[T] * q", "", "axis M keys T"),
             "11:14: 'T' has several axes of keys, so its positions are ambiguous "
             "| write "
