@@ -152,7 +152,11 @@ Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brac
   std::map<std::string, const Expr *> labelled;
   for (size_t k = 1; k < e.children.size(); ++k) {
     const Expr &a = *e.children[k];
-    if (a.kind == ExprKind::Labelled && a.children[0]->kind == ExprKind::Name)
+    if (a.kind == ExprKind::Labelled && a.children[0]->kind != ExprKind::Name) {
+      error(a.children[0]->span, "the label of an argument is a name", "expected such as 'eps: 1e-5'");
+      return std::nullopt;
+    }
+    if (a.kind == ExprKind::Labelled)
       labelled[a.children[0]->text] = &a;
     else
       positional.push_back(&a);

@@ -81,6 +81,8 @@ TEST(Check, Axes) {
   EXPECT_EQ(in("  output a = sum[S](q)"), "9:21: 'q' has no axis 'S' | it is on [B, T, H, D]\n");
   EXPECT_EQ(in("  output a = dot[D](q, 1)"), "9:24: '1' has no axis 'D' | it is on []\n");
   EXPECT_EQ(in("  output a = dot(q, q)"), "9:14: 'dot' needs the axes that it works on | expected 'dot[..](..)'\n");
+  EXPECT_EQ(in("  output a = norm[D]((q): 1)"),
+            "9:22: the label of an argument is a name | expected such as 'eps: 1e-5'\n");
   EXPECT_EQ(in("  output a = exp[D](q)"), "9:14: 'exp' takes no axes | expected 'exp(..)'\n");
 }
 
