@@ -76,10 +76,14 @@ template <typename T> void checkMeeting(Warp &w, const Inst &i, uint32_t good, c
     if (from < 0)
       continue;
     const uint32_t offset = n * sizeof(T);
+    auto value = [&](uint32_t l) { return i.dataBits == 64 ? T(w.r64(from)[l]) : T(w.r32(from)[l]); };
     uint32_t lost = 0;
     forLanes(good, [&](uint32_t l) {
-      const T v = i.dataBits == 64 ? T(w.r64(from)[l]) : T(w.r32(from)[l]);
-      lost |= uint32_t(std::memcmp(at[l] + offset, &v, sizeof(T)) != 0) << l;
+      const T v = value(l);
+      if (std::memcmp(at[l] + offset, &v, sizeof(T)) == 0)
+        return;
+      // Another CTA may have written there meanwhile, which is another finding.
+      forLanes(good, [&](uint32_t k) { lost |= uint32_t(at[k] == at[l] && value(k) != v) << l; });
     });
     if (lost && w.launch->wants(i, FindingKind::Race)) {
       const uint32_t lane = uint32_t(std::countr_zero(lost));
