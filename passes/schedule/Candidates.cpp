@@ -66,6 +66,10 @@ static void evaluate(Candidate &c, const Problem &exact, const Target &target) {
                       8 * c.queryTile / (16 * c.warps) + 52;
   if (c.query == "registers")
     registers += c.queryTile * scoreDepth * problem.elementBytes / 4 / threads;
+  // With three products an element ptxas keeps many fragments under way; fitted to what it uses, on the safe side.
+  bool thrice = isF32 && problem.precision == "3xtf32";
+  if (thrice)
+    registers += valueWidth + 2 * pairs;
   c.registers = registers;
   if (registers > target.maxRegistersPerThread - 16) { // the estimate errs by about that much
     c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " +

@@ -42,7 +42,21 @@ TEST(Tolerance, IsWithinItsLimitAndTighterForF16) {
 TEST(Tolerance, NamesWhatIsRounded) {
   Compiled squared("p(v[j] * v[j])");
   OutputTolerance tolerance = toleranceFor(squared.result->attn(), runtime::StorageType::BF16, kSizes).outputs["o"];
-  EXPECT_NE(tolerance.format().find("operands computed (1)"), std::string::npos) << tolerance.format();
+  EXPECT_NE(tolerance.format().find("operands rounded (1)"), std::string::npos) << tolerance.format();
+}
+
+TEST(Tolerance, OfF32IsThatOfItsProducts) {
+  Compiled compiled("p(v)", "f32");
+  auto of = [&](const char *precision) {
+    return toleranceFor(compiled.result->attn(), {runtime::StorageType::F32, precision}, kSizes);
+  };
+  EXPECT_DOUBLE_EQ(of("fma").outputs["o"].limit, 1e-6);
+  EXPECT_DOUBLE_EQ(of("3xtf32").outputs["o"].limit, 1e-6);
+  EXPECT_DOUBLE_EQ(of("tf32").outputs["o"].limit, 5e-3 / 8);
+  EXPECT_DOUBLE_EQ(of("3xtf32").sameRoundings, 1e-6);
+  EXPECT_GT(of("tf32").sameRoundings, 1e-5);
+  EXPECT_EQ(of("fma").outputs["o"].format().find("operands rounded"), std::string::npos);
+  EXPECT_NE(of("tf32").outputs["o"].format().find("operands rounded (3)"), std::string::npos);
 }
 
 TEST(Tolerance, StatisticsAreJudgedByElement) {

@@ -31,6 +31,42 @@ TEST(Candidates, EveryCommonHeadFitsEveryTarget) {
       }
 }
 
+TEST(Candidates, F32FitsEveryTargetInEveryPrecision) {
+  for (const Target &target : Target::all())
+    for (const char *precision : {"tf32", "3xtf32", "fma"})
+      for (int64_t d : {8, 64, 72, 128, 256}) {
+        Problem problem = attention(d, std::min<int64_t>(d, 64));
+        problem.elementBytes = 4;
+        problem.epilogueBytes = 0;
+        problem.precision = precision;
+        Candidate best = enumerateSchedules(problem, target).front();
+        EXPECT_EQ(best.rejected, "") << target.name << " " << precision << " D=" << d;
+        if (problem.precision == "fma")
+          EXPECT_EQ(best.query, "shared");
+      }
+}
+
+TEST(Candidates, SplitProductsTakeMoreRegistersAndTime) {
+  Problem once = attention(64, 64), thrice;
+  once.elementBytes = 4;
+  once.precision = "tf32";
+  thrice = once;
+  thrice.precision = "3xtf32";
+  Candidate cheap = enumerateSchedules(once, *Target::find("sm_80")).front();
+  for (const Candidate &candidate : enumerateSchedules(thrice, *Target::find("sm_80")))
+    if (candidate.str() == cheap.str()) {
+      EXPECT_GT(candidate.registers, cheap.registers);
+      EXPECT_TRUE(!candidate.rejected.empty() || candidate.cost > cheap.cost);
+      return;
+    }
+  ADD_FAILURE() << "no candidate " << cheap.str();
+}
+
+TEST(Candidates, MoreThan256FeaturesAreForParts) {
+  Candidate first = enumerateSchedules(attention(64, 264), *Target::find("sm_90")).front();
+  EXPECT_EQ(first.rejected, "accumulates 272 features at once; the most is 256");
+}
+
 TEST(Candidates, UsableFirstAndCheapestFirst) {
   auto all = enumerateSchedules(attention(128, 128), *Target::find("sm_80"));
   bool rejected = false;
