@@ -434,6 +434,7 @@ static void orderTensors(runtime::Plan &plan, const runtime::Plan &interface) {
   for (const runtime::PlanTensor &declared : interface.tensors) {
     const runtime::PlanTensor *found = plan.findTensor(declared.name);
     tensors.push_back(found ? *found : declared);
+    tensors.back().optional = declared.optional;
   }
   plan.tensors = std::move(tensors);
 }
@@ -563,10 +564,21 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
       }
     all.push_back(std::move(without));
   }
-  Alternative packed;
-  packed.name = "packed";
-  packed.choose = [](TileChoices &choices) { choices.pack = true; };
-  all.push_back(std::move(packed));
+  // Few queries: heads share tiles, keys are split, or both.
+  int64_t itemsPerSm = std::max<int64_t>(1, result.chosen.workItemsPerSm);
+  bool invariant = result.options.batchInvariant;
+  for (auto [name, pack, split] :
+       {std::tuple("packed_split", true, true), std::tuple("split", false, true), std::tuple("packed", true, false)}) {
+    Alternative few;
+    few.name = name;
+    few.choose = [pack = pack, split = split, itemsPerSm, invariant](TileChoices &choices) {
+      choices.pack = pack;
+      choices.split = split;
+      choices.itemsPerSm = itemsPerSm;
+      choices.batchInvariant = invariant;
+    };
+    all.push_back(std::move(few));
+  }
   Alternative narrow;
   narrow.name = "narrow";
   narrow.last = true;

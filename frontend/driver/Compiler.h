@@ -52,6 +52,8 @@ struct CompileOptions {
   Stage last = Stage::Plan; // how far to go; Plan leaves the cubin out
   /// False: the program that serves every call, and no alternative.
   bool alternatives = true;
+  /// The bits of a row's result do not depend on the number of batches, nor on the device.
+  bool batchInvariant = false;
 };
 
 /// Optional inputs of one attention: each set of absent ones is a program of its own.

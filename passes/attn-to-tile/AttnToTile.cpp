@@ -42,6 +42,9 @@ struct AttnToTile : fovea::impl::AttnToTilePassBase<AttnToTile> {
     choices.keyTile = keyTile;
     choices.valueTile = valueTile;
     choices.elementType = type;
+    choices.pack = pack;
+    choices.split = split;
+    choices.batchInvariant = batchInvariant;
     choices.precision = precision;
     choices.alignment = alignment;
     std::string message;

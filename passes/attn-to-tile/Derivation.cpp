@@ -347,12 +347,28 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
 LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch, int64_t tileSize,
                                      ArrayRef<Store> stores, Operation *before, StringAttr keysAxis,
                                      StringAttr packed) {
+  FailureOr<OpenLaunch> opened = openLaunch(name, rowAxis, batch, tileSize, stores, before, keysAxis, packed);
+  if (failed(opened))
+    return failure();
+  enter(opened->op);
+  LogicalResult result = LaunchEmitter(*this, *opened).emit(stores);
+  leave();
+  return result;
+}
+
+FailureOr<OpenLaunch> Derivation::openLaunch(StringRef name, StringAttr rowAxis, ArrayRef<StringAttr> batch,
+                                             int64_t tileSize, ArrayRef<Store> stores, Operation *before,
+                                             StringAttr keysAxis, StringAttr packed, Value splits) {
   Location loc = attention.getLoc();
   SmallVector<Value> extents;
   SmallVector<Attribute> axes;
   for (StringAttr axis : batch) {
     extents.push_back(sizeOf(axis));
     axes.push_back(axis);
+  }
+  if (splits) {
+    extents.push_back(splits);
+    axes.push_back(StringAttr::get(context, splitsName));
   }
   StringAttr split = before ? StringAttr() : splitAxis(stores);
   if (split) {
@@ -386,7 +402,8 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
   for (auto [n, axis] : llvm::enumerate(batch))
     env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
   builder.setInsertionPointToEnd(block);
-  Value first = arith::MulIOp::create(builder, loc, block->getArgument(batch.size() + (split ? 1 : 0)), step);
+  unsigned others = batch.size() + (splits ? 1 : 0) + (split ? 1 : 0);
+  Value first = arith::MulIOp::create(builder, loc, block->getArgument(others), step);
   FailureOr<Coordinate *> tokens =
       packed ? newComposite(Coordinate::Kind::Row, rawOf(rowAxis), first, tileSize, rowAxis, packed)
              : newTokens(Coordinate::Kind::Row, rowAxis, first, tileSize, attention);
@@ -401,8 +418,7 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
         env.set(share->axis, share);
   const Coordinate *part = nullptr;
   if (split) {
-    Value from =
-        arith::MulIOp::create(builder, loc, block->getArgument(batch.size()), indexConstant(choices.valueTile));
+    Value from = arith::MulIOp::create(builder, loc, block->getArgument(others - 1), indexConstant(choices.valueTile));
     part = newCoordinate({Coordinate::Kind::Feature, split, from, choices.valueTile});
     env.set(split, part);
   }
@@ -414,9 +430,10 @@ LogicalResult Derivation::emitLaunch(StringRef name, StringAttr rowAxis, ArrayRe
     env.set(keysAxis, keys);
   }
 
-  open.push_back(launch);
-  LogicalResult result = LaunchEmitter(*this, launch, env, row, part, keys).emit(stores);
-  open.pop_back();
+  OpenLaunch result{launch, env, row, part, keys, {}, {}};
+  if (splits)
+    result.split = block->getArgument(batch.size());
+  result.items.append(block->args_begin(), block->args_begin() + others);
   return result;
 }
 
@@ -637,6 +654,14 @@ LogicalResult Derivation::classifyAxes() {
     if (!isToken(last) && !rows.contains(last) && size && *size % 8 == 0 && *size <= 256)
       features.insert(last);
   }
+  // Without weights and running sums the rows of tiles are along the last axis of an output that lies outside.
+  if (tokens.empty())
+    for (OutputOp output : attention.getOutputs())
+      for (StringAttr axis : llvm::reverse(table.expand(toAxes(output.getDeclared()))))
+        if (!isFeature(axis)) {
+          tokens.insert(axis);
+          break;
+        }
   // What is cut or joined lies inside tiles with its parts.
   for (bool more = true; more;) {
     more = false;
@@ -769,8 +794,11 @@ LogicalResult Derivation::emitOutputs() {
     group->second.push_back(store);
   }
   for (auto &[axes, stores] : groups)
-    if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), axes.row, axes.batch, axes.tile, stores,
-                          nullptr, axes.keys, axes.packed)))
+    if (choices.split) {
+      if (failed(emitSplit(axes, stores)))
+        return failure();
+    } else if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), axes.row, axes.batch, axes.tile,
+                                 stores, nullptr, axes.keys, axes.packed)))
       return failure();
   return success();
 }

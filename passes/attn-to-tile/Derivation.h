@@ -52,6 +52,7 @@ public:
     copy.set(axis, coordinate);
     return copy;
   }
+  llvm::ArrayRef<std::pair<mlir::StringAttr, const Coordinate *>> all() const { return entries; }
   void set(mlir::StringAttr axis, const Coordinate *coordinate) {
     for (auto &[name, old] : entries)
       if (name == axis) {
@@ -118,6 +119,15 @@ struct Store {
       {}; // of a scan: the field is summed along its rows within each tile, and this gets the tiles' sums
 };
 
+/// A launch whose body is to be made.
+struct OpenLaunch {
+  tile::LaunchOp op;
+  Environment env;
+  const Coordinate *row = nullptr, *part = nullptr, *keys = nullptr;
+  mlir::Value split;                    // which part of the keys, of launches that split them
+  llvm::SmallVector<mlir::Value> items; // the indices of the work item but that of rows
+};
+
 /// A workspace that holds a field of a key for each key.
 struct Prepared {
   mlir::Value view;
@@ -181,6 +191,11 @@ public:
   mlir::Value makeWorkspace(std::string name, mlir::Location loc, llvm::ArrayRef<mlir::StringAttr> batch, int64_t rows,
                             mlir::StringAttr token, int64_t tile);
   mlir::Value countTiles(mlir::StringAttr axis, int64_t tile);
+  /// A workspace of f32 for a part of a state: the extents of `launch` but that of rows, all rows, `width` features (0:
+  /// none).
+  mlir::Value stateOf(tile::LaunchOp launch, const Coordinate *row, int64_t width, llvm::StringRef name);
+  void enter(mlir::Operation *launch) { open.push_back(launch); }
+  void leave() { open.pop_back(); }
   /// A launch over batch axes and `items` before the one that is being made.
   mlir::LogicalResult emitBefore(std::string name, llvm::ArrayRef<mlir::StringAttr> batch, mlir::StringAttr last,
                                  mlir::Value items,
@@ -219,6 +234,12 @@ private:
   mlir::LogicalResult emitLaunch(llvm::StringRef name, mlir::StringAttr row, llvm::ArrayRef<mlir::StringAttr> batch,
                                  int64_t tile, llvm::ArrayRef<Store> stores, mlir::Operation *before,
                                  mlir::StringAttr keys = {}, mlir::StringAttr packed = {});
+  llvm::FailureOr<OpenLaunch> openLaunch(llvm::StringRef name, mlir::StringAttr row,
+                                         llvm::ArrayRef<mlir::StringAttr> batch, int64_t tile,
+                                         llvm::ArrayRef<Store> stores, mlir::Operation *before, mlir::StringAttr keys,
+                                         mlir::StringAttr packed, mlir::Value splits = {});
+  /// Two launches: one folds parts of the keys, one merges their states and does the rest.
+  mlir::LogicalResult emitSplit(const LaunchAxes &axes, llvm::ArrayRef<Store> stores);
   /// The batch axis that can be rows too, since keys and values do not vary along it; null if there is none.
   mlir::StringAttr packedAxis(const LaunchAxes &axes);
   mlir::FailureOr<LaunchAxes> axesOf(attn::OutputOp output);
@@ -237,6 +258,7 @@ private:
   std::string kernelName(const llvm::Twine &name) const;
 
   tile::ProgramOp program;
+  std::string splitsName;                               // of the computed axis
   std::pair<mlir::StringAttr, mlir::StringAttr> packed; // the tokens and the heads that are rows together
   llvm::SetVector<mlir::StringAttr> features, tokens;
   llvm::DenseSet<mlir::StringAttr> contracted; // axes that something sums over
@@ -269,6 +291,23 @@ public:
                 const Coordinate *part, const Coordinate *keys = nullptr)
       : derivation(derivation), launch(launch), env(env), row(row), part(part), keys(keys),
         keyBlock(keys ? &launch.getBody().front() : nullptr) {}
+  LaunchEmitter(Derivation &derivation, const OpenLaunch &open)
+      : LaunchEmitter(derivation, open.op, open.env, open.row, open.part, open.keys) {
+    items = open.items;
+    split = open.split;
+  }
+  /// Keys are folded in `splits` parts, of which the work item has one.
+  void foldPart(mlir::Value number, llvm::ArrayRef<Store> stores) {
+    splits = number;
+    for (const Store &each : stores)
+      collectLive(each.field);
+  }
+  /// States come from the parts that another launch folds.
+  void mergeParts(LaunchEmitter &from, mlir::Value number) {
+    partial = &from;
+    partCount = number;
+  }
+  bool hasFolds() const { return !folds.empty(); }
 
   mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
 
@@ -295,8 +334,11 @@ private:
   llvm::FailureOr<std::pair<TileValue, double>> dotWithoutConstant(attn::DotOp op, const Environment &env);
   llvm::FailureOr<TileValue> product(attn::DotOp op, const Product &rowSide, const Product &keySide,
                                      mlir::StringAttr axis);
+  /// Contracts and adds to `acc`, where it is given.
   llvm::FailureOr<TileValue> contract(mlir::Operation *op, const TileValue &a, const TileValue &b,
-                                      mlir::StringAttr axis);
+                                      mlir::StringAttr axis, mlir::Value acc = {});
+  static mlir::Type operandType(std::optional<mlir::Type> first, std::optional<mlir::Type> second,
+                                mlir::Type otherwise);
   llvm::FailureOr<TileValue> projection(attn::DotOp op, const Environment &env, mlir::StringAttr axis);
   llvm::FailureOr<TileValue> expect(attn::ExpectOp op, const Environment &env);
   llvm::FailureOr<TileValue> stat(attn::StatOp op, const Environment &env);
@@ -304,6 +346,10 @@ private:
   // Weights.
   llvm::FailureOr<Fold *> fold(attn::WeightsOp op, const Environment &env);
   llvm::FailureOr<mlir::Value> domain(attn::WeightsOp op, const Environment &env);
+  llvm::FailureOr<Fold *> mergeFold(attn::WeightsOp op);
+  mlir::Value sliceOf(mlir::Value domain, mlir::Location loc);
+  /// Where the same axes run here.
+  llvm::FailureOr<Environment> translate(const Environment &env, mlir::Operation *at);
   llvm::FailureOr<mlir::Value> boundValue(const analysis::Bound &bound, const Environment &env);
 
   // Memory.
@@ -371,6 +417,11 @@ private:
   // Slices and concatenations of features, sums along tokens.
   llvm::FailureOr<TileValue> slice(attn::SliceOp op, const Environment &env);
   llvm::FailureOr<TileValue> concat(attn::ConcatOp op, const Environment &env);
+  /// A dot with a concatenation of stored keys, part by part: nothing is prepared for it. None where it is not one.
+  llvm::FailureOr<std::optional<std::pair<TileValue, double>>>
+  dotOfParts(attn::DotOp op, mlir::Value rowSide, mlir::Value keySide, mlir::StringAttr axis, const Environment &env);
+  /// The sum of a tile and a product, in the product's accumulator; null where that is not possible.
+  static mlir::Value sumInto(mlir::Operation *op, mlir::Value x, mlir::Value y);
   llvm::FailureOr<TileValue> expectPart(attn::ExpectOp op, const Environment &env);
   llvm::FailureOr<TileValue> cut(const TileValue &tile, mlir::StringAttr whole, const Coordinate *part,
                                  mlir::Operation *at);
@@ -416,6 +467,10 @@ private:
   const Coordinate *row;
   const Coordinate *part;
   const Coordinate *keys;
+  llvm::SmallVector<mlir::Value> items;
+  mlir::Value split, splits;        // the part of the keys, and how many there are, where the launch folds parts
+  LaunchEmitter *partial = nullptr; // the launch that folds parts, where this one merges them
+  mlir::Value partCount;            // how many it makes
   mlir::Block *keyBlock;            // where values per key are made: the region of the fold that is being made
   mlir::Block *innermost = nullptr; // the body of a loop over rows that is being made: all values are made there
   std::map<Key, TileValue> values, raw;

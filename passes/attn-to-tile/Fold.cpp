@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Weights as folds: one per `weights`, shared by its expectations and statistics.
-#include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Fold.h"
 
 using namespace mlir;
 using namespace fovea;
@@ -10,26 +10,6 @@ using namespace fovea::attn;
 using namespace fovea::derivation;
 
 using Where = Coordinate::Kind;
-
-struct LaunchEmitter::Fold {
-  /// An expectation: accumulator / Z (free weights: accumulator) times what does not vary with the key. Accumulator -1:
-  /// the sum of the weights itself.
-  struct Term {
-    int64_t accumulator = -1;
-    double constant = 1;
-    SmallVector<Product::Factor> factors;
-  };
-  Value max, sum; // m and l
-  SmallVector<Value> accumulators;
-  double scale = 1;
-  bool isFree = false;
-  int64_t mass = -1; // the accumulator that is Z where weights have a mass; else Z is l
-  Dimensions rows;   // of m and l
-  Value inverse;     // 1 / Z, 0 where Z is 0; made on demand
-
-  Value normaliser() const { return mass < 0 ? sum : accumulators[mass]; }
-  llvm::DenseMap<Operation *, Term> terms;
-};
 
 //===--- which keys ---===//
 
@@ -213,6 +193,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   }
   if (auto found = folds.find(op); found != folds.end())
     return found->second.get();
+  if (partial)
+    return mergeFold(op);
   if (llvm::is_contained(folding, op))
     return op.emitError("depends on itself");
   if (!op.getSinks().empty())
@@ -235,6 +217,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::fold(WeightsOp op, const Environ
   FailureOr<Value> keys = domain(op, env);
   if (failed(keys))
     return failure();
+  if (splits)
+    keys = sliceOf(*keys, loc);
   // Whether the keys can be tokens of two axes.
   if (failed(derivation.newTokens(Where::Key, op.getOverAttr(), {}, 1, op)))
     return failure();

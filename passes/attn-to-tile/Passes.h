@@ -26,6 +26,9 @@ struct TileChoices {
 
   // Of one alternative among several of a plan. Kernels of alternatives have different names: `entry` is part of them.
   std::string entry;                 // a name; empty for the one that serves where no other is better
+  bool split = false;                // keys in parts, each a work item's, and a launch that merges them
+  int64_t itemsPerSm = 1;            // work items that a multiprocessor holds at once; decides the number of parts
+  bool batchInvariant = false;       // nothing depends on the device or on more than the lengths of queries and keys
   bool pack = false;                 // rows are tokens times heads that share their keys; fails where none do
   std::string guard, prefer, reason; // plan expressions and a sentence, kept in the program's choices
 };

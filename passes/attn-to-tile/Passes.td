@@ -24,6 +24,9 @@ def AttnToTilePass : Pass<"attn-to-tile", "::mlir::ModuleOp"> {
     Option<"precision", "precision", "std::string", "\"3xtf32\"", "of products of f32: tf32, 3xtf32 or fma">,
     Option<"alignment", "alignment", "int64_t", "16", "bytes of alignment that tensors may be assumed to have; 1: that of an element">,
     Option<"type", "type", "std::string", "\"bf16\"", "element type of arrays that state none: bf16, f16 or f32">,
+    Option<"pack", "pack", "bool", "false", "rows are tokens times heads that share their keys">,
+    Option<"split", "split", "bool", "false", "keys in parts, and a launch that merges them">,
+    Option<"batchInvariant", "batch-invariant", "bool", "false", "the number of parts follows from lengths alone">,
     Option<"sizes", "sizes", "std::string", "", "sizes of axes, as in D=64,G=4">];
   let dependentDialects = ["::fovea::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }

@@ -45,6 +45,8 @@ struct CompileCommand {
         table.row({time.name, number(time.milliseconds) + " ms"});
       table.row({"all", number(result->milliseconds()) + " ms"});
       std::fputs(table.text().c_str(), stderr);
+      for (const auto &[entry, reason] : result->leftOut)
+        std::fprintf(stderr, "no entry '%s': %s\n", entry.c_str(), reason.c_str());
     }
     if (*stage == driver::Stage::Plan && !output.empty()) {
       std::string prefix = output;

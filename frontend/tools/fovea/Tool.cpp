@@ -32,6 +32,8 @@ bool report(const syntax::DiagnosticEngine &diagnostics) {
 void CommonOptions::add(CLI::App &app, bool withSchedule) {
   app.add_option("--target", target, "architecture: " + Target::names())->capture_default_str();
   app.add_option("--type", type, "element type of arrays that state none: bf16, f16 or f32")->capture_default_str();
+  app.add_flag("--batch-invariant", batchInvariant,
+               "the bits of a row's result depend neither on the number of batches nor on the device");
   app.add_option("--precision", precision, "of products of f32: tf32, 3xtf32 (split in two, three products) or fma")
       ->capture_default_str();
   app.add_option("--set", sets, "sizes of axes, consts and options: NAME=VALUE,..")
@@ -52,6 +54,7 @@ Result<driver::CompileOptions> CommonOptions::read() const {
   if (!Target::find(target))
     return Error{ErrorCode::InvalidArgument, "unknown target '" + target + "'; known: " + Target::names()};
   options.precision = precision;
+  options.batchInvariant = batchInvariant;
   if (type != "bf16" && type != "f16" && type != "f32")
     return Error{ErrorCode::InvalidArgument, "unknown type '" + type + "'; known: bf16, f16, f32"};
   if (precision != "tf32" && precision != "3xtf32" && precision != "fma")

@@ -35,6 +35,7 @@ bool report(const syntax::DiagnosticEngine &diagnostics);
 /// --target, --type, --set and --schedule.
 struct CommonOptions {
   std::string target = "sm_80", type = "bf16", precision = "3xtf32", schedule;
+  bool batchInvariant = false;
   std::vector<std::string> sets;
   void add(CLI::App &app, bool withSchedule = true);
   /// Says what is wrong with --set, --schedule, --type or --target.
