@@ -38,7 +38,10 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   index(*left, aAt);
   index(*right, bAt);
   index(*accumulator, cAt);
-  SmallVector<Value> aPairs = pairs(op.getA()), bPairs = pairs(op.getB()), sums = elements(op.getAcc());
+  SmallVector<Value> aPairs = pairs(op.getA()), sums = elements(op.getAcc());
+  auto within = op.getB().getDefiningOp<tile::SmemReadOp>();
+  bool isWithin = within && isReadWithin(within);
+  SmallVector<Value> bPairs = isWithin ? SmallVector<Value>() : pairs(op.getB());
 
   // bf16 fragments are i32, f16 fragments vector<2xf16>, in NVVM.
   Type fragment = element.isBF16() ? Type(b.getI32Type()) : Type(VectorType::get(2, element));
@@ -71,20 +74,60 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
     return NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
                                types, layouts);
   };
-  for (int64_t m = 0; op.getHides() && m < rows; m += 16 * warps) {
-    SmallVector<SmallVector<Value>> av;
-    for (int64_t k = 0; k < depth; k += 16)
-      av.push_back(leftAt(m, k));
+  // With hides: eight columns at a time, each a branch of its own, so that the rare path keeps few registers.
+  using Fragments = SmallVector<SmallVector<Value>>;
+  auto columnsAt = [&](int64_t n, const Fragments &bv) {
+    Value some = someNonfinite(element, bv);
+    for (int64_t m = 0; m < rows; m += 16 * warps) {
+      Fragments av;
+      for (int64_t k = 0; k < depth; k += 16)
+        av.push_back(leftAt(m, k));
+      SmallVector<Value> before;
+      for (int64_t place : placesOf(m, n))
+        before.push_back(sums[place]);
+      auto hiding = [&] {
+        SmallVector<Value> block(before);
+        emitHidingDot(element, multiply, av, bv, block);
+        return block;
+      };
+      auto plain = [&] {
+        SmallVector<Value> block(before);
+        for (auto [left, right] : llvm::zip(av, bv)) {
+          Value d = multiply(left, right, block);
+          for (size_t i = 0; i < block.size(); ++i)
+            block[i] = LLVM::ExtractValueOp::create(b, loc, d, i);
+        }
+        return block;
+      };
+      SmallVector<Value> after = branch(some, hiding, plain);
+      for (auto [place, value] : llvm::zip(placesOf(m, n), after))
+        sums[place] = value;
+    }
+  };
+  if (op.getHides() && isWithin) {
+    std::map<Layout::Vector, Value> columnsRead;
+    LogicalResult read = readFragments(within, /*columnsFirst=*/true, [&](const Layout::Vector &place, Value value) {
+      columnsRead[place] = value;
+      // The last of two columns of fragments.
+      if (int64_t(columnsRead.size()) != depth / 8 * 2)
+        return;
+      int64_t first = columnsRead.begin()->first[1];
+      for (int64_t n : {first, first + 8}) {
+        Fragments bv;
+        for (int64_t k = 0; k < depth; k += 16)
+          bv.push_back({bitcast(columnsRead[{k, n}], fragment), bitcast(columnsRead[{k + 8, n}], fragment)});
+        columnsAt(n, bv);
+      }
+      columnsRead.clear();
+    });
+    if (failed(read))
+      return op.emitOpError("has an operand in a layout that shared memory does not give at once");
+  } else if (op.getHides()) {
     for (int64_t n = 0; n < columns; n += 8) {
-      SmallVector<SmallVector<Value>> bv;
-      SmallVector<Value> block;
+      Fragments bv;
       for (int64_t k = 0; k < depth; k += 16)
         bv.push_back(rightAt(n, k));
-      for (int64_t place : placesOf(m, n))
-        block.push_back(sums[place]);
-      emitHidingDot(element, multiply, av, bv, block);
-      for (auto [i, place] : llvm::enumerate(placesOf(m, n)))
-        sums[place] = block[i];
+      columnsAt(n, bv);
     }
   }
   for (int64_t k = 0; !op.getHides() && k < depth; k += 16)

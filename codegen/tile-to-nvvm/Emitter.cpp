@@ -412,11 +412,10 @@ FailureOr<Kernel> Emitter::emit() {
 }
 
 LogicalResult Emitter::emitBlock(Block &block) {
-  for (Operation &op : block.without_terminator())
-    if (failed(emitOp(&op)))
+  // A launch has no terminator; its last operation is one like the others.
+  for (Operation &op : block)
+    if (!op.hasTrait<OpTrait::IsTerminator>() && failed(emitOp(&op)))
       return failure();
-  if (!block.empty() && !block.back().hasTrait<OpTrait::IsTerminator>())
-    return emitOp(&block.back());
   return success();
 }
 
@@ -450,7 +449,6 @@ LogicalResult Emitter::emitOp(Operation *op) {
       .Case<tile::DomainTileOp>([&](auto o) { return emitDomainTile(o); })
       .Case<tile::LoadOp>([&](auto o) { return emitLoad(o); })
       .Case<tile::GatherOp>([&](auto o) { return emitGather(o); })
-      .Case<tile::NonfiniteOp>([&](auto o) { return emitNonfinite(o); })
       .Case<tile::LoadScalarOp>([&](auto o) { return emitLoadScalar(o); })
       .Case<tile::StoreOp>([&](auto o) { return emitStore(o); })
       .Case<tile::SmemAllocOp>([&](auto o) { return emitSmemAlloc(o); })

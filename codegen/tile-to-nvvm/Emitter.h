@@ -124,6 +124,12 @@ private:
   mlir::LogicalResult emitSmemAlloc(tile::SmemAllocOp op);
   mlir::LogicalResult emitCopyStart(tile::CopyStartOp op);
   mlir::LogicalResult emitSmemRead(tile::SmemReadOp op);
+  /// Reads fragments of products by ldmatrix, visiting each 32-bit register with the offset of its first element in the
+  /// layout; failure for layouts that are none.
+  using FragmentVisitor = llvm::function_ref<void(const Layout::Vector &, Value)>;
+  mlir::LogicalResult readFragments(tile::SmemReadOp op, bool columnsFirst, FragmentVisitor visit);
+  /// True for a read whose one user reads fragment by fragment, so that few are held at once (Hidden.cpp).
+  static bool isReadWithin(tile::SmemReadOp op);
   mlir::LogicalResult emitSmemWrite(tile::SmemWriteOp op);
   /// First byte of a stage, as an i32 shared-memory address.
   Value stageBase(mlir::Value ring, mlir::Value stage);
@@ -148,13 +154,20 @@ private:
   using MultiplyBlock = llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
   void emitHidingDot(mlir::Type element, MultiplyBlock multiply, llvm::ArrayRef<llvm::SmallVector<Value>> left,
                      llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
-  mlir::LogicalResult emitNonfinite(tile::NonfiniteOp op);
+  /// True in all threads of a warp where some of its 16-bit fragments holds a NaN or an infinity.
+  Value someNonfinite(mlir::Type element, llvm::ArrayRef<llvm::SmallVector<Value>> fragments);
+  /// What one of two branches gives.
+  llvm::SmallVector<Value> branch(Value condition, llvm::function_ref<llvm::SmallVector<Value>()> yes,
+                                  llvm::function_ref<llvm::SmallVector<Value>()> no);
   /// Products of f32 by tensor cores, rounded or split.
   mlir::LogicalResult emitTf32Dot(tile::DotOp op);
   /// Products of f32 by multiply-adds.
   mlir::LogicalResult emitFmaDot(tile::DotOp op);
   /// True for a read whose elements the products that take them read themselves, as they go.
   bool isReadByProducts(tile::SmemReadOp op);
+  /// What was emitted just before the reads of a product's operands, where nothing between them and it writes; null
+  /// otherwise.
+  mlir::Operation *firstReadFor(tile::DotOp op);
 
   //===--- helpers ---===//
   Value i32(int64_t value);
@@ -207,6 +220,7 @@ private:
   llvm::DenseMap<mlir::Value, ViewValue> views;
   llvm::DenseMap<mlir::Value, DomainValue> domains;
   llvm::DenseMap<mlir::Value, Value> rings;
+  llvm::DenseMap<mlir::Operation *, mlir::Operation *> beforeRead; // the last operation emitted before a read's
   std::map<std::tuple<int, std::string, unsigned>, Value> parameters;
   std::map<std::pair<std::string, unsigned>, Value> threadOffsets;
   std::map<std::string, Value> laneOffsets;

@@ -1,7 +1,7 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Products whose zero weights hide NaN and infinity, and the question whether there are any. Tensor cores multiply
+// Products whose zero weights hide NaN and infinity. Tensor cores multiply
 // zeros by what they meet, so the product runs over the finite elements, and two more products with elements -1, 0 and
 // 1 tell which sums a visible infinity or NaN reaches.
 #include "codegen/tile-to-nvvm/Emitter.h"
@@ -29,27 +29,46 @@ struct Bits {
 };
 } // namespace
 
-LogicalResult Emitter::emitNonfinite(tile::NonfiniteOp op) {
-  const Layout *from = layout(op.getSource());
-  if (!from)
-    return op.emitOpError("works on a tile without layout");
-  for (const Layout::Vector &step : from->warp)
-    if (llvm::any_of(step, [](int64_t x) { return x != 0; }))
-      return op.emitOpError("asks about a tile that is spread over warps, which no schedule of this version does");
-  Type element = tensorType(op.getSource()).getElementType();
+bool Emitter::isReadWithin(tile::SmemReadOp op) {
+  if (!op.getTile().hasOneUse() || op.getSmem().getType().getElementType().getIntOrFloatBitWidth() != 16)
+    return false;
+  OpOperand &use = *op.getTile().use_begin();
+  auto dot = dyn_cast<tile::DotOp>(use.getOwner());
+  return dot && dot.getHides() && use.getOperandNumber() == 1 && dot.getContract()[1] == 0;
+}
+
+Value Emitter::someNonfinite(Type element, ArrayRef<SmallVector<Value>> fragments) {
   Bits bits = Bits::of(element);
-  SmallVector<Value> registers = bits.pair ? pairs(op.getSource()) : elements(op.getSource());
   // An exponent of ones overflows into the sign.
   Value some;
-  for (Value x : registers) {
-    x = bitcast(x, b.getI32Type());
-    Value exponent = LLVM::AndOp::create(b, loc, x, i32(int32_t(bits.exponent)));
-    Value carried = add(exponent, i32(int32_t(bits.exponentUnit)));
-    some = some ? LLVM::OrOp::create(b, loc, some, carried).getResult() : carried;
-  }
+  for (const SmallVector<Value> &fragment : fragments)
+    for (Value x : fragment) {
+      Value exponent = LLVM::AndOp::create(b, loc, bitcast(x, b.getI32Type()), i32(int32_t(bits.exponent)));
+      Value carried = add(exponent, i32(int32_t(bits.exponentUnit)));
+      some = some ? LLVM::OrOp::create(b, loc, some, carried).getResult() : carried;
+    }
   Value mine = icmp(LLVM::ICmpPredicate::ne, LLVM::AndOp::create(b, loc, some, i32(int32_t(bits.sign))), i32(0));
-  scalars[op.getSome()] = NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), mine, NVVM::VoteSyncKind::any);
-  return success();
+  return NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), mine, NVVM::VoteSyncKind::any);
+}
+
+SmallVector<Value> Emitter::branch(Value condition, function_ref<SmallVector<Value>()> yes,
+                                   function_ref<SmallVector<Value>()> no) {
+  Region &region = function.getBody();
+  Block *before = b.getInsertionBlock();
+  Block *blocks[] = {b.createBlock(&region, region.end()), b.createBlock(&region, region.end())};
+  Block *after = b.createBlock(&region, region.end());
+  b.setInsertionPointToEnd(before);
+  LLVM::CondBrOp::create(b, loc, condition, blocks[0], ValueRange{}, blocks[1], ValueRange{});
+  for (auto [n, block] : llvm::enumerate(blocks)) {
+    b.setInsertionPointToEnd(block);
+    SmallVector<Value> values = n == 0 ? yes() : no();
+    if (n == 0)
+      for (Value value : values)
+        after->addArgument(value.getType(), loc);
+    LLVM::BrOp::create(b, loc, values, after);
+  }
+  b.setInsertionPointToEnd(after);
+  return SmallVector<Value>(after->getArguments());
 }
 
 void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<SmallVector<Value>> left,
@@ -58,6 +77,7 @@ void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<Small
   auto constant = [&](uint32_t v) { return i32(int32_t(v)); };
   auto both = [&](Value x, Value y) { return LLVM::AndOp::create(b, loc, x, y).getResult(); };
   auto either = [&](Value x, Value y) { return LLVM::OrOp::create(b, loc, x, y).getResult(); };
+  auto inverse = [&](Value x) { return LLVM::XOrOp::create(b, loc, x, i32(-1)).getResult(); };
   // Ones all over the elements whose bit `from` is set.
   auto spread = [&](Value x, uint32_t from, int64_t shift) {
     Value unit = LLVM::LShrOp::create(b, loc, both(x, constant(from)), i32(shift));
@@ -65,40 +85,36 @@ void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<Small
   };
   int64_t signBit = bits.pair ? 15 : 31;
   Type i32Type = b.getI32Type();
-  // Weights by their signs.
-  SmallVector<SmallVector<Value>> signs(left.size());
-  for (auto [k, fragment] : llvm::enumerate(left))
-    for (Value weight : fragment) {
-      Value x = bitcast(weight, i32Type), magnitude = both(x, constant(~bits.sign));
-      Value isSome = spread(add(magnitude, constant(~bits.sign)), bits.sign, signBit);
-      Value sign = both(either(constant(bits.one), both(x, constant(bits.sign))), isSome);
-      signs[k].push_back(bitcast(sign, weight.getType()));
-    }
-  Value zero = LLVM::ConstantOp::create(b, loc, b.getF32Type(), b.getF32FloatAttr(0));
-  SmallVector<Value> main(sums.begin(), sums.end()), signed_(sums.size(), zero), count(sums.size(), zero);
   auto step = [&](SmallVectorImpl<Value> &into, ArrayRef<Value> x, ArrayRef<Value> y) {
     Value d = multiply(x, y, into);
     for (size_t i = 0; i < into.size(); ++i)
       into[i] = LLVM::ExtractValueOp::create(b, loc, d, i);
   };
+  auto isBad = [&](Value x) {
+    return spread(add(both(x, constant(bits.exponent)), constant(bits.exponentUnit)), bits.sign, signBit);
+  };
+  Value zero = LLVM::ConstantOp::create(b, loc, b.getF32Type(), b.getF32FloatAttr(0)), one = constant(bits.one);
+  SmallVector<Value> signed_(sums.size(), zero), count(sums.size(), zero);
   for (auto [k, fragment] : llvm::enumerate(right)) {
-    SmallVector<Value> finite, infinite, any, positive;
+    SmallVector<Value> signs, positive, finite, infinite, any;
+    for (Value weight : left[k]) {
+      Value x = bitcast(weight, i32Type), magnitude = both(x, constant(~bits.sign));
+      Value isSome = spread(add(magnitude, constant(~bits.sign)), bits.sign, signBit);
+      Value sign = both(either(one, both(x, constant(bits.sign))), isSome);
+      signs.push_back(bitcast(sign, weight.getType()));
+      positive.push_back(bitcast(both(sign, constant(~bits.sign)), weight.getType()));
+    }
     for (Value value : fragment) {
-      Value x = bitcast(value, i32Type);
-      Value bad = spread(add(both(x, constant(bits.exponent)), constant(bits.exponentUnit)), bits.sign, signBit);
+      Value x = bitcast(value, i32Type), bad = isBad(x);
       Value mantissa = add(both(x, constant(bits.mantissa)), constant(bits.mantissa));
       uint32_t carry = bits.pair ? (0x00010001u << bits.mantissaBits) : (1u << bits.mantissaBits);
-      Value fraction = spread(mantissa, carry, bits.mantissaBits);
-      Value one = constant(bits.one);
-      Value isInfinite = both(bad, LLVM::XOrOp::create(b, loc, fraction, i32(-1)));
-      finite.push_back(bitcast(both(x, LLVM::XOrOp::create(b, loc, bad, i32(-1))), value.getType()));
+      Value isInfinite = both(bad, inverse(spread(mantissa, carry, bits.mantissaBits)));
+      finite.push_back(bitcast(both(x, inverse(bad)), value.getType()));
       infinite.push_back(bitcast(both(either(one, both(x, constant(bits.sign))), isInfinite), value.getType()));
       any.push_back(bitcast(both(one, bad), value.getType()));
     }
-    for (Value sign : signs[k])
-      positive.push_back(bitcast(both(bitcast(sign, i32Type), constant(~bits.sign)), sign.getType()));
-    step(main, left[k], finite);
-    step(signed_, signs[k], infinite);
+    step(sums, left[k], finite);
+    step(signed_, signs, infinite);
     step(count, positive, any);
   }
   auto number = [&](double x) {
@@ -114,6 +130,6 @@ void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<Small
     Value reached =
         select(up, number(infinity), select(down, number(-infinity), number(std::numeric_limits<double>::quiet_NaN())));
     Value more = select(equal(count[i], zero), zero, reached);
-    sums[i] = LLVM::FAddOp::create(b, loc, main[i], more);
+    sums[i] = LLVM::FAddOp::create(b, loc, sums[i], more);
   }
 }

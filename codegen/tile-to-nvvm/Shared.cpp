@@ -166,25 +166,19 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   return success();
 }
 
-LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
+LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, FragmentVisitor visit) {
   const Layout *to = layout(op.getTile());
-  if (!to)
-    return op.emitOpError("works on a tile without layout");
   auto type = op.getSmem().getType();
   auto tileType = tensorType(op.getTile());
   int64_t rows = tileType.getDimSize(0), columns = tileType.getDimSize(1);
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
-  Value stage = stageBase(op.getSmem(), op.getStage());
   int64_t span = type.getSwizzle() ? type.getSwizzle() : columns * bytes;
   int64_t chunksPerSpan = span / 16;
   auto constantOf = [&](int64_t row, int64_t chunk) {
     return row * span + (type.getSwizzle() ? chunk / chunksPerSpan * type.getRows() * span : chunk * 16);
   };
-
-  if (isReadByProducts(op))
-    return success();
-  // Fragments of products: ldmatrix. The cases differ in which rows and chunks a lane names and in transposition. A
-  // chunk is 8 elements of 16 bits, or 4 of 32, which only go untransposed.
+  // The cases differ in which rows and chunks a lane names and in transposition. A chunk is 8 elements of 16 bits, or 4
+  // of 32, which only go untransposed.
   enum class Fragment { None, Left, Right, RightTransposed } fragment = Fragment::None;
   int64_t perChunk = 16 / bytes;
   if (bytes == 4) {
@@ -200,57 +194,81 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     else if (auto l = Layout::mmaRight(columns, rows, warps); l && l->transposed() == *to)
       fragment = Fragment::RightTransposed;
   }
-  if (fragment != Fragment::None) {
-    bool transposed = fragment == Fragment::RightTransposed;
-    // Matrices of one x4 load, in register order, with C elements a chunk: for the left operand (row, k) = (0,0) (8,0)
-    // (0,C) (8,C); for the right operand (n, k) = (0,0) (0,C) (8,0) (8,C), read from rows n, or from rows k with
-    // transposition.
-    bool rowsFirst = fragment != Fragment::Right;
-    auto emitLane = [&](int64_t chunk) {
-      std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" +
-                        std::to_string(span) + "/" + std::to_string(type.getRows()) + "/" + std::to_string(columns);
-      Value &cached = laneOffsets[key];
-      if (!cached)
-        cached = inEntry([&] {
-          Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
-          Value bit3 = LLVM::AndOp::create(b, loc, LLVM::LShrOp::create(b, loc, lane, i32(3)), i32(1));
-          Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
-          Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
-          Value column = rowsFirst ? bit4 : bit3;
-          if (fragment == Fragment::Left)
-            row = add(row, mulConstant(warp, 16));
-          int64_t ignored;
-          return swizzled(type, row, column, 0, chunk % chunksPerSpan, ignored);
-        });
-      return cached;
-    };
-    auto load = [&](int64_t row, int64_t chunk) {
-      Value pointer =
-          sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
-      auto i32Type = b.getI32Type();
-      auto struct4 = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32Type, i32Type, i32Type, i32Type});
-      Value loaded = NVVM::LdMatrixOp::create(
-          b, loc, struct4, pointer, b.getI32IntegerAttr(4),
-          NVVM::MMALayoutAttr::get(b.getContext(), transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row),
-          NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
-          NVVM::LdStMatrixEltTypeAttr::get(b.getContext(), NVVM::LdStMatrixEltType::B16));
-      SmallVector<Value> registers;
-      for (int64_t k = 0; k < 4; ++k)
-        registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, k));
-      return registers;
-    };
-    std::map<Layout::Vector, Value> pairAt; // offset of the (pair's first) register -> 32 bits
-    int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16;
+  if (fragment == Fragment::None)
+    return failure();
+  Value stage = stageBase(op.getSmem(), op.getStage());
+  bool transposed = fragment == Fragment::RightTransposed;
+  // Matrices of one x4 load, in register order, with C elements a chunk: for the left operand (row, k) = (0,0) (8,0)
+  // (0,C) (8,C); for the right operand (n, k) = (0,0) (0,C) (8,0) (8,C), read from rows n, or from rows k with
+  // transposition.
+  bool rowsFirst = fragment != Fragment::Right;
+  auto emitLane = [&](int64_t chunk) {
+    std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" +
+                      std::to_string(span) + "/" + std::to_string(type.getRows()) + "/" + std::to_string(columns);
+    Value &cached = laneOffsets[key];
+    if (!cached)
+      cached = inEntry([&] {
+        Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
+        Value bit3 = LLVM::AndOp::create(b, loc, LLVM::LShrOp::create(b, loc, lane, i32(3)), i32(1));
+        Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
+        Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
+        Value column = rowsFirst ? bit4 : bit3;
+        if (fragment == Fragment::Left)
+          row = add(row, mulConstant(warp, 16));
+        int64_t ignored;
+        return swizzled(type, row, column, 0, chunk % chunksPerSpan, ignored);
+      });
+    return cached;
+  };
+  auto load = [&](int64_t row, int64_t chunk) {
+    Value pointer =
+        sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
+    auto i32Type = b.getI32Type();
+    auto struct4 = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32Type, i32Type, i32Type, i32Type});
+    Value loaded = NVVM::LdMatrixOp::create(
+        b, loc, struct4, pointer, b.getI32IntegerAttr(4),
+        NVVM::MMALayoutAttr::get(b.getContext(), transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row),
+        NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
+        NVVM::LdStMatrixEltTypeAttr::get(b.getContext(), NVVM::LdStMatrixEltType::B16));
+    for (int64_t k = 0; k < 4; ++k) {
+      // (low bit, high bit) of the matrix number to (row, column) by the order above.
+      int64_t lowBit = k & 1, highBit = k >> 1;
+      int64_t r = rowsFirst ? lowBit : highBit, c = rowsFirst ? highBit : lowBit;
+      Value register32 = LLVM::ExtractValueOp::create(b, loc, loaded, k);
+      visit({row + 8 * r, (chunk + c) * perChunk},
+            bytes == 4 ? bitcast(register32, type.getElementType()) : register32);
+    }
+  };
+  int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16, columnStep = 2 * perChunk;
+  if (columnsFirst) {
+    for (int64_t column = 0; column < columns; column += columnStep)
+      for (int64_t row = 0; row < rows; row += rowStep)
+        load(row, column / perChunk);
+  } else {
     for (int64_t row = 0; row < rows; row += rowStep)
-      for (int64_t column = 0; column < columns; column += 2 * perChunk) {
-        SmallVector<Value> four = load(row, column / perChunk);
-        for (int64_t k = 0; k < 4; ++k) {
-          // (low bit, high bit) of the matrix number to (row, column) by the order above.
-          int64_t lowBit = k & 1, highBit = k >> 1;
-          int64_t r = rowsFirst ? lowBit : highBit, c = rowsFirst ? highBit : lowBit;
-          pairAt[{row + 8 * r, column + perChunk * c}] = bytes == 4 ? bitcast(four[k], type.getElementType()) : four[k];
-        }
-      }
+      for (int64_t column = 0; column < columns; column += columnStep)
+        load(row, column / perChunk);
+  }
+  return success();
+}
+
+LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
+  const Layout *to = layout(op.getTile());
+  if (!to)
+    return op.emitOpError("works on a tile without layout");
+  auto type = op.getSmem().getType();
+  auto tileType = tensorType(op.getTile());
+  int64_t rows = tileType.getDimSize(0), columns = tileType.getDimSize(1);
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
+  Value stage = stageBase(op.getSmem(), op.getStage());
+
+  if (isReadByProducts(op) || isReadWithin(op))
+    return success();
+  if (!b.getInsertionBlock()->empty())
+    beforeRead[op] = &b.getInsertionBlock()->back();
+  std::map<Layout::Vector, Value> pairAt; // offset of the (pair's first) register -> 32 bits
+  if (succeeded(readFragments(op, /*columnsFirst=*/false,
+                              [&](const Layout::Vector &place, Value value) { pairAt[place] = value; }))) {
     TileValue result;
     result.packed = bytes == 2;
     for (int64_t r = 0; r < to->registers(); r += bytes == 2 ? 2 : 1) {
@@ -379,31 +397,45 @@ LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
   Value firstRow = add(scalar(op.getIndices()[dims[0]]), threadRow);
   Value firstColumn = add(scalar(op.getIndices()[dims[1]]), threadColumn);
   bool checkColumns = !alwaysInside(view, dims[1], op.getIndices()[dims[1]], type.getColumns());
-  auto zero = [&](Type of) -> Value { return LLVM::ZeroOp::create(b, loc, of); };
+  bool wholeChunks = isWholeChunks(view, op.getIndices()[dims[1]], perChunk);
   Type part = width == 1 ? element : Type(VectorType::get(width, element));
+  auto words = VectorType::get(4, b.getI32Type());
+  // A chunk is read in a block of its own, entered where some of it exists: with all their loads under way at once,
+  // chunks would take the registers of the accumulators.
   for (int64_t r = 0; r < threads->registers(); r += perChunk) {
     Layout::Vector constants = threads->registerOffset(r);
-    Value row = addConstant(firstRow, constants[0]);
-    Value rowValid = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
-    Value rowPointer = gep(base, element, distance(view, dims[0], select(rowValid, row, i32(0))));
+    Value row = addConstant(firstRow, constants[0]), firstOfChunk = addConstant(firstColumn, constants[1]);
+    auto insideColumns = [&](Value column) { return icmp(LLVM::ICmpPredicate::ult, column, view.sizes[dims[1]]); };
+    Value exists = icmp(LLVM::ICmpPredicate::ult, row, view.sizes[dims[0]]);
+    if (checkColumns)
+      exists = LLVM::AndOp::create(b, loc, exists, insideColumns(firstOfChunk));
+    Block *before = b.getInsertionBlock();
+    Block *read = b.createBlock(&region, region.end());
+    Block *write = b.createBlock(&region, region.end(), {words}, {loc});
+    b.setInsertionPointToEnd(before);
+    Value nothing = LLVM::ZeroOp::create(b, loc, words);
+    LLVM::CondBrOp::create(b, loc, exists, read, ValueRange{}, write, ValueRange{nothing});
+    b.setInsertionPointToEnd(read);
+    Value first = gep(gep(base, element, distance(view, dims[0], row)), element, toI64(firstOfChunk));
     Value vector = LLVM::UndefOp::create(b, loc, VectorType::get(perChunk, element));
     for (int64_t k = 0; k < perChunk; k += width) {
-      Value column = addConstant(firstColumn, constants[1] + k), valid = rowValid;
-      if (checkColumns) {
-        Value inside = icmp(LLVM::ICmpPredicate::ult, column, view.sizes[dims[1]]);
-        column = select(inside, column, i32(0));
-        valid = LLVM::AndOp::create(b, loc, valid, inside);
+      Value pointer = gep(first, element, i64(k)), inside;
+      if (checkColumns && !wholeChunks && k) {
+        inside = insideColumns(addConstant(firstOfChunk, k));
+        pointer = select(inside, pointer, first);
       }
-      Value loaded = LLVM::LoadOp::create(b, loc, part, gep(rowPointer, element, toI64(column)), width * bytes);
-      loaded = select(valid, loaded, zero(part));
+      Value loaded = LLVM::LoadOp::create(b, loc, part, pointer, width * bytes);
+      if (inside)
+        loaded = select(inside, loaded, LLVM::ZeroOp::create(b, loc, part));
       for (int64_t n = 0; n < width; ++n) {
         Value one = width == 1 ? loaded : LLVM::ExtractElementOp::create(b, loc, loaded, i32(n)).getResult();
         vector = LLVM::InsertElementOp::create(b, loc, vector, one, i32(k + n));
       }
     }
+    LLVM::BrOp::create(b, loc, ValueRange{LLVM::BitcastOp::create(b, loc, words, vector)}, write);
+    b.setInsertionPointToEnd(write);
     Value address = elementAddress(type, stage, threadRow, threadColumn, constants[0], constants[1]);
-    Value words = LLVM::BitcastOp::create(b, loc, VectorType::get(4, b.getI32Type()), vector);
-    LLVM::StoreOp::create(b, loc, words, sharedPointer(address), 16);
+    LLVM::StoreOp::create(b, loc, write->getArgument(0), sharedPointer(address), 16);
   }
   if (after) {
     LLVM::BrOp::create(b, loc, ValueRange{}, after);

@@ -78,7 +78,7 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   rewriter.eraseOp(yield);
 
   // What hides a value must hide a NaN in it too, though 0 times NaN is NaN. Only a predicate can hide a value that
-  // exists: keys beyond the last are 0 in their tiles. Looked for where masks are, a rare path when found.
+  // exists: keys beyond the last are 0 in their tiles.
   bool hides = !readsKeysAlone(fold.getMask());
 
   // Masks are a branch: full tiles compute none of this.
@@ -113,18 +113,12 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
     };
     if (!full)
       return dot(rewriter);
-    auto look = scf::IfOp::create(rewriter, loc, rewriter.getI1Type(), full, /*withElseRegion=*/true);
-    OpBuilder no = look.getThenBodyBuilder(), yes = look.getElseBodyBuilder();
-    Value none = arith::ConstantOp::create(no, loc, no.getBoolAttr(false));
-    scf::YieldOp::create(no, loc, none);
-    Value some = NonfiniteOp::create(yes, loc, yes.getI1Type(), value);
-    scf::YieldOp::create(yes, loc, some);
-    auto choose = scf::IfOp::create(rewriter, loc, type, look.getResult(0), /*withElseRegion=*/true);
-    OpBuilder rare = choose.getThenBodyBuilder(), common = choose.getElseBodyBuilder();
-    DotOp hiding = dot(rare);
+    auto choose = scf::IfOp::create(rewriter, loc, type, full, /*withElseRegion=*/true);
+    OpBuilder whole = choose.getThenBodyBuilder(), masked = choose.getElseBodyBuilder();
+    scf::YieldOp::create(whole, loc, dot(whole).getTile());
+    DotOp hiding = dot(masked);
     hiding.setHides(true);
-    scf::YieldOp::create(rare, loc, hiding.getTile());
-    scf::YieldOp::create(common, loc, dot(common).getTile());
+    scf::YieldOp::create(masked, loc, hiding.getTile());
     return choose.getResult(0);
   };
   // Each accumulator: what it was, times `decay` where there is one, and the tile's share.

@@ -55,7 +55,8 @@ def TileExpandMathPass : Pass<"tile-expand-math"> {
     | log1p | 8 u | from -1 |
     | tanh | 4 u absolute | all |
     | erf | 8 u absolute (Abramowitz and Stegun 7.1.26: 1.5e-7) | all |
-    | powf | (4 + abs(b log2 a)) u | real results |
+    | powf | (4 + abs(b log2 a)) u; 2.5 u where a is constant and the tile has at most one dimension | real results |
+    | sin, cos | 2 u absolute; abs(x) u more beyond; from 10^7 on only bounded by 1.1 | to 10^6 |
 
     `minimumf` becomes `maximumf` of the negatives; `floordivsi` a division that rounds to zero, corrected.
   }];

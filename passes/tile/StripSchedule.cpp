@@ -26,9 +26,22 @@ Value loadOf(OpBuilder &builder, Location loc, Value view, ValueRange indices, A
   return LoadOp::create(builder, loc, type, view, indices, /*limit=*/Value(), builder.getDenseI64ArrayAttr(dims), zero);
 }
 
+/// Where a tile that is read within branches was loaded: in front of them, since loads stand as far out as they can.
+Operation *inFrontOfBranches(Operation *op, ValueRange operands) {
+  for (Operation *parent = op->getParentOp(); isa<scf::IfOp>(parent); parent = parent->getParentOp()) {
+    bool available = llvm::all_of(
+        operands, [&](Value operand) { return !parent->isAncestor(operand.getParentBlock()->getParentOp()); });
+    if (!available)
+      break;
+    op = parent;
+  }
+  return op;
+}
+
 void replaceReads(ProgramOp program) {
   program.walk([](Operation *op) {
-    OpBuilder builder(op);
+    auto of = dyn_cast<SmemReadOp>(op);
+    OpBuilder builder(of && of.getView() ? inFrontOfBranches(op, op->getOperands()) : op);
     Value value;
     if (auto read = dyn_cast<SmemReadOp>(op))
       value = read.getWritten()

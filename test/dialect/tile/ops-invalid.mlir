@@ -516,3 +516,65 @@ tile.smem_write %t to %s[%c0] : tensor<16x64xf32> -> !tile.smem<2x16x64xbf16, 12
 %c = arith.constant 1.0 : f32
 // expected-error @+1 {{result #0 must be a tile of static shape}}
 %x = tile.splat %c : f32 -> tensor<?xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0> : tensor<16xi32>
+// expected-error @+1 {{has 1 tiles of indices for 2 dimensions}}
+%x = tile.gather %v[%c0, %c0] by [0, 1] (%i : tensor<16xi32>) dims [-1] : !tile.view<?x8xf32> -> tensor<16xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0.0> : tensor<16xf32>
+// expected-error @+1 {{has indices that are not tiles of i32 of one shape}}
+%x = tile.gather %v[%c0, %c0] by [0] (%i : tensor<16xf32>) dims [-1] : !tile.view<?x8xf32> -> tensor<16xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0> : tensor<16xi32>
+// expected-error @+1 {{has a result whose shape is not that of the indices along dimension 0}}
+%x = tile.gather %v[%c0, %c0] by [0] (%i : tensor<16xi32>) dims [-1] : !tile.view<?x8xf32> -> tensor<32xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0> : tensor<16x16xi32>
+// expected-error @+1 {{has a result that lacks a dimension of the indices}}
+%x = tile.gather %v[%c0, %c0] by [0] (%i : tensor<16x16xi32>) dims [-1] : !tile.view<?x8xf32> -> tensor<16xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0> : tensor<16xi32>
+// expected-error @+1 {{describes 1 dimensions of a tile of rank 2}}
+%x = tile.gather %v[%c0, %c0] by [0] (%i : tensor<16xi32>) dims [-1] : !tile.view<?x8xf32> -> tensor<16x8xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%v = tile.workspace "w" ["T", "8"] : !tile.view<?x8xf32>
+%i = arith.constant dense<0> : tensor<16xi32>
+// expected-error @+1 {{takes dimension 1 by index, which the view lacks or which is taken already}}
+%x = tile.gather %v[%c0, %c0] by [1] (%i : tensor<16xi32>) dims [-1, 1] : !tile.view<?x8xf32> -> tensor<16x8xf32>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%d = tile.domain ranges (%c0 to %c0) full (%c0 to %c0) limit %c0 step 16
+%c = arith.constant 2.0 : f32
+// expected-error @+1 {{is additive, and so has the scale 1}}
+%m, %l = tile.fold %d scale %c (%j) {
+  %s = arith.constant dense<0.0> : tensor<16x16xf32>
+  tile.fold_yield %s terms [] * [] : tensor<16x16xf32>
+} mask (%j) {
+  %m = arith.constant dense<true> : tensor<16x16xi1>
+  tile.mask_yield %m : tensor<16x16xi1>
+} attributes {additive} : tensor<16xf32>, tensor<16xf32>

@@ -92,12 +92,15 @@ attn.attention @rows none axes [B, T, D : 64, j walk T from T] {
 
 // -----
 
-// Segments are data: every tile is visited and masked.
+// Segments are data: the tiles that may be seen, and those that are seen whole, come from a launch before.
 // CHECK-LABEL: tile.program @segments
-// CHECK: %[[C0:.*]] = arith.constant 0 : index
 // CHECK: %[[T:.*]] = tile.axis "T"
-// CHECK: tile.domain ranges(%[[C0]] to %[[T]]) full(%[[C0]] to %[[C0]])
-// CHECK: tile.load {{.*}} : !tile.view<?xi32> -> tensor<64xi32>
+// CHECK: %[[BOUNDS:.*]] = tile.workspace "tile_bounds" ["4", "ceildiv(T, 64)"]
+// CHECK: tile.launch "segments"
+// CHECK: %[[LO:.*]] = tile.load_scalar %[[BOUNDS]]
+// CHECK: %[[LOI:.*]] = arith.index_cast %[[LO]]
+// CHECK: %[[LOK:.*]] = arith.muli %[[LOI]]
+// CHECK: tile.domain ranges
 // CHECK: mask
 // CHECK: %[[J:.*]] = tile.load {{.*}} : !tile.view<?xi32> -> tensor<64xi32>
 // CHECK: arith.cmpi eq

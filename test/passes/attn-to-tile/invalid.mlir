@@ -110,24 +110,34 @@ attn.attention @row_axis_sum none axes [T, H : 16, D : 64, j walk T from T] {
 
 // -----
 
-attn.attention @count none axes [T, D : 64, j walk T from T] {
-  %q = attn.input "q" [T, D] : real [T, D]
-  %kj = attn.rename %q T to j : real [T, D]
-  %s = attn.dot %q, %kj over [D] : real [T, D], real [j, D]
-  %p = attn.weights over j from T score %s : real [T, j]
-  // expected-error@+1 {{the count of keys is not in this version; lse, max and mass are}}
-  %c = attn.stat count %p : [T] over j from T
-  attn.output "c" %c f32 [T] : real [T]
+attn.attention @three_tokens none axes [T, S keys T, U keys T, j walk S from T, n walk U from T] {
+  %a = attn.index T
+  %b = attn.index S
+  %c = attn.add %a, %b : int [T], int [S]
+  %u = attn.index U
+  %d = attn.add %c, %u : int [T, S], int [U]
+  // expected-error@+1 {{the output 'd' has the token axes 'T', 'S' and 'U'; in this version it has at most two}}
+  attn.output "d" %d [T, S, U] : int [T, S, U]
 }
 
 // -----
 
-attn.attention @pair_output none axes [T, S keys T, j walk S from T] {
-  %a = attn.index T
-  %b = attn.index S
-  %c = attn.add %a, %b : int [T], int [S]
-  // expected-error@+1 {{the output 'c' has two token axes, 'T' and 'S'; pair fields cannot be outputs in this version}}
-  attn.output "c" %c [T, S] : int [T, S]
+attn.attention @logsumexp_of_blocks none axes [B, T, Tb = T / 64, j walk T from T] {
+  %x = attn.input "x" f32 [B, T] : real [B, T]
+  // expected-error@+1 {{not in this version: the logsumexp over blocks; max, min, sum and mean are}}
+  %m = attn.block_reduce logsumexp %x over T to Tb : real [B, T]
+  attn.output "m" %m f32 [B, Tb] : real [B, Tb]
+}
+
+// -----
+
+attn.attention @ints_of_pairs none axes [T, S keys T, Sb = S / 64, j walk S from T] {
+  %i = attn.index T
+  %j = attn.index j
+  %d = attn.sub %i, %j : int [T], int [j]
+  // expected-error@+1 {{not in this version: reductions of integers of pairs over blocks}}
+  %m = attn.block_reduce max %d over j to Sb : int [T, j]
+  attn.output "m" %m [T, Sb] : int [T, Sb]
 }
 
 // -----

@@ -6,6 +6,8 @@
 // RUN: fovea-tile-run %t.mlir --program one --compare %s --compare-program one --axes T=50,S=17 --tolerance 1e-7
 // RUN: fovea-tile-run %t.mlir --program terms --compare %s --compare-program terms --axes T=40,S=50 --tolerance 1e-7
 // RUN: fovea-tile-run %t.mlir --program terms --compare %s --compare-program terms --axes T=1,S=1 --tolerance 1e-7
+// RUN: fovea-tile-run %t.mlir --program additive --compare %s --compare-program additive --axes T=40,S=50 --tolerance 1e-7
+// RUN: fovea-tile-run %t.mlir --program additive --compare %s --compare-program additive --axes T=1,S=1 --tolerance 1e-7
 
 // CHECK-LABEL: tile.program @one
 // 0.125 * log2(e), rounded once.
@@ -44,8 +46,13 @@
 // CHECK: %[[ROUNDED:.*]] = arith.truncf %[[P]]
 // CHECK: %[[ACROSS:.*]] = tile.broadcast %[[DECAY]] dims [0]
 // CHECK: %[[KEPT:.*]] = arith.mulf %[[U]], %[[ACROSS]]
-// CHECK: %[[ACC:.*]] = tile.dot %[[ROUNDED]], %{{.*}}, %[[KEPT]] contract [1, 0]
-// CHECK-NEXT: scf.yield %[[MAX]], %[[SUM]], %[[ACC]]
+// What the mask hides must not reach the sum, NaN included: masked tiles have a product of their own.
+// CHECK: %[[ACC:.*]] = scf.if %[[FULL]]
+// CHECK-NEXT: %[[WHOLE:.*]] = tile.dot %[[ROUNDED]], %{{.*}}, %[[KEPT]] contract [1, 0] :
+// CHECK-NEXT: scf.yield %[[WHOLE]]
+// CHECK: %[[MASKEDSUM:.*]] = tile.dot %[[ROUNDED]], %{{.*}}, %[[KEPT]] contract [1, 0] {hides}
+// CHECK-NEXT: scf.yield %[[MASKEDSUM]]
+// CHECK: scf.yield %[[MAX]], %[[SUM]], %[[ACC]]
 tile.program @one {
   %T = tile.axis "T"
   %S = tile.axis "S"
@@ -150,5 +157,54 @@ tile.program @terms {
     tile.store %u#0, %o[%i0, %c0] dims [0, 1] : tensor<16x16xf32>, !tile.view<?x16xf32>
     tile.store %u#1, %o2[%i0, %c0] dims [0, 1] : tensor<16x16xf32>, !tile.view<?x16xf32>
     tile.store %u#2, %o3[%i0] dims [0] : tensor<16xf32>, !tile.view<?xf32>
+  }
+}
+
+// Additive: sums alone, nothing is decayed.
+// CHECK-LABEL: tile.program @additive
+// CHECK: scf.for {{.*}} iter_args(%[[L:.*]] = %{{.*}}, %[[U:.*]] = %{{.*}}, %[[C:.*]] = %{{.*}})
+// CHECK-NOT: math.exp2
+// CHECK-NOT: "max"
+// CHECK: %[[W:.*]]:2 = scf.if
+// CHECK: arith.select %{{.*}}, %{{.*}}, %[[ZERO:.*]] : tensor<16x16xi1>, tensor<16x16xf32>
+// CHECK: arith.select %{{.*}}, %{{.*}}, %[[ZERO]] : tensor<16x16xi1>, tensor<16x16xf32>
+// CHECK: %[[ROW:.*]] = tile.reduce "add" %[[W]]#0 dim 1
+// CHECK: arith.addf %[[L]], %[[ROW]]
+// CHECK: tile.dot {{.*}}, %[[U]] contract [1, 0]
+// CHECK: arith.addf %[[C]]
+tile.program @additive {
+  %T = tile.axis "T"
+  %S = tile.axis "S"
+  %q = tile.tensor "q" "input" ["T", "16"] : !tile.view<?x16xbf16>
+  %k = tile.tensor "k" "input" ["S", "16"] : !tile.view<?x16xbf16>
+  %o = tile.tensor "o" "output" ["T", "16"] : !tile.view<?x16xf32>
+  %l = tile.tensor "l" "output" ["T"] : !tile.view<?xf32>
+  %s2 = tile.tensor "s2" "output" ["T"] : !tile.view<?xf32>
+  %c0 = arith.constant 0 : index
+  %c16 = arith.constant 16 : index
+  %tiles = arith.ceildivui %T, %c16 : index
+  tile.launch "additive" ["T"] (%t = %tiles) {
+    %one = arith.constant 1.0 : f32
+    %zero = arith.constant dense<0.0> : tensor<16x16xf32>
+    %i0 = arith.muli %t, %c16 : index
+    %qt = tile.load %q[%i0, %c0] dims [0, 1] pad 0.0 : bf16 : !tile.view<?x16xbf16> -> tensor<16x16xbf16>
+    %dom = tile.domain ranges (%c0 to %S) full (%c0 to %S) limit %S step 16
+    %max, %sum, %u, %squares = tile.fold %dom scale %one (%j0) {
+      %kt = tile.load %k[%j0, %c0] dims [0, 1] pad 0.0 : bf16 : !tile.view<?x16xbf16> -> tensor<16x16xbf16>
+      %s = tile.dot %qt, %kt, %zero contract [1, 1] : tensor<16x16xbf16>, tensor<16x16xbf16> -> tensor<16x16xf32>
+      %w = math.absf %s : tensor<16x16xf32>
+      %c = arith.mulf %w, %w : tensor<16x16xf32>
+      tile.fold_yield %w coefficients (%c : tensor<16x16xf32>) values (%kt : tensor<16x16xbf16>) terms [-1, 0] * [0, -1] : tensor<16x16xf32>
+    } mask (%j0) {
+      %j = tile.iota %j0 : tensor<16xi32>
+      %n = arith.index_cast %S : index to i32
+      %bn = tile.splat %n : i32 -> tensor<16xi32>
+      %inside = arith.cmpi slt, %j, %bn : tensor<16xi32>
+      %both = tile.broadcast %inside dims [1] : tensor<16xi1> -> tensor<16x16xi1>
+      tile.mask_yield %both : tensor<16x16xi1>
+    } attributes {additive} : tensor<16xf32>, tensor<16xf32>, tensor<16x16xf32>, tensor<16xf32>
+    tile.store %u, %o[%i0, %c0] dims [0, 1] : tensor<16x16xf32>, !tile.view<?x16xf32>
+    tile.store %sum, %l[%i0] dims [0] : tensor<16xf32>, !tile.view<?xf32>
+    tile.store %squares, %s2[%i0] dims [0] : tensor<16xf32>, !tile.view<?xf32>
   }
 }
