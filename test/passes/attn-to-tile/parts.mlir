@@ -117,3 +117,55 @@ attn.attention @cut none axes [T, D : 64, P : 40, R : 24, E = P + R, F = R + P, 
   %o = attn.concat %b, %a along F from [R, P] : real [T, R], real [T, P]
   attn.output "o" %o [T, F] : real [T, F]
 }
+
+// -----
+
+// A dot with a concatenation of stored keys is a sum of dots in one accumulator: no workspace, and the part that all heads
+// share is loaded as it is. The query is cut where it lies.
+// CHECK-LABEL: tile.program @joined
+// CHECK-NOT: tile.workspace
+// CHECK: %[[Q1:.*]] = tile.load {{.*}} -> tensor<64x64xbf16>
+// CHECK: %[[Q2:.*]] = tile.load {{.*}} -> tensor<64x32xbf16>
+// CHECK: tile.fold
+// CHECK: %[[K1:.*]] = tile.load {{.*}} : !tile.view<?x?x64xbf16> -> tensor<64x64xbf16>
+// CHECK: %[[FIRST:.*]] = tile.dot %[[Q1]], %[[K1]], %{{.*}} contract [1, 1]
+// CHECK: %[[K2:.*]] = tile.load {{.*}} : !tile.view<?x32xbf16> -> tensor<64x32xbf16>
+// CHECK: %[[BOTH:.*]] = tile.dot %[[Q2]], %[[K2]], %[[FIRST]] contract [1, 1]
+// CHECK: tile.fold_yield %[[BOTH]]
+attn.attention @joined none axes [T, H, C : 64, P : 32, E = C + P, S keys T, j walk S from T] {
+  %q = attn.input "q" [T, H, E] : real [T, H, E]
+  %a = attn.input "a" [S, H, C] : real [S, H, C]
+  %b = attn.input "b" [S, P] : real [S, P]
+  %v = attn.input "v" [S, H, C] : real [S, H, C]
+  %k = attn.concat %a, %b along E from [C, P] : real [S, H, C], real [S, P]
+  %kj = attn.rename %k S to j : real [S, H, E]
+  %vj = attn.rename %v S to j : real [S, H, C]
+  %s = attn.dot %q, %kj over [E] : real [T, H, E], real [j, H, E]
+  %p = attn.weights over j from T score %s : real [T, H, j]
+  %o = attn.expect %p, %vj : [T, H] over j from T, real [j, H, C]
+  attn.output "o" %o [T, H, C] : real [T, H, C]
+}
+
+// -----
+
+// So is a sum of two dots that nothing else needs.
+// CHECK-LABEL: tile.program @sum
+// CHECK: tile.fold
+// CHECK: %[[FIRST:.*]] = tile.dot
+// CHECK: %[[BOTH:.*]] = tile.dot %{{.*}}, %{{.*}}, %[[FIRST]] contract
+// CHECK-NOT: arith.addf
+// CHECK: tile.fold_yield %[[BOTH]]
+attn.attention @sum none axes [T, C : 64, P : 32, S keys T, j walk S from T] {
+  %q = attn.input "q" [T, C] : real [T, C]
+  %r = attn.input "r" [T, P] : real [T, P]
+  %a = attn.input "a" [S, C] : real [S, C]
+  %b = attn.input "b" [S, P] : real [S, P]
+  %aj = attn.rename %a S to j : real [S, C]
+  %bj = attn.rename %b S to j : real [S, P]
+  %s = attn.dot %q, %aj over [C] : real [T, C], real [j, C]
+  %t = attn.dot %r, %bj over [P] : real [T, P], real [j, P]
+  %u = attn.add %s, %t : real [T, j], real [T, j]
+  %p = attn.weights over j from T score %u : real [T, j]
+  %o = attn.expect %p, %aj : [T] over j from T, real [j, C]
+  attn.output "o" %o [T, C] : real [T, C]
+}
