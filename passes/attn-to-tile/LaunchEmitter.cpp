@@ -269,8 +269,11 @@ FailureOr<TileValue> LaunchEmitter::pointwise(Operation *op, const Environment &
   for (const TileValue &operand : operands)
     values.push_back(spread(builder, op->getLoc(), operand, *dims));
   Value result;
-  if (dims->size() == 2 && hasKind(*dims, Where::Key)) // once per key and query
-    result = fusedSum(builder, op->getLoc(), op, values[0], values.back());
+  if (dims->size() == 2 && hasKind(*dims, Where::Key)) { // once per key and query
+    result = sumInto(op, values[0], values.back());
+    if (!result)
+      result = fusedSum(builder, op->getLoc(), op, values[0], values.back());
+  }
   if (!result)
     result = emitPointwise(builder, op->getLoc(), op, values);
   if (!result)
@@ -615,6 +618,11 @@ FailureOr<std::pair<TileValue, double>> LaunchEmitter::dotWithoutConstant(DotOp 
       Product product = decompose(side, env, axis);
       return plainType(product.core, product.coreEnv) ? product : Product{1, {}, side, env};
     };
+    FailureOr<std::optional<std::pair<TileValue, double>>> parts = dotOfParts(op, rowSide, keySide, axis, env);
+    if (failed(parts))
+      return failure();
+    if (*parts)
+      return dots[key] = **parts;
     Product a = factored(rowSide), b = factored(keySide);
     result.second = a.constant * b.constant;
     FailureOr<TileValue> tile = product(op, a, b, axis);
@@ -658,7 +666,7 @@ static int64_t placeOf(const Dimensions &dims, StringAttr feature) {
 }
 
 /// The type of both operands: what the stored ones have; f32, which holds both, where these differ.
-static Type operandType(std::optional<Type> first, std::optional<Type> second, Type otherwise) {
+Type LaunchEmitter::operandType(std::optional<Type> first, std::optional<Type> second, Type otherwise) {
   if (first && second && *first != *second)
     return Float32Type::get(otherwise.getContext());
   return first ? *first : second ? *second : otherwise;
@@ -682,15 +690,17 @@ FailureOr<TileValue> LaunchEmitter::product(DotOp op, const Product &rowSide, co
   return *factor ? binary("mul", *tile, **factor, op) : tile;
 }
 
-FailureOr<TileValue> LaunchEmitter::contract(Operation *op, const TileValue &a, const TileValue &b, StringAttr axis) {
+FailureOr<TileValue> LaunchEmitter::contract(Operation *op, const TileValue &a, const TileValue &b, StringAttr axis,
+                                             Value acc) {
   int64_t left = placeOf(a.dims, axis), right = placeOf(b.dims, axis);
   if (a.dims.size() != 2 || b.dims.size() != 2 || left < 0 || right < 0)
     return op->emitError("contracts over '") << axis.getValue() << "' a tile that has no other axis";
   Dimensions dims{a.dims[1 - left], b.dims[1 - right]};
   OpBuilder builder = builderFor(dims);
   RankedTensorType type = typeOf(dims, builder.getF32Type());
-  Value zero = emitConstant(builder, op->getLoc(), type, 0);
-  auto tile = tile::DotOp::create(builder, op->getLoc(), type, a.value, b.value, zero, ArrayRef<int64_t>{left, right});
+  if (!acc)
+    acc = emitConstant(builder, op->getLoc(), type, 0);
+  auto tile = tile::DotOp::create(builder, op->getLoc(), type, a.value, b.value, acc, ArrayRef<int64_t>{left, right});
   // Numbers that were 16 bits wide are tf32 as they are.
   auto wasNarrow = [](Value x) { return x.getDefiningOp<arith::ExtFOp>() != nullptr; };
   if (getElementTypeOrSelf(a.value).isF32())

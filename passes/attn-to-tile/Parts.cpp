@@ -180,3 +180,93 @@ FailureOr<TileValue> LaunchEmitter::expectPart(ExpectOp op, const Environment &e
   }
   return expect(op, env);
 }
+
+//===--- products ---===//
+
+FailureOr<std::optional<std::pair<TileValue, double>>>
+LaunchEmitter::dotOfParts(DotOp op, Value rowSide, Value keySide, StringAttr axis, const Environment &env) {
+  using Result = std::optional<std::pair<TileValue, double>>;
+  const Coordinate *whole = env.lookup(axis);
+  Product key = decompose(keySide, env, axis);
+  auto joined = key.core.getDefiningOp<ConcatOp>();
+  if (!joined || key.coreEnv.lookup(joined.getAlongAttr()) != whole)
+    return Result();
+  SmallVector<StringAttr> axes = toAxes(joined.getParts());
+  SmallVector<int64_t> sizes;
+  bool isStored = false;
+  for (auto [operand, part] : llvm::zip(joined.getOperands(), axes)) {
+    FailureOr<int64_t> size = derivation.featureSize(part, op);
+    if (failed(size))
+      return failure();
+    Environment partEnv = key.coreEnv.with(part, derivation.feature(part, *size));
+    // Products come in steps of 16: other parts would be padded each.
+    if (*size % 16 || !runsAlong(operand, partEnv, Where::Key))
+      return Result();
+    sizes.push_back(*size);
+    isStored |= plainType(operand, partEnv).has_value();
+  }
+  if (!isStored)
+    return Result();
+
+  // The other side in the same parts: as it was joined, or cut.
+  Product other = decompose(rowSide, env, axis);
+  auto otherJoined = other.core.getDefiningOp<ConcatOp>();
+  bool matches = otherJoined && other.coreEnv.lookup(otherJoined.getAlongAttr()) == whole &&
+                 otherJoined.getParts() == joined.getParts();
+  if (!matches && !plainType(other.core, other.coreEnv))
+    other = Product{1, {}, rowSide, env};
+  StringAttr otherAxis; // the name that the whole has on that side
+  for (StringAttr name : cast<FieldType>(other.core.getType()).getAxes())
+    if (other.coreEnv.lookup(name) == whole)
+      otherAxis = name;
+  if (!matches && !otherAxis)
+    return Result();
+
+  std::optional<TileValue> sum;
+  int64_t offset = 0;
+  for (auto [n, part, size] : llvm::enumerate(axes, sizes)) {
+    const Coordinate *own = derivation.feature(part, size);
+    Value keyPart = joined.getOperands()[n], rowPart = matches ? otherJoined.getOperands()[n] : other.core;
+    Environment keyEnv = key.coreEnv.with(part, own);
+    Environment rowEnv = matches ? other.coreEnv.with(part, own)
+                                 : other.coreEnv.with(otherAxis, partOf(whole, part, offset, size, size));
+    Type elementType = operandType(plainType(keyPart, keyEnv), plainType(rowPart, rowEnv), derivation.elementType);
+    FailureOr<TileValue> a = operand(rowPart, rowEnv, elementType, op), b = operand(keyPart, keyEnv, elementType, op);
+    if (failed(a) || failed(b))
+      return failure();
+    FailureOr<TileValue> tile = contract(op, *a, *b, part, sum ? sum->value : Value());
+    if (failed(tile))
+      return failure();
+    sum = *tile;
+    offset += size;
+  }
+  SmallVector<Product::Factor> factors(other.factors);
+  factors.append(key.factors.begin(), key.factors.end());
+  FailureOr<std::optional<TileValue>> factor = multiply(factors, op);
+  if (failed(factor))
+    return failure();
+  FailureOr<TileValue> result = *factor ? binary("mul", *sum, **factor, op) : FailureOr<TileValue>(*sum);
+  if (failed(result))
+    return failure();
+  return Result({*result, key.constant * other.constant});
+}
+
+Value LaunchEmitter::sumInto(Operation *op, Value x, Value y) {
+  if (!isa<AddOp>(op) || x == y)
+    return {};
+  for (auto [n, added, product] : {std::tuple(1, x, y), std::tuple(0, y, x)}) {
+    auto dot = product.getDefiningOp<tile::DotOp>();
+    Operation *def = added.getDefiningOp();
+    // Nothing else may see the product by itself, now or later.
+    if (!dot || !dot->use_empty() || !op->getOperand(n).hasOneUse() || !op->getOperand(n).getDefiningOp<DotOp>() ||
+        !matchPattern(dot.getAcc(), m_AnyZeroFloat()))
+      continue;
+    if (!def || def->getBlock() != dot->getBlock() || !isa<tile::DotOp, arith::MulFOp>(def))
+      continue;
+    if (!def->isBeforeInBlock(dot))
+      dot->moveAfter(def);
+    dot.getAccMutable().assign(added);
+    return dot.getTile();
+  }
+  return {};
+}
