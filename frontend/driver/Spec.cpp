@@ -61,14 +61,41 @@ Result<SourceText> readSource(const std::string &path) {
   return SourceText{path, std::move(*text)};
 }
 
-Analysis analyzeSource(const SourceText &source, const Sets &sets) {
+/// A word that no other of `names` is.
+static std::string uniqueWord(std::string_view name, std::vector<std::string> &names) {
+  std::string word;
+  for (char c : name) {
+    bool isWord = c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (isWord || (!word.empty() && word.back() != '_'))
+      word += isWord ? c : '_';
+  }
+  while (!word.empty() && word.back() == '_')
+    word.pop_back();
+  std::string result = word;
+  for (int n = 2; std::find(names.begin(), names.end(), result) != names.end(); ++n)
+    result = word + "_" + std::to_string(n);
+  names.push_back(result);
+  return result;
+}
+
+Analysis analyzeSource(const SourceText &source, const Sets &sets, bool maps) {
   Analysis result;
   result.tree = syntax::parse(source.name, source.text, result.diagnostics);
   if (!result.tree.hasErrors) {
     sema::Options options;
     options.sets = sets;
     options.readFile = [](std::string path) { return runtime::readFile(path, syntax::kMaxFileSize); };
-    result.program = sema::analyze(result.tree, options, result.diagnostics);
+    if (maps) {
+      result.program.emplace();
+      std::vector<std::string> names;
+      for (sema::MapAttention &map : sema::mapAttentions(result.tree, options, result.diagnostics)) {
+        map.attention.name = uniqueWord(map.name + (map.isLaw ? " law" : ""), names);
+        result.program->attentions.push_back(std::move(map.attention));
+        result.maps.push_back({map.name, map.isLaw, map.span});
+      }
+    } else {
+      result.program = sema::analyze(result.tree, options, result.diagnostics);
+    }
   }
   result.diagnostics.sort();
   if (result.diagnostics.hasErrors())
@@ -90,7 +117,8 @@ const sema::Attention *selectAttention(Analysis &analysis, std::string_view name
   }
   const std::string &file = analysis.diagnostics.sources.name(analysis.tree.id);
   if (all.empty()) {
-    analysis.diagnostics.error({}, "'" + file + "' holds no attention");
+    analysis.diagnostics.error({}, "'" + file + "' holds no attention",
+                               "a file of maps is for import; `fovea check` checks each of its maps");
     return nullptr;
   }
   if (!name.empty()) {
@@ -268,6 +296,15 @@ runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType
       entry.staticSize = *axis.size;
     if (axis.relation == sema::AxisRelation::Keys)
       entry.relation = axis.name + " keys " + attention.axes[axis.query].name;
+    bool blocks = axis.relation == sema::AxisRelation::Blocks;
+    if (!entry.staticSize && (blocks || axis.relation == sema::AxisRelation::Windows)) {
+      const std::string &raw = attention.axes[axis.raw].name;
+      std::string step = std::to_string(axis.step), over = std::to_string(axis.step - axis.extent);
+      Result<runtime::Expr> size = runtime::Expr::parse(blocks ? "ceildiv(" + raw + ", " + step + ")"
+                                                               : "max(0, (" + raw + " + " + over + ") / " + step + ")");
+      if (size)
+        entry.derived = std::move(*size);
+    }
     plan.axes.push_back(std::move(entry));
   }
   for (const sema::Declaration &declaration : attention.declarations) {

@@ -35,13 +35,22 @@ struct SourceText {
 };
 Result<SourceText> readSource(const std::string &path);
 
+/// A map of a file, or one of its laws, as people read it.
+struct MapName {
+  std::string name; // "rms", "gate(form: hard)"
+  bool isLaw = false;
+  syntax::Span span;
+};
+
 /// What the front end makes of a file. Errors and warnings are in `diagnostics`.
 struct Analysis {
   syntax::DiagnosticEngine diagnostics;
   syntax::File tree;
   std::optional<sema::Program> program; // nothing after an error
+  std::vector<MapName> maps;            // of each attention of the program, where it is made of maps
 };
-Analysis analyzeSource(const SourceText &source, const Sets &sets);
+/// With `maps` the program is one attention for each map of the file and each law; their names are words.
+Analysis analyzeSource(const SourceText &source, const Sets &sets, bool maps = false);
 
 /// The attention of this name, or the file's only one where the name is empty. An error goes to the diagnostics: an
 /// unknown name with a suggestion, several attentions and no name.

@@ -755,6 +755,48 @@ llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const
   return reference::evaluate(*copy, sizes, inputs);
 }
 
+llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmetic &arithmetic,
+                                     const reference::AxisSizes &sizes, const reference::Tensors &inputs) {
+  OwningOpRef<attn::AttentionOp> copy = llvm::cast<attn::AttentionOp>(attention->clone());
+  OpBuilder builder(copy->getContext());
+  Location loc = copy->getLoc();
+  llvm::SmallVector<attn::ExpectOp> wide;
+  for (auto expect : copy->getBody().getOps<attn::ExpectOp>()) {
+    auto weights = expect.getWeights().getDefiningOp<attn::WeightsOp>();
+    runtime::StorageType type = storedAs(expect.getValue(), arithmetic.type).value_or(arithmetic.type);
+    if (weights.isFree() && type == runtime::StorageType::F16)
+      wide.push_back(expect);
+  }
+  if (wide.empty())
+    return false;
+  for (attn::OutputOp output : copy->getOutputs())
+    output.erase();
+  for (auto [n, expect] : llvm::enumerate(wide)) {
+    // The greatest magnitude among the keys that a row sees is a statistic of weights with these scores.
+    auto weights = expect.getWeights().getDefiningOp<attn::WeightsOp>();
+    builder.setInsertionPointAfter(expect);
+    Value size = attn::AbsOp::create(builder, loc, weights.getScore());
+    if (expect.getCoefficient())
+      size = attn::MulOp::create(builder, loc, size, attn::AbsOp::create(builder, loc, expect.getCoefficient()));
+    auto scored =
+        attn::WeightsOp::create(builder, loc, weights.getOverAttr(), weights.getQueryAttr(),
+                                weights.getQueryPartsAttr(), size, weights.getWhere(), Value(), ValueRange(),
+                                attn::WeightFunctionAttr::get(builder.getContext(), attn::WeightFunction::Exp));
+    Value most = attn::StatOp::create(builder, loc, attn::StatKind::Max, scored);
+    llvm::SmallVector<Attribute> rows(scored.getWeightsType().getRows().begin(),
+                                      scored.getWeightsType().getRows().end());
+    most = attn::ReduceOp::create(builder, loc, attn::ReduceKind::Max, most, builder.getArrayAttr(rows));
+    attn::OutputOp::create(builder, loc, "most" + std::to_string(n), most, {});
+  }
+  llvm::Expected<reference::Tensors> results = reference::evaluate(*copy, sizes, inputs);
+  if (!results)
+    return results.takeError();
+  for (const auto &[name, tensor] : *results)
+    if (tensor.data[0] >= 65504)
+      return true;
+  return false;
+}
+
 double conditionOf(const std::vector<double> &magnitudes, const std::vector<double> &reference) {
   double m = 0, r = 0;
   for (size_t i = 0; i < magnitudes.size() && i < reference.size(); ++i)

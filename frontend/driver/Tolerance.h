@@ -84,6 +84,11 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
 llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, const Arithmetic &arithmetic,
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs);
 
+/// True where free weights, times their coefficient, lie beyond f16 while their values are in it: their product is then
+/// infinite or no number, and only a computation in doubles is comparable.
+llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmetic &arithmetic,
+                                     const reference::AxisSizes &sizes, const reference::Tensors &inputs);
+
 /// For each element of each output the root of the sum of squares of the terms that it is the sum of, back to
 /// expectations and inputs: |m| is the scale of what was rounded. |x| where an output is no sum.
 llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const reference::AxisSizes &sizes,

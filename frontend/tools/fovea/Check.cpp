@@ -5,6 +5,8 @@
 #include "frontend/driver/Check.h"
 #include "frontend/tools/fovea/Tool.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 namespace fovea::tool {
@@ -16,6 +18,104 @@ struct CheckCommand {
   CommonOptions common;
   uint64_t seed = 0;
   bool quiet = false;
+  // What was found so far.
+  size_t passed = 0, failed = 0, refused = 0;
+  bool broken = false; // something that is no case of a check was wrong
+
+  void print(const driver::CheckReport &report, const std::string &name, const driver::CheckCase &each) {
+    ++(report.passed ? passed : report.refused ? refused : failed);
+    if ((report.passed || report.refused) && quiet)
+      return;
+    std::printf("%s %s  %s  (%.2f s)\n",
+                report.passed    ? "ok     "
+                : report.refused ? "refused"
+                                 : "FAILED ",
+                name.c_str(), each.name().c_str(), report.seconds);
+    if (!report.passed)
+      std::printf("       at %s: %s\n", report.level.c_str(), report.message.c_str());
+    std::fflush(stdout);
+  }
+
+  /// All cases, by `run`; their number, 0 where there is none for a reason that was reported.
+  template <typename Run> size_t forEachCase(driver::Checker &checker, const std::string &display, Run run) {
+    syntax::DiagnosticEngine diagnostics;
+    std::string chosen;
+    std::vector<driver::CheckCase> cases = checker.makeCases(diagnostics, chosen);
+    if (cases.empty()) {
+      report(diagnostics);
+      broken = true;
+    }
+    Progress progress;
+    const std::string &name = display.empty() ? chosen : display;
+    for (size_t i = 0; i < cases.size(); ++i) {
+      progress.show(name + " " + std::to_string(i + 1) + "/" + std::to_string(cases.size()) + " " + cases[i].name());
+      driver::CheckReport report = run(cases[i]);
+      progress.clear();
+      print(report, name, cases[i]);
+    }
+    return cases.size();
+  }
+
+  driver::Checker makeChecker(driver::Compiler &compiler, const driver::SourceText &source,
+                              const driver::CompileOptions &compile, driver::Level level) {
+    driver::CheckOptions check;
+    check.compile = compile;
+    check.level = level;
+    check.seed = seed;
+    check.dumpFolder = dumpFolder;
+    return driver::Checker(compiler, source, check);
+  }
+
+  void checkAttention(driver::Compiler &compiler, const driver::SourceText &source,
+                      const driver::CompileOptions &compile, driver::Level level, const std::string &display = {}) {
+    driver::Checker checker = makeChecker(compiler, source, compile, level);
+    forEachCase(checker, display, [&](const driver::CheckCase &each) { return checker.run(each); });
+  }
+
+  /// Each map of a file as an attention of its own, down to the level, and its laws by the reference; then a table.
+  void checkMaps(driver::Compiler &compiler, const driver::SourceText &source, driver::CompileOptions compile,
+                 driver::Level level) {
+    compile.maps = true;
+    driver::Analysis analysis = driver::analyzeSource(source, compile.sets, true);
+    if (report(analysis.diagnostics) || !analysis.program || analysis.maps.empty()) {
+      if (analysis.maps.empty() && !analysis.diagnostics.hasErrors())
+        fail("'" + source.name + "' holds neither an attention nor a map");
+      broken = true;
+      return;
+    }
+    std::vector<std::array<std::string, 3>> rows{{"map", "cases", "result"}};
+    for (size_t i = 0; i < analysis.maps.size(); ++i) {
+      const driver::MapName &map = analysis.maps[i];
+      compile.attention = analysis.program->attentions[i].name;
+      size_t before = failed, cases = 0;
+      std::string name = map.name, result;
+      if (map.isLaw) {
+        name = "  law, line " + std::to_string(analysis.diagnostics.sources.position(map.span).line);
+        driver::Checker checker = makeChecker(compiler, source, compile, driver::Level::Attn);
+        double worst = 0;
+        cases = forEachCase(checker, map.name + name.substr(1), [&](const driver::CheckCase &each) {
+          driver::CheckReport report = checker.runLaw(each);
+          worst = std::max(worst, report.difference);
+          return report;
+        });
+        char buffer[64];
+        std::snprintf(buffer, sizeof buffer, "holds, difference at most %.1e", worst);
+        result = buffer;
+      } else {
+        driver::Checker checker = makeChecker(compiler, source, compile, level);
+        cases = forEachCase(checker, map.name, [&](const driver::CheckCase &each) { return checker.run(each); });
+        result = std::string("agrees down to level ") + driver::levelName(level);
+      }
+      if (failed != before)
+        result = std::to_string(failed - before) + " FAILED";
+      rows.push_back({name, std::to_string(cases), cases ? result : "could not be checked"});
+    }
+    size_t width = 0;
+    for (const auto &row : rows)
+      width = std::max(width, row[0].size());
+    for (const auto &row : rows)
+      std::printf("%-*s  %5s  %s\n", static_cast<int>(width), row[0].c_str(), row[1].c_str(), row[2].c_str());
+  }
 
   int run() {
     std::optional<driver::Level> level = driver::parseLevel(at);
@@ -34,8 +134,6 @@ struct CheckCommand {
     if (!options)
       return fail(options.error());
     driver::Compiler compiler;
-    size_t passed = 0, failed = 0, refused = 0;
-    bool broken = false;
     for (const std::string &spec : specs) {
       driver::SpecName name = driver::splitSpecName(spec);
       Result<driver::SourceText> source = driver::readSource(name.path);
@@ -55,41 +153,15 @@ struct CheckCommand {
         attentions.clear();
         for (const sema::Attention &attention : analysis.program->attentions)
           attentions.push_back(attention.name);
-      }
-      for (const std::string &attention : attentions) {
-        driver::CheckOptions check;
-        check.compile = *options;
-        check.compile.attention = attention;
-        check.level = *level;
-        check.seed = seed;
-        check.dumpFolder = dumpFolder;
-        driver::Checker checker(compiler, *source, check);
-        syntax::DiagnosticEngine diagnostics;
-        std::string chosen;
-        std::vector<driver::CheckCase> cases = checker.makeCases(diagnostics, chosen);
-        if (cases.empty()) {
-          report(diagnostics);
-          broken = true;
+        if (attentions.empty()) {
+          checkMaps(compiler, *source, *options, *level);
           continue;
         }
-        Progress progress;
-        for (size_t i = 0; i < cases.size(); ++i) {
-          progress.show(chosen + " " + std::to_string(i + 1) + "/" + std::to_string(cases.size()) + " " +
-                        cases[i].name());
-          driver::CheckReport report = checker.run(cases[i]);
-          progress.clear();
-          ++(report.passed ? passed : report.refused ? refused : failed);
-          if ((report.passed || report.refused) && quiet)
-            continue;
-          std::printf("%s %s  %s  (%.2f s)\n",
-                      report.passed    ? "ok     "
-                      : report.refused ? "refused"
-                                       : "FAILED ",
-                      chosen.c_str(), cases[i].name().c_str(), report.seconds);
-          if (!report.passed)
-            std::printf("       at %s: %s\n", report.level.c_str(), report.message.c_str());
-          std::fflush(stdout);
-        }
+      }
+      for (const std::string &attention : attentions) {
+        driver::CompileOptions compile = *options;
+        compile.attention = attention;
+        checkAttention(compiler, *source, compile, *level);
       }
     }
     std::printf("%zu passed, %zu failed", passed, failed);
@@ -118,6 +190,7 @@ void addCheck(CLI::App &app, int &status) {
   sub->add_option("--dump-dir", command->dumpFolder, "folder for all levels and values of failing cases");
   sub->add_flag("--quiet", command->quiet, "print failing cases and the summary only");
   sub->footer("Sizes that --set leaves open are varied: several head dims, T = 1, tails, T below and above S.\n"
+              "Of a file of maps each is checked on its own, and its laws.\n"
               "Example:\n  fovea check examples/causal.attn --at ptx\n"
               "  fovea check examples/*.attn --set D=128,V=128 --at tile");
   sub->callback([command, &status] { status = command->run(); });
