@@ -32,6 +32,26 @@ struct Split {
 };
 } // namespace
 
+/// Moves what was emitted after `first` and up to `last`, in one block, to where it is first used, as far as it only
+/// computes or reads shared memory. Nothing that writes may stand between.
+static void sinkToUses(Operation *first, Operation *last) {
+  for (Operation *op = last; op && op != first;) {
+    Operation *next = op->getPrevNode(), *user = nullptr;
+    bool reads = isa<NVVM::LdMatrixOp>(op);
+    if (auto load = dyn_cast<LLVM::LoadOp>(op))
+      reads = cast<LLVM::LLVMPointerType>(load.getAddr().getType()).getAddressSpace() == 3;
+    bool movable = reads || isMemoryEffectFree(op);
+    for (Operation *each : op->getUsers()) {
+      movable &= each->getBlock() == op->getBlock();
+      if (movable && (!user || each->isBeforeInBlock(user)))
+        user = each;
+    }
+    if (user && movable)
+      op->moveBefore(user);
+    op = next;
+  }
+}
+
 LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
   auto a = tensorType(op.getA()), c = tensorType(op.getTile());
   bool rightRows = op.getContract()[1] == 1; // b is [n, k]
@@ -66,6 +86,7 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     split.low.resize(split.whole.size());
     return split;
   };
+  Operation *last = b.getInsertionBlock()->empty() ? nullptr : &b.getInsertionBlock()->back();
   Split as = prepare(op.getA()), bs = prepare(op.getB());
   Type i32Type = b.getI32Type(), f32 = b.getF32Type();
   auto round = [&](Value x) { return callIntrinsic("llvm.nvvm.f2tf32.rna", i32Type, {x}); };
@@ -93,9 +114,13 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     return result;
   };
   Value zero = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0));
-  for (int64_t k = 0; k < depth; k += 8)
-    for (int64_t m = 0; m < rows; m += 16 * warps)
-      for (int64_t n = 0; n < columns; n += 8) {
+  for (int64_t k = 0; k < depth; k += 8) {
+    // Three products an element leave few registers for fragments that wait. ptxas would read far ahead; it does not
+    // move reads of shared memory across this.
+    for (int64_t n = 0; n < columns; n += 8) { // rows inside: the parts of a right operand are soon done with
+      if (thrice && n % 32 == 0 && (k || n))
+        NVVM::SyncWarpOp::create(b, loc, i32(-1));
+      for (int64_t m = 0; m < rows; m += 16 * warps) {
         SmallVector<int64_t, 4> aPlaces, bPlaces, cPlaces;
         for (int64_t q : {int64_t(0), apart})
           for (int64_t r : {0, 8})
@@ -135,7 +160,12 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
         for (int64_t e = 0; e < 4; ++e)
           sums[cPlaces[e]] = sum[e];
       }
+    }
+  }
   tiles[op.getTile()] = {sums, false};
+  Operation *first = thrice ? firstReadFor(op) : nullptr;
+  if (first && last && first->getBlock() == last->getBlock() && last->getBlock() == b.getInsertionBlock())
+    sinkToUses(first, last);
   return success();
 }
 
@@ -146,6 +176,23 @@ static tile::SmemReadOp readOf(Value operand) {
   if (auto wide = operand.getDefiningOp<arith::ExtFOp>())
     operand = wide.getIn();
   return operand.getDefiningOp<tile::SmemReadOp>();
+}
+
+Operation *Emitter::firstReadFor(tile::DotOp op) {
+  Operation *first = nullptr;
+  for (Value operand : {op.getA(), op.getB()})
+    if (tile::SmemReadOp read = readOf(operand); read && read->getBlock() == op->getBlock()) {
+      for (Operation *between = read; between != op; between = between->getNextNode())
+        if (isa<tile::BarrierOp, tile::CopyStartOp, tile::CopyWaitOp, tile::SmemWriteOp, tile::StoreOp>(between) ||
+            between->getNumRegions())
+          return nullptr;
+      Operation *before = beforeRead.lookup(read);
+      if (!before)
+        return nullptr;
+      if (!first || (before->getBlock() == first->getBlock() && before->isBeforeInBlock(first)))
+        first = before;
+    }
+  return first;
 }
 
 bool Emitter::isReadByProducts(tile::SmemReadOp op) {

@@ -423,7 +423,8 @@ static bool choose(Compilation &result, Stages &stages) {
       message += "; head dims of at most " + std::to_string(size) + " fit";
     stages.error(std::move(message));
   } else
-    stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128, "
+    stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128 (or "
+                 "16 for f32), "
                  "warps 4 or 8 with query_tile a multiple of 16 * warps, stages 1 to 3");
   return false;
 }

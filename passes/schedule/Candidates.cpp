@@ -119,11 +119,11 @@ static void evaluate(Candidate &c, const Problem &exact, const Target &target) {
 std::vector<Candidate> fovea::tile::enumerateSchedules(const Problem &problem, const Target &target) {
   std::vector<Candidate> all;
   for (int64_t queryTile : {64, 128})
-    for (int64_t keyTile : {32, 64, 128})
+    for (int64_t keyTile : {16, 32, 64, 128})
       for (int64_t warps : {4, 8})
         for (int64_t stages : {1, 2, 3})
           for (const char *query : {"registers", "shared"}) {
-            if (queryTile % (16 * warps))
+            if (queryTile % (16 * warps) || (keyTile == 16 && problem.elementBytes < 4)) // 16: for wide heads of f32
               continue;
             Candidate c{queryTile, keyTile, warps, stages, query, 0, 0, 0, 0, {}};
             evaluate(c, problem, target);

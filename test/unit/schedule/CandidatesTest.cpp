@@ -41,8 +41,7 @@ TEST(Candidates, F32FitsEveryTargetInEveryPrecision) {
         problem.precision = precision;
         Candidate best = enumerateSchedules(problem, target).front();
         EXPECT_EQ(best.rejected, "") << target.name << " " << precision << " D=" << d;
-        if (problem.precision == "fma")
-          EXPECT_EQ(best.query, "shared");
+        EXPECT_TRUE(problem.precision != "fma" || best.query == "shared");
       }
 }
 
