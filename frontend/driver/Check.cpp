@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 namespace fovea::driver {
 
@@ -530,7 +531,11 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   levels.overflow = *overflow;
   CaseScope scope(levels.sizes, levels.inputs);
   std::vector<Compilation *> entries = compilation.entries();
-  for (size_t e = 0; e < entries.size(); ++e) {
+  // The main program first: a fault of all is best read there.
+  std::vector<size_t> order(entries.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_partition(order.begin(), order.end(), [&](size_t e) { return entries[e] == &compilation; });
+  for (size_t e : order) {
     Result<bool> serves = servesCase(entries[e]->program(), scope);
     if (!serves)
       return fail("tile", serves.error().message);
