@@ -121,6 +121,9 @@ int main(int argc, char **argv) {
         out["kernels"][kernel.kernel] = {{"registers", kernel.registers},
                                          {"spill_bytes", kernel.spillStores + kernel.spillLoads}};
       options.last = driver::Stage::Plan;
+    }
+    if (what == "counters") { // of the program that serves every call, not of what a small grid is better served by
+      options.alternatives = false;
       compilation = compiler.compile(*source, options);
     }
     how.counters = what == "counters";
