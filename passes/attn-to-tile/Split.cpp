@@ -45,8 +45,12 @@ LogicalResult Derivation::emitSplit(const LaunchAxes &axes, ArrayRef<Store> stor
     return make(builder);
   };
   auto text = [&](StringAttr axis) {
-    std::optional<int64_t> size = staticSize(axis);
-    return size ? std::to_string(*size) : sizeText(axis);
+    if (std::optional<int64_t> size = staticSize(axis))
+      return std::to_string(*size);
+    SmallVector<StringAttr> factors = table.expand(rawOf(axis));
+    std::string product =
+        llvm::join(llvm::map_range(factors, [&](StringAttr factor) { return sizeText(factor); }), " * ");
+    return factors.size() > 1 ? "(" + product + ")" : product;
   };
   auto ceilDiv = [&](Value x, int64_t y) {
     Value step = indexConstant(y);
