@@ -102,6 +102,44 @@ TEST(KeyRange, PositionsOfOneAxisUnderTwoNames) {
   EXPECT_EQ(a.ranges(a.make<LeOp>(j, i)), "0 .. last + |T| + -1 * (|S|) + 1 full 0 .. first + |T| + -1 * (|S|) + 1");
 }
 
+TEST(KeyRange, MultiplesOfTheKey) {
+  Attention a;
+  // Windows of 32 that begin every 16: those that have ended before the query.
+  Value last = a.make<AddOp>(a.make<MulOp>(a.j(), a.number(16)), a.number(31));
+  EXPECT_EQ(a.ranges(a.make<LeOp>(last, a.i())), "0 .. (last - 31) // 16 + 1 full 0 .. (first - 31) // 16 + 1");
+  EXPECT_EQ(a.ranges(a.make<GeOp>(last, a.i())), "(first - 16) // 16 .. |S| full (last - 16) // 16 .. |S|");
+  // The last window may be cut off: either bound will do.
+  Value cut = a.make<MinOp>(last, a.make<SubOp>(Value(a.make<SizeOp>(a.axis("S"))), a.number(1)));
+  std::string either = a.ranges(a.make<LeOp>(cut, a.i()));
+  EXPECT_EQ(either.substr(0, either.find(';')), "0 .. (last - 31) // 16 + 1 full 0 .. (first - 31) // 16 + 1");
+  EXPECT_NE(either.find("never"), std::string::npos) << either;
+}
+
+TEST(KeyRange, DataAreKeptApart) {
+  Attention a;
+  Value doc = a.input("doc", {"S"});
+  Value own = a.make<RowAtOp>(doc, a.axis("S"), a.axis("T")), other = a.make<RenameOp>(doc, a.axis("S"), a.axis("j"));
+  Value same = a.make<EqOp>(own, other), causal = a.make<LeOp>(a.j(), a.i());
+  Value both = a.make<AndOp>(causal, a.make<NotOp>(same));
+  KeyWalk walk = a.walk();
+  SmallVector<KeyRange> ranges = deriveKeyRanges(both, walk);
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_TRUE(ranges[0].opaque);
+  EXPECT_TRUE(ranges[0].data.empty());
+  walk.isData = [&](const DataPart &part) { return part.predicate == same; };
+  ranges = deriveKeyRanges(both, walk);
+  ASSERT_EQ(ranges.size(), 1u);
+  EXPECT_FALSE(ranges[0].opaque);
+  EXPECT_TRUE(ranges[0].partial);
+  ASSERT_EQ(ranges[0].data.size(), 1u);
+  EXPECT_TRUE(ranges[0].data[0].negated);
+  EXPECT_EQ(toString(ranges[0].hi), "last + 1");
+  // Each alternative has its own.
+  ranges = deriveKeyRanges(a.make<OrOp>(both, same), walk);
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_FALSE(ranges[1].data[0].negated);
+}
+
 TEST(KeyRange, Window) {
   Attention a;
   Value distance = a.make<SubOp>(a.i(), a.j());
@@ -146,8 +184,10 @@ TEST(KeyRange, DataIsPartial) {
   // What is understood still bounds the range.
   Value causal = a.make<LeOp>(a.j(), a.i());
   EXPECT_EQ(a.ranges(a.make<AndOp>(causal, a.make<GeOp>(a.j(), start))), "0 .. last + 1 full none");
+  Value square = a.make<LeOp>(a.make<MulOp>(a.j(), a.j()), a.i());
+  EXPECT_EQ(a.ranges(square), "0 .. |S| full none");
   Value twice = a.make<LeOp>(a.make<AddOp>(a.j(), a.j()), a.i());
-  EXPECT_EQ(a.ranges(twice), "0 .. |S| full none");
+  EXPECT_EQ(a.ranges(twice), "0 .. (last) // 2 + 1 full 0 .. (first) // 2 + 1");
 }
 
 TEST(KeyRange, BeyondSixtyFourBits) {

@@ -49,6 +49,77 @@ std::vector<double> apply(const std::string &body, const std::string &input, con
   return tensors["r"].data;
 }
 
+/// Runs a program over given tensors; the output is %r.
+std::vector<double> runWith(const std::string &text, std::map<std::string, Tensor> tensors) {
+  Program program(text);
+  EXPECT_EQ(program.run({}, tensors, {}), "") << text;
+  return tensors["r"].data;
+}
+
+TEST(Gather, ElementsRowsAndWhatLiesOutside) {
+  const std::string head = "tile.program @p {\n"
+                           "%x = tile.tensor \"x\" \"input\" [\"3\", \"2\"] : !tile.view<3x2xf32>\n"
+                           "%i = tile.tensor \"i\" \"input\" [\"4\"] : !tile.view<4xi32>\n";
+  const std::string load = "tile.launch \"p\" [] () {\n%c0 = arith.constant 0 : index\n%c1 = arith.constant 1 : index\n"
+                           "%n = tile.load %i[%c0] dims [0] pad 0 : i32 : !tile.view<4xi32> -> tensor<4xi32>\n";
+  std::map<std::string, Tensor> tensors = {{"x", {{3, 2}, {1, 2, 3, 4, 5, 6}}}, {"i", {{4}, {2, -1, 0, 3}}}};
+  EXPECT_EQ(runWith(head + "%r = tile.tensor \"r\" \"output\" [\"4\"] : !tile.view<4xf32>\n" + load +
+                        "%y = tile.gather %x[%c0, %c1] by [0] (%n : tensor<4xi32>) dims [-1] : !tile.view<3x2xf32> -> "
+                        "tensor<4xf32>\ntile.store %y, %r[%c0] dims [0] : tensor<4xf32>, !tile.view<4xf32>\n}\n}\n",
+                    tensors),
+            (std::vector<double>{6, 0, 2, 0}));
+  EXPECT_EQ(
+      runWith(head + "%r = tile.tensor \"r\" \"output\" [\"4\", \"2\"] : !tile.view<4x2xf32>\n" + load +
+                  "%y = tile.gather %x[%c0, %c0] by [0] (%n : tensor<4xi32>) dims [-1, 1] : !tile.view<3x2xf32> -> "
+                  "tensor<4x2xf32>\ntile.store %y, %r[%c0, %c0] dims [0, 1] : tensor<4x2xf32>, "
+                  "!tile.view<4x2xf32>\n}\n}\n",
+              tensors),
+      (std::vector<double>{5, 6, 0, 0, 1, 2, 0, 0}));
+}
+
+TEST(Dot, ZerosHideWhatTheyMeetWhereAsked) {
+  for (bool hides : {false, true}) {
+    std::string text =
+        "tile.program @p {\n"
+        "%x = tile.tensor \"x\" \"input\" [\"2\", \"2\"] : !tile.view<2x2xf32>\n"
+        "%i = tile.tensor \"i\" \"input\" [\"2\", \"1\"] : !tile.view<2x1xf32>\n"
+        "%r = tile.tensor \"r\" \"output\" [\"2\", \"1\"] : !tile.view<2x1xf32>\n"
+        "tile.launch \"p\" [] () {\n%c0 = arith.constant 0 : index\n"
+        "%z = arith.constant dense<0.0> : tensor<2x1xf32>\n"
+        "%a = tile.load %x[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<2x2xf32> -> tensor<2x2xf32>\n"
+        "%b = tile.load %i[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<2x1xf32> -> tensor<2x1xf32>\n"
+        "%y = tile.dot %a, %b, %z contract [1, 0]" +
+        std::string(hides ? " {hides}" : "") +
+        " : tensor<2x2xf32>, tensor<2x1xf32> -> tensor<2x1xf32>\n"
+        "tile.store %y, %r[%c0, %c0] dims [0, 1] : tensor<2x1xf32>, !tile.view<2x1xf32>\n}\n}\n";
+    std::vector<double> r = runWith(text, {{"x", {{2, 2}, {1, 0, 1, 1}}}, {"i", {{2, 1}, {3, nan}}}});
+    EXPECT_TRUE(same(r[0], hides ? 3 : nan));
+    EXPECT_TRUE(same(r[1], nan));
+  }
+}
+
+TEST(Sizes, FollowFromOtherAxes) {
+  std::map<std::string, int64_t> axes = {{"S", 100}};
+  auto size = [&](const char *text) {
+    auto value = evaluateDim(text, axes);
+    EXPECT_TRUE(bool(value)) << text;
+    if (value)
+      return *value;
+    llvm::consumeError(value.takeError());
+    return int64_t(-1);
+  };
+  EXPECT_EQ(size("ceildiv(S, 64)"), 2);
+  EXPECT_EQ(size("(max(0, S - 16) / 16)"), 5);
+  EXPECT_EQ(size("S*ceildiv(S, 64)"), 200);
+  axes["S"] = 10;
+  EXPECT_EQ(size("(max(0, S - 16) / 16)"), 0);
+  for (const char *bad : {"ceildiv(U, 64)", "ceildiv(S)", "(S - 20)"}) {
+    auto value = evaluateDim(bad, axes);
+    EXPECT_FALSE(bool(value)) << bad;
+    llvm::consumeError(value.takeError());
+  }
+}
+
 struct Unary {
   const char *op;
   double (*f)(double);
