@@ -280,7 +280,8 @@ FailureOr<LaunchEmitter::Fold *> LaunchEmitter::mergeFold(WeightsOp op) {
 
   ValueRange merged = loop.getResults();
   if (result->isFree) {
-    result->max = constant(rowType, 0);
+    OpBuilder after = builderFor({});
+    result->max = emitConstant(after, loc, rowType, 0);
   } else {
     result->max = merged[0];
     merged = merged.drop_front();
