@@ -446,7 +446,8 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   }
   Compilation &compilation = *compilation_;
   if (!compilation.ok()) {
-    report.refused = compilation.refused;
+    // Of a map on its own the levels below may not be defined; it is not meant to be compiled so.
+    report.refused = compilation.refused || (options_.compile.maps && compilation.canonical());
     return fail("compile", report.refused ? compilation.diagnostics().diagnostics().front().message
                                           : "\n" + compilation.diagnostics().render());
   }

@@ -137,11 +137,14 @@ public:
     for (sema::AxisId id = 0; id < attention.axes.size(); ++id)
       if (AxisUse use = useOf(attention, id); use == AxisUse::Queries || use == AxisUse::Keys)
         longest = std::max(longest, sizeOf(attention, id, sizes).value_or(1));
+    isMap = std::none_of(attention.axes.begin(), attention.axes.end(),
+                         [](const sema::Axis &axis) { return axis.relation == sema::AxisRelation::Walk; });
     standard = declaration.defaultNode ? declaration.defaultValue : std::nullopt;
   }
 
   double at(int64_t i) {
-    int64_t x = gathered ? index(i) : tokens > 1 ? document(i) : length(i);
+    // Without weights nothing says what a number means.
+    int64_t x = gathered ? index(i) : isMap ? draw(i, 40, 100) : tokens > 1 ? document(i) : length(i);
     return static_cast<double>(std::max(least, std::min(x, most)));
   }
 
@@ -209,7 +212,7 @@ private:
   Pattern pattern;
   runtime::RandomStream &stream;
   int64_t tokens, inner, longest = 1, first = 0, last = 0, least = INT32_MIN, most = INT32_MAX;
-  bool gathered = false;
+  bool gathered = false, isMap = false;
   std::optional<double> standard;
   std::vector<int64_t> before; // of each column the number of the last token
 };

@@ -36,6 +36,7 @@ using Arrays = std::map<std::string, runtime::Array, std::less<>>;
 ///   indices of a gather   over the whole axis, and a little beyond both ends where no contract forbids it
 ///   of tokens             numbers of documents: a few dozen tokens of each in order; by pattern also one document, all
 ///                         of their own, alternating, in no order
+///   without any weights   40 to 100: arguments of a map
 ///   others                lengths and window sizes: up to the number of tokens; a default by Constant
 /// Errors: an unknown axis, a shape too large.
 Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,

@@ -117,10 +117,19 @@ std::string OutputTolerance::format() const {
   return text;
 }
 
+/// True for what the hardware approximates, of arguments that are not constant.
+static bool isApproximate(Operation *op) {
+  return llvm::isa<attn::ExpOp, attn::Exp2Op, attn::Expm1Op, attn::LogOp, attn::Log2Op, attn::Log1pOp, attn::SqrtOp,
+                   attn::RsqrtOp, attn::SinOp, attn::CosOp, attn::TanhOp, attn::SigmoidOp, attn::SiluOp,
+                   attn::SoftplusOp, attn::LogSigmoidOp, attn::EluOp, attn::GeluOp, attn::PowOp, attn::LogAddExpOp>(
+             op) &&
+         llvm::any_of(op->getOperands(), [](Value x) { return !x.getDefiningOp<attn::ConstantOp>(); });
+}
+
 Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes) {
   Tolerance result;
   runtime::StorageType type = arithmetic.type;
-  double coarsestOfAll = 0;
+  double coarsestOfAll = 0, least = 1e-6;
   for (attn::OutputOp output : attention.getOutputs()) {
     OutputTolerance &entry = result.outputs[output.getName().str()];
     runtime::StorageType stored = storageOf(output.getStorage(), type);
@@ -179,17 +188,21 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
       entry.terms.push_back({"result", unitRoundoff(stored) / std::sqrt(3.0)});
     entry.terms.push_back(
         {"sums of " + std::to_string(longest), 0x1p-22 * (1 + std::sqrt(static_cast<double>(longest)))});
+    double functions = 0x1p-18 * static_cast<double>(llvm::count_if(slice, isApproximate));
+    if (functions > 0)
+      entry.terms.push_back({"functions", functions});
     double squares = 0;
     for (const ToleranceTerm &term : entry.terms)
       squares += term.value * term.value;
-    entry.limit = std::max(1e-6, 5e-3 * coarsest / unitRoundoff(runtime::StorageType::BF16));
+    least = std::max(least, 1e-6 + functions);
+    entry.limit = std::max(1e-6 + functions, 5e-3 * coarsest / unitRoundoff(runtime::StorageType::BF16));
     coarsestOfAll = std::max(coarsestOfAll, coarsest);
     entry.relative2 = std::min(std::sqrt(squares), entry.limit);
   }
   // Where nothing is rounded to fewer bits than f32 has, both sides differ by the last bits of functions and sums
   // alone.
   if (type == runtime::StorageType::F32)
-    result.sameRoundings = std::max(1e-6, std::min(1.0, coarsestOfAll / 0x1p-8) * result.sameRoundings);
+    result.sameRoundings = std::max(least, std::min(1.0, coarsestOfAll / 0x1p-8) * result.sameRoundings);
   return result;
 }
 
@@ -437,7 +450,8 @@ private:
           Value quotient = attn::SelectOp::create(builder, loc, unknown, constant(1e30), div(e, least));
           return sum(quotient, own());
         })
-        .Case<attn::NegOp, attn::AbsOp, attn::ReluOp, attn::EluOp>([&](auto) { return bound(one()); })
+        .Case<attn::NegOp, attn::AbsOp, attn::ReluOp>([&](auto) { return bound(one()); })
+        .Case([&](attn::EluOp) { return sum(bound(one()), own()); })
         .Case<attn::MaxOp, attn::MinOp, attn::LogAddExpOp>(
             [&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
         .Case([&](attn::SelectOp select) { return ofSelect(select); })

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <random>
 
 namespace fovea::tool {
 
@@ -18,6 +19,7 @@ struct CheckCommand {
   CommonOptions common;
   uint64_t seed = 0;
   bool quiet = false;
+  size_t most = 0; // cases of each attention; 0: all
   // What was found so far.
   size_t passed = 0, failed = 0, refused = 0;
   bool broken = false; // something that is no case of a check was wrong
@@ -44,6 +46,12 @@ struct CheckCommand {
     if (cases.empty()) {
       report(diagnostics);
       broken = true;
+    }
+    if (most && cases.size() > most) {
+      // The first, which is ordinary, and others by the seed.
+      std::mt19937_64 engine(seed);
+      std::shuffle(cases.begin() + 1, cases.end(), engine);
+      cases.erase(cases.begin() + static_cast<ptrdiff_t>(most), cases.end());
     }
     Progress progress;
     const std::string &name = display.empty() ? chosen : display;
@@ -87,7 +95,7 @@ struct CheckCommand {
     for (size_t i = 0; i < analysis.maps.size(); ++i) {
       const driver::MapName &map = analysis.maps[i];
       compile.attention = analysis.program->attentions[i].name;
-      size_t before = failed, cases = 0;
+      size_t before = failed, refusedBefore = refused, cases = 0;
       std::string name = map.name, result;
       if (map.isLaw) {
         name = "  law, line " + std::to_string(analysis.diagnostics.sources.position(map.span).line);
@@ -106,6 +114,8 @@ struct CheckCommand {
         cases = forEachCase(checker, map.name, [&](const driver::CheckCase &each) { return checker.run(each); });
         result = std::string("agrees down to level ") + driver::levelName(level);
       }
+      if (refused != refusedBefore)
+        result = "is not compiled on its own: " + std::to_string(refused - refusedBefore) + " refused";
       if (failed != before)
         result = std::to_string(failed - before) + " FAILED";
       rows.push_back({name, std::to_string(cases), cases ? result : "could not be checked"});
@@ -188,6 +198,7 @@ void addCheck(CLI::App &app, int &status) {
   command->common.add(*sub);
   sub->add_option("--seed", command->seed, "seed of the inputs")->capture_default_str();
   sub->add_option("--dump-dir", command->dumpFolder, "folder for all levels and values of failing cases");
+  sub->add_option("--cases", command->most, "at most so many cases of each attention: the first, others by the seed");
   sub->add_flag("--quiet", command->quiet, "print failing cases and the summary only");
   sub->footer("Sizes that --set leaves open are varied: several head dims, T = 1, tails, T below and above S.\n"
               "Of a file of maps each is checked on its own, and its laws.\n"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Random specifications through `fovea check`: scores, predicates, weights, normalisers, merges, tables, documents, blocks,
 optional inputs, dims in steps of 8 and types. From FOVEA_SEED; stops after FOVEA_SECONDS, or FOVEA_SPECS specifications;
-FOVEA_JOBS at a time; down to level FOVEA_AT. A refusal must carry a reason; reasons are counted."""
+FOVEA_JOBS at a time; down to level FOVEA_AT, FOVEA_CASES inputs of each. A refusal must carry a reason; reasons are counted."""
 import collections
 import concurrent.futures
 import os
@@ -144,15 +144,15 @@ def spec(r):
 
 
 class Campaign:
-    def __init__(self, folder, seed, level):
-        self.folder, self.seed, self.level = folder, seed, level
+    def __init__(self, folder, seed, level, cases):
+        self.folder, self.seed, self.level, self.cases = folder, seed, level, cases
 
     def run(self, number):
         r = random.Random(self.seed * 1000003 + number)
         text, sizes = spec(r)
         path = self.folder / f"random{number}.attn"
         path.write_text(text)
-        command = ["fovea", "check", str(path), "--at", self.level, "--quiet", "--type", r.choice(["bf16", "bf16", "f16", "f16", "f32"]),
+        command = ["fovea", "check", str(path), "--at", self.level, "--quiet", "--cases", self.cases, "--type", r.choice(["bf16", "bf16", "f16", "f16", "f32"]),
                    "--target", r.choice(["sm_80", "sm_86", "sm_90"]), "--seed", str(number),
                    "--set", ",".join(f"{k}={v}" for k, v in sizes.items())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -182,7 +182,7 @@ def main():
     seconds = float(environment.get("FOVEA_SECONDS", "1e9" if "FOVEA_SPECS" in environment else "30"))
     first = int(environment.get("FOVEA_FIRST", "0"))
     keep = environment.get("FOVEA_KEEP_GOING")
-    campaign = Campaign(folder, seed, environment.get("FOVEA_AT", "ptx"))
+    campaign = Campaign(folder, seed, environment.get("FOVEA_AT", "ptx"), environment.get("FOVEA_CASES", "3"))
     begin, counts, reasons, wrong = time.monotonic(), collections.Counter(), collections.Counter(), 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         pending, number = set(), first
