@@ -332,6 +332,7 @@ tile::Problem problemOf(attn::AttentionOp attention, runtime::StorageType type) 
   llvm::SmallPtrSet<mlir::Operation *, 8> coefficients;
   attention.walk([&](attn::WeightsOp weights) {
     mlir::StringAttr walk = weights.getOverAttr(), query = weights.getQueryAttr();
+    problem.hides |= weights.getWhere() && has(weights.getWhere(), query);
     attention.walk([&](attn::DotOp dot) {
       if (!has(dot.getResult(), walk) || !has(dot.getResult(), query))
         return;

@@ -70,6 +70,9 @@ static void evaluate(Candidate &c, const Problem &exact, const Target &target) {
   bool thrice = isF32 && problem.precision == "3xtf32";
   if (thrice)
     registers += valueWidth + 2 * pairs;
+  // Products that hide NaN stand in branches, around which ptxas moves less freely; fitted likewise.
+  if (problem.hides && !isF32)
+    registers += 24;
   c.registers = registers;
   if (registers > target.maxRegistersPerThread - 16) { // the estimate errs by about that much
     c.rejected = "needs about " + std::to_string(registers) + " registers a thread; there are " +

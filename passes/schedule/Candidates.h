@@ -24,6 +24,7 @@ struct Problem {
   int64_t elementBytes = 2;             ///< of operands: 2, or 4 for f32
   int64_t epilogueBytes = 2;            ///< of staged results; 0 where nothing is staged
   std::string precision = "3xtf32";     ///< of products of f32: tf32, 3xtf32 or fma
+  bool hides = false;                   ///< a predicate hides values from some rows of a tile, NaN included
 };
 
 struct Candidate {
