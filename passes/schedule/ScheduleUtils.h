@@ -29,7 +29,8 @@ inline bool multipliesPlainly(DotOp dot) {
          dot.getPrecision().value_or("fma") == "fma";
 }
 
-/// True for a rank-2 tile that is loaded for products (and the question whether it holds NaN) alone: it goes through shared memory.
+/// True for a rank-2 tile that is loaded for products (and the question whether it holds NaN) alone: it goes through
+/// shared memory.
 bool feedsProductsOnly(LoadOp load);
 
 /// The widest swizzle span in bytes (128, 64, 32) that divides a row; 0 if none does.
