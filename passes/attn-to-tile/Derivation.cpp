@@ -447,12 +447,31 @@ std::string Derivation::workspaceName(Value field) {
   return "field";
 }
 
+/// Where weights inside a field of one axis of tokens have another one of its axes as their queries: the rows of the
+/// launch that computes it. Null elsewhere.
+StringAttr Derivation::rowsInside(Value field, StringAttr token) {
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second)
+      continue;
+    if (auto weights = dyn_cast<WeightsOp>(op))
+      if (StringAttr query = weights.getQueryAttr();
+          query != rawOf(token) && cast<FieldType>(field.getType()).hasAxis(query))
+        return query;
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return {};
+}
+
 FailureOr<Prepared> Derivation::layOut(Value field, StringAttr token, Type element, Operation *at) {
   Prepared result;
   result.elementType = element;
   StringAttr feature;
   for (StringAttr axis : cast<FieldType>(field.getType()).getAxes()) {
-    if (axis != token && isToken(axis))
+    if (axis != token && isToken(axis) && axis != rowsInside(field, token))
       return at->emitError("a field of the key also varies along '")
              << axis.getValue() << "'; a map of keys may depend on one token axis only";
     if (axis != token && isFeature(axis)) {
@@ -500,9 +519,10 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
   FailureOr<Prepared> result = layOut(field, token, element, at);
   if (failed(result))
     return failure();
+  StringAttr inside = rowsInside(field, token), rows = inside ? inside : token;
   SmallVector<StringAttr> batch;
   for (StringAttr axis : result->axes)
-    if (axis != token && !isFeature(axis))
+    if (axis != rows && !isFeature(axis))
       batch.push_back(axis);
   std::string name = "prepare_" + cast<tile::WorkspaceOp>(result->view.getDefiningOp()).getName().str();
   Store store{field, result->view, result->axes, element, at};
@@ -513,7 +533,8 @@ FailureOr<Prepared> Derivation::prepare(Value field, StringAttr token, Type elem
       group = std::prev(together.end());
     }
     group->stores.push_back(store);
-  } else if (failed(emitLaunch(uniqueName(kernelName(name)), token, batch, rowTile(token), store, open.back()))) {
+  } else if (failed(emitLaunch(uniqueName(kernelName(name)), rows, batch, inside ? choices.queryTile : rowTile(token),
+                               store, open.back()))) {
     return failure();
   }
   return prepared[key] = *result;
@@ -728,6 +749,33 @@ int64_t Derivation::rowTile(StringAttr axis) const {
   return entry && entry.isPieces() ? 16 : 64; // pieces are few, and each takes long
 }
 
+/// The queries of the weights that a field reads without others between; null where it reads none, or several.
+static StringAttr outermostQuery(Value field) {
+  StringAttr query;
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second)
+      continue;
+    Value weights;
+    if (auto expect = dyn_cast<ExpectOp>(op))
+      weights = expect.getWeights();
+    else if (auto stat = dyn_cast<StatOp>(op))
+      weights = stat.getWeights();
+    if (weights) {
+      StringAttr found = weights.getDefiningOp<WeightsOp>().getQueryAttr();
+      if (query && query != found)
+        return {};
+      query = found;
+      continue;
+    }
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return query;
+}
+
 FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
   LaunchAxes axes;
   SmallVector<StringAttr> candidates, pieces;
@@ -760,6 +808,15 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
     return output.emitError("the output '") << output.getName() << "' has the token axes '" << candidates[0].getValue()
                                             << "', '" << candidates[1].getValue() << "' and '"
                                             << candidates[2].getValue() << "'; in this version it has at most two";
+  // Two axes of tokens are pairs where one holds the keys of the other's queries. Else the rows are the queries of the
+  // weights that the output reads first, and the other axis has one index per work item: windows one axis at a time.
+  bool isPair =
+      candidates.size() == 2 && llvm::none_of(table.getAxes(), [&](AxisAttr walk) {
+        return walk.isWalk() && walk.getRaw() == walk.getQuery() && llvm::is_contained(candidates, walk.getRaw());
+      });
+  if (candidates.size() == 2 && !isPair)
+    if (StringAttr query = outermostQuery(output.getValue()); llvm::is_contained(candidates, query))
+      candidates = {query};
   axes.row = candidates.front();
   if (candidates.size() == 2)
     axes.keys = candidates.back();

@@ -221,6 +221,7 @@ private:
   /// A workspace for a field of one token axis: batch axes, tokens, features.
   llvm::FailureOr<Prepared> layOut(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
                                    mlir::Operation *at);
+  mlir::StringAttr rowsInside(mlir::Value field, mlir::StringAttr token);
   /// After the first input on the way, which is what a reader looks for.
   std::string workspaceName(mlir::Value field);
   /// True where a field needs no launch of its own before it: no weights, no sums along tokens.
