@@ -21,3 +21,29 @@ attn.attention @windows set axes [B, H, D : 32, Y = Wy * M, X = Wx * N, P = M * 
   %o = attn.expect %p, %vj : [B, Wy, M, Wx, N, H] over j from P, real [B, Wy, j, Wx, H, D]
   attn.output "o" %o [B, Y, X, H, D] : real [B, Wy, M, Wx, N, H, D]
 }
+
+// Along one axis and then along the other: the inner weights have rows of their own, in a launch before.
+// RUN: FileCheck %s --check-prefix=AXIAL --input-file %t.mlir
+// RUN: fovea-tile-run %t.mlir --program axial --axes B=1,W=2,M=70,N=33,H=1
+// AXIAL: tile.program @axial
+// AXIAL: tile.workspace "q_prepared" ["B", "W", "N", "H", "M", "D"]
+// AXIAL: tile.launch "prepare_q_prepared" ["B", "W", "H", "M", "N"]
+// AXIAL: tile.fold
+// AXIAL: tile.launch "axial" ["B", "W", "N", "H", "M"]
+// AXIAL: tile.fold
+attn.attention @axial set axes [B, H, D : 32, Y = W * M, W, M, N, j walk N from N, l walk M from M] {
+  %q = attn.input "q" [B, Y, N, H, D] : real [B, W, M, N, H, D]
+  %k = attn.input "k" [B, Y, N, H, D] : real [B, W, M, N, H, D]
+  %v = attn.input "v" [B, Y, N, H, D] : real [B, W, M, N, H, D]
+  %kj = attn.rename %k N to j : real [B, W, M, N, H, D]
+  %along = attn.dot %q, %kj over [D] : real [B, W, M, N, H, D], real [B, W, M, j, H, D]
+  %row = attn.weights over j from N score %along : real [B, W, M, N, H, j]
+  %vj = attn.rename %v N to j : real [B, W, M, N, H, D]
+  %inner = attn.expect %row, %vj : [B, W, M, N, H] over j from N, real [B, W, M, j, H, D]
+  %kl = attn.rename %k M to l : real [B, W, M, N, H, D]
+  %across = attn.dot %q, %kl over [D] : real [B, W, M, N, H, D], real [B, W, l, N, H, D]
+  %column = attn.weights over l from M score %across : real [B, W, M, N, H, l]
+  %innerl = attn.rename %inner M to l : real [B, W, M, N, H, D]
+  %o = attn.expect %column, %innerl : [B, W, M, N, H] over l from M, real [B, W, l, N, H, D]
+  attn.output "o" %o [B, Y, N, H, D] : real [B, W, M, N, H, D]
+}
