@@ -186,7 +186,7 @@ def main():
     begin, counts, reasons, wrong = time.monotonic(), collections.Counter(), collections.Counter(), 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         pending, number = set(), first
-        while pending or number == first:
+        while True:
             while len(pending) < jobs and number - first < wanted and time.monotonic() - begin < seconds and (keep or not wrong):
                 pending.add(pool.submit(campaign.run, number))
                 number += 1
