@@ -693,7 +693,14 @@ private:
                      : m;
       };
       Value most = coefficient ? mul(greatest(value), greatest(coefficient)) : greatest(value);
-      total = add(total, mul(constant(0x1p-25 * static_cast<double>(keys)), most));
+      Value lost = mul(constant(0x1p-25 * static_cast<double>(keys)), most);
+      // Without masses the weights of a row, relative to the greatest, sum to 1 or more.
+      if (masses.weights) {
+        Value whole = attn::StatOp::create(builder, loc, attn::StatKind::Mass, weights);
+        Value least = attn::MinOp::create(builder, loc, whole, constant(1.0));
+        lost = div(lost, max(least, constant(1e-30)));
+      }
+      total = add(total, lost);
     }
     if (Value e = roundedBound(value, valueRoundoff(value, arithmetic)))
       total = add(total, weighted(weights, e, coefficient ? magnitude(coefficient) : Value()));
