@@ -75,12 +75,10 @@ runtime::AxisSizes mapSizes(Compilation &compilation) {
     if (found == sizes.end() || (axis.size && (axis.isStatic || axis.needsSize)))
       continue;
     AxisUse use = useOf(attention, id);
-    if (use == AxisUse::Queries)
-      found->second =
-          std::min({axis.size.value_or(kUsualTokens), found->second, kMaxTiles * compilation.chosen.queryTile});
-    else if (use == AxisUse::Keys)
-      found->second =
-          std::min({axis.size.value_or(kUsualTokens), found->second, kMaxTiles * compilation.chosen.keyTile});
+    // One bound for both, so that queries and keys of one length stay so.
+    if (use == AxisUse::Queries || use == AxisUse::Keys)
+      found->second = std::min({axis.size.value_or(kUsualTokens), found->second,
+                                kMaxTiles * std::min(compilation.chosen.queryTile, compilation.chosen.keyTile)});
     else
       found->second = std::min<int64_t>(found->second, 2);
   }

@@ -17,9 +17,9 @@ def main():
     bad = 0
     for spec in map(Path, sys.argv[2:]):
         text = spec.read_text()
-        sets = ["D=64", "V=64"]
-        if re.search(r"H = Hk \* G", text):
-            sets.append("G=2")
+        static = re.search(r"^  static (.*)$", text, re.MULTILINE)
+        names = static[1].split(", ") if static else []
+        sets = [f"{name}={2 if name == 'G' else 64}" for name in names]
         attn = folder / (spec.stem + ".attn.mlir")
         subprocess.run(["fovea", "compile", str(spec), "--set", ",".join(sets), "--emit=attn", "-o", str(attn)], check=True)
         program = folder / (spec.stem + ".program.mlir")
