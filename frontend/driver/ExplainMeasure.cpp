@@ -63,7 +63,10 @@ Measurement measure(Compilation &compilation) {
     result.problem = device.error().message;
     return result;
   }
+  // The program that serves every call, not one that such a small grid is better served by.
   PlanRun run;
+  std::vector<Compilation *> programs = compilation.entries();
+  run.entry = static_cast<size_t>(std::find(programs.begin(), programs.end(), &compilation) - programs.begin());
   // Of the axes of the plan, also those whose size follows from others.
   runtime::AxisSizes all = sizes;
   if (auto inferred = reference::inferSizes(compilation.attn(), {}, {sizes.begin(), sizes.end()})) {
