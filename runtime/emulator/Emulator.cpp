@@ -434,6 +434,7 @@ Result<LaunchReport> launch(const Module &module, std::string_view kernelName, D
   }
   if (run.races && grid.count() > 1) {
     std::vector<Launch *> launches;
+    launches.reserve(workers.size());
     for (auto &w : workers)
       launches.push_back(&w->launch);
     GlobalShadow::compare(launches, buffers);

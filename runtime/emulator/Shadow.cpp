@@ -87,7 +87,7 @@ template <typename F> void SharedShadow::eachCell(uint32_t address, uint32_t byt
     const uint32_t stop = std::min(end, (at / regionBytes + 1) * regionBytes);
     const uint32_t first = region.first, shift = region.shift;
     for (; at < stop; at += 1u << shift)
-      f(size_t(first + ((at % regionBytes) >> shift)), at);
+      f(size_t{first} + ((at % regionBytes) >> shift), at);
   }
 }
 
