@@ -36,6 +36,28 @@ def AttnSinkToGatePass : Pass<"attn-sink-to-gate", "::fovea::attn::AttentionOp">
   let dependentDialects = ["::fovea::attn::AttnDialect"];
 }
 
+def AttnMassToScorePass : Pass<"attn-mass-to-score", "::fovea::attn::AttentionOp"> {
+  let summary = "A mass that is at least 0 becomes part of the score";
+  let description = [{
+    m exp(s) = exp(s + log m). In the exponent a mass shares the maximum of its row, so that no weight leaves the range
+    of its type where another of its row does not; and there is one accumulator less. That the mass is at least 0 is read
+    off the operations that make it, and off contracts. Weights of which `max` or `mass` are read keep theirs: these
+    statistics are of scores without it.
+
+    ```mlir
+    %p = attn.weights over j from T score %s : real [T, j] mass %m : real [j]
+    ```
+    becomes
+    ```mlir
+    %l = attn.log %m : real [j]
+    %t = attn.add %s, %l : real [T, j], real [j]
+    %p = attn.weights over j from T score %t : real [T, j]
+    ```
+    Products of such a mass and an exponential that a reduction over blocks of keys reads are treated alike.
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+}
+
 def AttnFoldKeyScalePass : Pass<"attn-fold-key-scale", "::fovea::attn::AttentionOp"> {
   let summary = "Moves factors of keys that are the same for all keys to the queries";
   let description = [{

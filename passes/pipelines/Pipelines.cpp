@@ -20,6 +20,7 @@ void fovea::buildAttnPipeline(OpPassManager &pm) {
   OpPassManager &attention = pm.nest<attn::AttentionOp>();
   // Sinks first: as gates they are ordinary expressions, which canonicalisation then folds.
   attention.addPass(attn::createAttnSinkToGatePass());
+  attention.addPass(attn::createAttnMassToScorePass());
   // Before canonicalisation: it looks through renames, past which only scalars are hoisted.
   attention.addPass(attn::createAttnFoldKeyScalePass());
   attention.addPass(createCanonicalizerPass());

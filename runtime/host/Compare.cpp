@@ -75,7 +75,7 @@ Result<Comparison> compare(std::span<const double> result, std::span<const doubl
           c.maxConditioned =
               std::max(c.maxConditioned, condition > 0 ? error / condition : std::numeric_limits<double>::infinity());
       }
-      good = !elementwise || error <= bound;
+      good = !elementwise || error == 0 || error <= bound; // a bound may be NaN where nothing can go wrong
     }
     if (!good) {
       if (c.offending++ == 0) {
