@@ -464,8 +464,11 @@ private:
         })
         .Case<attn::NegOp, attn::AbsOp, attn::ReluOp>([&](auto) { return bound(one()); })
         .Case([&](attn::EluOp) { return sum(bound(one()), own()); })
-        .Case<attn::MaxOp, attn::MinOp, attn::LogAddExpOp>(
-            [&](auto) { return sum(sum(bound(one()), bound(two())), own()); })
+        .Case<attn::MaxOp, attn::MinOp>([&](auto) {
+          Value a = bound(one()), b = bound(two()); // an infinite one of the two may be the one that is left
+          return sum(sum(a ? finite(one(), a) : a, b ? finite(two(), b) : b), own());
+        })
+        .Case([&](attn::LogAddExpOp) { return sum(sum(bound(one()), bound(two())), own()); })
         .Case([&](attn::SelectOp select) { return ofSelect(select); })
         .Case<attn::ExpOp, attn::Exp2Op, attn::Expm1Op>([&](auto) {
           Value e = bound(one());

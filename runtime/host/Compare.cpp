@@ -70,12 +70,13 @@ Result<Comparison> compare(std::span<const double> result, std::span<const doubl
       double bound = options.absolute + options.relative * std::abs(r);
       if (conditioned) {
         double condition = options.condition[i];
-        bound += options.conditioned * condition;
+        if (!std::isnan(condition)) // a magnitude that could not be told allows nothing
+          bound += options.conditioned * condition;
         if (error > 0)
           c.maxConditioned =
               std::max(c.maxConditioned, condition > 0 ? error / condition : std::numeric_limits<double>::infinity());
       }
-      good = !elementwise || error == 0 || error <= bound; // a bound may be NaN where nothing can go wrong
+      good = !elementwise || error <= bound;
     }
     if (!good) {
       if (c.offending++ == 0) {

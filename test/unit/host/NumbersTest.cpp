@@ -187,6 +187,16 @@ TEST(Compare, NansAndInfinities) {
   EXPECT_FALSE(compare(std::vector<double>{1, kInfinity}, std::vector<double>{1, 1}, norm)->passed);
 }
 
+TEST(Compare, AMagnitudeThatIsNanAllowsNothing) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<double> reference{1, 2}, condition{nan, nan};
+  CompareOptions options;
+  options.conditioned = 1;
+  options.condition = condition;
+  EXPECT_TRUE(compare(reference, reference, options)->passed);
+  EXPECT_EQ(compare(std::vector<double>{1, 2.5}, reference, options)->offending, 1);
+}
+
 TEST(Compare, NormsNeitherOverflowNorUnderflow) {
   EXPECT_NEAR(compare(std::vector<double>{1.5e300, 1e300}, std::vector<double>{1e300, 1e300})->relative2,
               0.5 / std::sqrt(2), 1e-12);
