@@ -398,7 +398,9 @@ TEST(Launch, DynamicSharedMemoryAndSpecialRegisters) {
       "127;\n"
       "st.shared.u32 [dyn+252], %r3;\n"
       "st.global.v4.u32 [%rd1], {%r3,%r4,%r5,%r6}; st.global.v4.u32 [%rd1+16], {%r7,%r8,%r9,%r12};";
-  RunResult r = run(kernelText(body, "sm_80", "8.0", dynamic), memory, p, {3, 2, 1}, {8, 8, 1}, {}, 256);
+  Options inOrder; // all CTAs write to the same places: the last one is to be seen
+  inOrder.threads = 1;
+  RunResult r = run(kernelText(body, "sm_80", "8.0", dynamic), memory, p, {3, 2, 1}, {8, 8, 1}, inOrder, 256);
   ASSERT_TRUE(r.ok) << r.error;
   // Every thread of the two warps stores to one place: that race is right to be reported, and nothing else is.
   for (const Finding &f : r.report.findings)
