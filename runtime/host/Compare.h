@@ -18,8 +18,8 @@ struct CompareOptions {
   /// An element is in order when |a - r| <= absolute + relative |r| + conditioned * condition. All 0: exact
   /// equality, or no check of single elements but for NaN and infinities where `relative2` is set.
   double absolute = 0, relative = 0, conditioned = 0;
-  /// For each element, the sum of magnitudes that it was computed from (e.g. sum_j p_j |v_j|); empty: none. A NaN counts
-  /// as 0.
+  /// For each element, the sum of magnitudes that it was computed from (e.g. sum_j p_j |v_j|); empty: none. A NaN
+  /// counts as 0.
   std::span<const double> condition;
   /// The whole is in order when relative2 is at most this.
   std::optional<double> relative2;
