@@ -91,7 +91,7 @@ class Paths(unittest.TestCase):
         slash = "/"
         self.assertTrue(problems("paths", a_md=f"see {slash}home/someone/x\n"))
         self.assertTrue(problems("paths", a_md=f"cd {slash}tmp/x\n"))
-        self.assertFalse(problems("paths", a_md="$build/tmp/x, a/home/b, /usr/lib/llvm-22 and \"/\"\n"))
+        self.assertFalse(problems("paths", a_md=f"$build{slash}tmp/x, a{slash}home/b, {slash}usr/lib/llvm-22 and \"/\"\n"))
 
     def test_merge(self):
         self.assertTrue(problems("paths", a_md="<" * 7 + " HEAD\n"))
