@@ -565,6 +565,46 @@ LogicalResult Emitter::emitIf(scf::IfOp op) {
   return success();
 }
 
+Block *Emitter::beginWhere(Value condition) {
+  if (!condition)
+    return nullptr;
+  Region &region = function.getBody();
+  Block *before = b.getInsertionBlock();
+  Block *inside = b.createBlock(&region, region.end());
+  Block *after = b.createBlock(&region, region.end());
+  b.setInsertionPointToEnd(before);
+  LLVM::CondBrOp::create(b, loc, condition, inside, ValueRange{}, after, ValueRange{});
+  b.setInsertionPointToEnd(inside);
+  return after;
+}
+
+void Emitter::endWhere(Block *after) {
+  if (!after)
+    return;
+  LLVM::BrOp::create(b, loc, ValueRange{}, after);
+  b.setInsertionPointToEnd(after);
+}
+
+SmallVector<Value> Emitter::branch(Value condition, function_ref<SmallVector<Value>()> yes,
+                                   function_ref<SmallVector<Value>()> no) {
+  Region &region = function.getBody();
+  Block *before = b.getInsertionBlock();
+  Block *blocks[] = {b.createBlock(&region, region.end()), b.createBlock(&region, region.end())};
+  Block *after = b.createBlock(&region, region.end());
+  b.setInsertionPointToEnd(before);
+  LLVM::CondBrOp::create(b, loc, condition, blocks[0], ValueRange{}, blocks[1], ValueRange{});
+  for (auto [n, block] : llvm::enumerate(blocks)) {
+    b.setInsertionPointToEnd(block);
+    SmallVector<Value> values = n == 0 ? yes() : no();
+    if (n == 0)
+      for (Value value : values)
+        after->addArgument(value.getType(), loc);
+    LLVM::BrOp::create(b, loc, values, after);
+  }
+  b.setInsertionPointToEnd(after);
+  return SmallVector<Value>(after->getArguments());
+}
+
 FailureOr<LoweredProgram> codegen::lowerToNvvm(ArrayRef<tile::ProgramOp> programs, const Target &target) {
   tile::ProgramOp program = programs.front();
   program.getContext()->loadDialect<LLVM::LLVMDialect, NVVM::NVVMDialect>();

@@ -123,6 +123,8 @@ private:
   //===--- shared memory (Shared.cpp) ---===//
   mlir::LogicalResult emitSmemAlloc(tile::SmemAllocOp op);
   mlir::LogicalResult emitCopyStart(tile::CopyStartOp op);
+  /// Begins what only the threads that copy run, where the copy is asked for; endWhere ends it.
+  mlir::Block *beginCopy(tile::CopyStartOp op, const Layout &threads);
   mlir::LogicalResult emitSmemRead(tile::SmemReadOp op);
   /// Reads fragments of products by ldmatrix, visiting each 32-bit register with the offset of its first element in the
   /// layout; failure for layouts that are none.
@@ -156,6 +158,11 @@ private:
                      llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
   /// True in all threads of a warp where some of its 16-bit fragments holds a NaN or an infinity.
   Value someNonfinite(mlir::Type element, llvm::ArrayRef<llvm::SmallVector<Value>> fragments);
+  /// What follows runs where the condition holds, up to endWhere of the result; without a condition everywhere.
+  mlir::Block *beginWhere(Value condition);
+  void endWhere(mlir::Block *after);
+  /// The address of one element of a view.
+  Value elementPointer(mlir::Value view, mlir::ValueRange indices, mlir::Type type);
   /// What one of two branches gives.
   llvm::SmallVector<Value> branch(Value condition, llvm::function_ref<llvm::SmallVector<Value>()> yes,
                                   llvm::function_ref<llvm::SmallVector<Value>()> no);

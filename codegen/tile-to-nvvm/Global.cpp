@@ -179,13 +179,16 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   return success();
 }
 
+Value Emitter::elementPointer(mlir::Value view, ValueRange indices, Type type) {
+  SmallVector<Value> at;
+  for (Value index : indices)
+    at.push_back(scalar(index));
+  return gep(views[view].base, type, elementOffset(views[view], at));
+}
+
 LogicalResult Emitter::emitLoadScalar(tile::LoadScalarOp op) {
-  const ViewValue &view = views[op.getView()];
-  SmallVector<Value> indices;
-  for (Value index : op.getIndices())
-    indices.push_back(scalar(index));
   Type type = op.getValue().getType();
-  Value pointer = gep(view.base, type, elementOffset(view, indices));
+  Value pointer = elementPointer(op.getView(), op.getIndices(), type);
   scalars[op.getValue()] = LLVM::LoadOp::create(b, loc, type, pointer, type.getIntOrFloatBitWidth() / 8);
   return success();
 }
@@ -240,16 +243,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
         Value ok = icmp(LLVM::ICmpPredicate::ult, index(k, key[at++]), view.sizes[dims[k]]);
         valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
       }
-    Block *after = nullptr;
-    if (valid) {
-      Region &region = function.getBody();
-      Block *before = b.getInsertionBlock();
-      Block *store = b.createBlock(&region, region.end());
-      after = b.createBlock(&region, region.end());
-      b.setInsertionPointToEnd(before);
-      LLVM::CondBrOp::create(b, loc, valid, store, ValueRange{}, after, ValueRange{});
-      b.setInsertionPointToEnd(store);
-    }
+    Block *after = beginWhere(valid);
     for (int64_t r : group) {
       Layout::Vector constants = from->registerOffset(r);
       Value offset;
@@ -271,10 +265,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
       }
       LLVM::StoreOp::create(b, loc, value, pointer, width * bits / 8);
     }
-    if (after) {
-      LLVM::BrOp::create(b, loc, ValueRange{}, after);
-      b.setInsertionPointToEnd(after);
-    }
+    endWhere(after);
   }
   return success();
 }

@@ -51,26 +51,6 @@ Value Emitter::someNonfinite(Type element, ArrayRef<SmallVector<Value>> fragment
   return NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), mine, NVVM::VoteSyncKind::any);
 }
 
-SmallVector<Value> Emitter::branch(Value condition, function_ref<SmallVector<Value>()> yes,
-                                   function_ref<SmallVector<Value>()> no) {
-  Region &region = function.getBody();
-  Block *before = b.getInsertionBlock();
-  Block *blocks[] = {b.createBlock(&region, region.end()), b.createBlock(&region, region.end())};
-  Block *after = b.createBlock(&region, region.end());
-  b.setInsertionPointToEnd(before);
-  LLVM::CondBrOp::create(b, loc, condition, blocks[0], ValueRange{}, blocks[1], ValueRange{});
-  for (auto [n, block] : llvm::enumerate(blocks)) {
-    b.setInsertionPointToEnd(block);
-    SmallVector<Value> values = n == 0 ? yes() : no();
-    if (n == 0)
-      for (Value value : values)
-        after->addArgument(value.getType(), loc);
-    LLVM::BrOp::create(b, loc, values, after);
-  }
-  b.setInsertionPointToEnd(after);
-  return SmallVector<Value>(after->getArguments());
-}
-
 void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<SmallVector<Value>> left,
                             ArrayRef<SmallVector<Value>> right, SmallVectorImpl<Value> &sums) {
   Bits bits = Bits::of(element);

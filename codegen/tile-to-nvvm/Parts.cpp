@@ -166,22 +166,10 @@ LogicalResult Emitter::emitScan(tile::ScanOp op) {
 }
 
 LogicalResult Emitter::emitStoreScalar(tile::StoreScalarOp op) {
-  const ViewValue &view = views[op.getView()];
-  SmallVector<Value> indices;
-  for (Value index : op.getIndices())
-    indices.push_back(scalar(index));
   Type type = op.getValue().getType();
-  Value pointer = gep(view.base, type, elementOffset(view, indices));
-  Value first = icmp(LLVM::ICmpPredicate::eq, threadId, i32(0));
-  Region &region = function.getBody();
-  Block *before = b.getInsertionBlock();
-  Block *store = b.createBlock(&region, region.end());
-  Block *after = b.createBlock(&region, region.end());
-  b.setInsertionPointToEnd(before);
-  LLVM::CondBrOp::create(b, loc, first, store, ValueRange{}, after, ValueRange{});
-  b.setInsertionPointToEnd(store);
+  Value pointer = elementPointer(op.getView(), op.getIndices(), type);
+  Block *after = beginWhere(icmp(LLVM::ICmpPredicate::eq, threadId, i32(0)));
   LLVM::StoreOp::create(b, loc, scalar(op.getValue()), pointer, type.getIntOrFloatBitWidth() / 8);
-  LLVM::BrOp::create(b, loc, ValueRange{}, after);
-  b.setInsertionPointToEnd(after);
+  endWhere(after);
   return success();
 }

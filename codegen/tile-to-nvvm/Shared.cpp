@@ -72,6 +72,16 @@ static bool isWholeChunks(const ViewValue &view, Value index, int64_t perChunk) 
   return view.staticSizes.back() % perChunk == 0 && isMultipleOf(index, perChunk);
 }
 
+Block *Emitter::beginCopy(tile::CopyStartOp op, const Layout &threads) {
+  // A tile smaller than a chunk for each thread is dealt to some threads twice; one of them copies.
+  Value predicate = writesOnce(threads);
+  if (op.getPredicate()) {
+    Value asked = scalar(op.getPredicate());
+    predicate = predicate ? LLVM::AndOp::create(b, loc, predicate, asked).getResult() : asked;
+  }
+  return beginWhere(predicate);
+}
+
 LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   auto type = op.getSmem().getType();
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
@@ -88,22 +98,7 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
     return emitNarrowCopy(op);
   needAlignment(view, 16);
 
-  Region &region = function.getBody();
-  Block *after = nullptr;
-  // A tile smaller than a chunk for each thread is dealt to some threads twice; one of them copies.
-  Value predicate = writesOnce(*threads);
-  if (op.getPredicate()) {
-    Value asked = scalar(op.getPredicate());
-    predicate = predicate ? LLVM::AndOp::create(b, loc, predicate, asked).getResult() : asked;
-  }
-  if (predicate) {
-    Block *before = b.getInsertionBlock();
-    Block *copy = b.createBlock(&region, region.end());
-    after = b.createBlock(&region, region.end());
-    b.setInsertionPointToEnd(before);
-    LLVM::CondBrOp::create(b, loc, predicate, copy, ValueRange{}, after, ValueRange{});
-    b.setInsertionPointToEnd(copy);
-  }
+  Block *after = beginCopy(op, *threads);
   SmallVector<Value> fixed(op.getIndices().size());
   for (auto [d, index] : llvm::enumerate(op.getIndices()))
     if (int64_t(d) != dims[0])
@@ -159,10 +154,7 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
                             NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG),
                             bytesRead);
   }
-  if (after) {
-    LLVM::BrOp::create(b, loc, ValueRange{}, after);
-    b.setInsertionPointToEnd(after);
-  }
+  endWhere(after);
   return success();
 }
 
@@ -373,21 +365,7 @@ LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
     width /= 2;
   needAlignment(view, width * bytes);
 
-  Region &region = function.getBody();
-  Block *after = nullptr;
-  Value predicate = writesOnce(*threads);
-  if (op.getPredicate()) {
-    Value asked = scalar(op.getPredicate());
-    predicate = predicate ? LLVM::AndOp::create(b, loc, predicate, asked).getResult() : asked;
-  }
-  if (predicate) {
-    Block *before = b.getInsertionBlock();
-    Block *copy = b.createBlock(&region, region.end());
-    after = b.createBlock(&region, region.end());
-    b.setInsertionPointToEnd(before);
-    LLVM::CondBrOp::create(b, loc, predicate, copy, ValueRange{}, after, ValueRange{});
-    b.setInsertionPointToEnd(copy);
-  }
+  Block *after = beginCopy(op, *threads);
   SmallVector<Value> fixed(op.getIndices().size());
   for (auto [d, index] : llvm::enumerate(op.getIndices()))
     if (int64_t(d) != dims[0] && int64_t(d) != dims[1])
@@ -410,6 +388,7 @@ LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
     if (checkColumns)
       exists = LLVM::AndOp::create(b, loc, exists, insideColumns(firstOfChunk));
     Block *before = b.getInsertionBlock();
+    Region &region = function.getBody();
     Block *read = b.createBlock(&region, region.end());
     Block *write = b.createBlock(&region, region.end(), {words}, {loc});
     b.setInsertionPointToEnd(before);
@@ -437,10 +416,7 @@ LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
     Value address = elementAddress(type, stage, threadRow, threadColumn, constants[0], constants[1]);
     LLVM::StoreOp::create(b, loc, write->getArgument(0), sharedPointer(address), 16);
   }
-  if (after) {
-    LLVM::BrOp::create(b, loc, ValueRange{}, after);
-    b.setInsertionPointToEnd(after);
-  }
+  endWhere(after);
   return success();
 }
 

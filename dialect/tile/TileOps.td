@@ -230,13 +230,6 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["acc", "tile"]>]> {
   let hasVerifier = 1;
 }
 
-def Tile_NonfiniteOp : Tile_Op<"nonfinite", [Pure]> {
-  let summary = "true if some element is NaN or infinite";
-  let arguments = (ins Tile_Arg<Tile_FloatTensor, "the tile">:$source);
-  let results = (outs Tile_Res<I1, "one answer for all threads">:$some);
-  let assemblyFormat = "$source attr-dict `:` type($source)";
-}
-
 def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
   let summary = "sum or maximum along one dimension, f32";
   let arguments = (ins Tile_AttrArg<StrAttr, "`add` or `max`">:$kind, Tile_Arg<Tile_Tensor, "a rank-2 tile of f32">:$source,

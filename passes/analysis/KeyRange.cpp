@@ -407,6 +407,24 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
   static constexpr Relation mirrored[] = {Relation::Ge, Relation::Gt, Relation::Le,
                                           Relation::Lt, Relation::Eq, Relation::Ne};
 
+  auto ordered = [&](const std::optional<Term> &x, const std::optional<Term> &y) {
+    switch (relation) {
+    case Relation::Le:
+      return lessEqual(x, y, 0);
+    case Relation::Lt:
+      return lessEqual(x, y, 1);
+    case Relation::Ge:
+      return lessEqual(y, x, 0);
+    case Relation::Gt:
+      return lessEqual(y, x, 1);
+    case Relation::Eq:
+      return conjoin(lessEqual(x, y, 0), lessEqual(y, x, 0));
+    case Relation::Ne:
+      return disjoin(lessEqual(x, y, 1), lessEqual(y, x, 1));
+    }
+    return unknown();
+  };
+
   // The smaller or greater of two against y: two comparisons.
   auto isExtreme = [](Value v) { return v.getDefiningOp<MinOp>() || v.getDefiningOp<MaxOp>(); };
   if (isExtreme(b) && !term(b, map, depth + 1)) {
@@ -417,16 +435,7 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
     std::optional<Term> y = term(b, map, depth + 1);
     auto against = [&](Value side) {
       std::optional<Term> x = term(side, map, depth + 1);
-      switch (relation) {
-      case Relation::Le:
-        return lessEqual(x, y, 0);
-      case Relation::Lt:
-        return lessEqual(x, y, 1);
-      case Relation::Ge:
-        return lessEqual(y, x, 0);
-      default:
-        return lessEqual(y, x, 1);
-      }
+      return ordered(x, y);
     };
     Disjunction first = against(a.getDefiningOp()->getOperand(0)), second = against(a.getDefiningOp()->getOperand(1));
     bool below = relation == Relation::Le || relation == Relation::Lt;
@@ -503,21 +512,7 @@ Disjunction Reader::compare(Operation *op, Value a, Value b, const AxisMap &map,
       return disjoin(atMost(1), atLeast(1));
     }
   }
-  switch (relation) {
-  case Relation::Le:
-    return lessEqual(x, y, 0);
-  case Relation::Lt:
-    return lessEqual(x, y, 1);
-  case Relation::Ge:
-    return lessEqual(y, x, 0);
-  case Relation::Gt:
-    return lessEqual(y, x, 1);
-  case Relation::Eq:
-    return conjoin(lessEqual(x, y, 0), lessEqual(y, x, 0));
-  case Relation::Ne:
-    return disjoin(lessEqual(x, y, 1), lessEqual(y, x, 1));
-  }
-  return unknown();
+  return ordered(x, y);
 }
 
 Disjunction Reader::read(Value predicate, const AxisMap &map, bool negated, unsigned depth) {

@@ -306,6 +306,15 @@ std::string Derivation::uniqueName(std::string name) {
 
 //===--- launches ---===//
 
+/// The axes that an operation sums or reduces over; null for others.
+static ArrayAttr reducedAxes(Operation &op) {
+  if (auto dot = dyn_cast<DotOp>(op))
+    return dot.getAxes();
+  if (auto reduce = dyn_cast<ReduceOp>(op))
+    return reduce.getAxes();
+  return {};
+}
+
 StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
   if (!choices.valueTile)
     return {};
@@ -322,11 +331,7 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
   // A reduction over the results needs all of them in one work item.
   if (split)
     for (Operation &op : attention.getBody().front()) {
-      ArrayAttr reduced;
-      if (auto dot = dyn_cast<DotOp>(op))
-        reduced = dot.getAxes();
-      else if (auto reduce = dyn_cast<ReduceOp>(op))
-        reduced = reduce.getAxes();
+      ArrayAttr reduced = reducedAxes(op);
       if (!reduced || !llvm::is_contained(toAxes(reduced), split))
         continue;
       SmallVector<Operation *> todo{&op};
@@ -630,11 +635,7 @@ LogicalResult Derivation::classifyAxes() {
     return featureSize(axis, op);
   };
   for (Operation &op : attention.getBody().front()) {
-    ArrayAttr reduced;
-    if (auto dot = dyn_cast<DotOp>(op))
-      reduced = dot.getAxes();
-    else if (auto reduce = dyn_cast<ReduceOp>(op))
-      reduced = reduce.getAxes();
+    ArrayAttr reduced = reducedAxes(op);
     if (reduced) {
       if (reduced.size() != 1)
         return op.emitError("contracts ")

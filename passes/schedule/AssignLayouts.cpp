@@ -121,14 +121,9 @@ private:
       SmallVector<OpOperand *> uses;
       for (OpOperand &use : op->getResult(0).getUses())
         uses.push_back(&use);
-      llvm::stable_sort(uses, [](OpOperand *a, OpOperand *b) {
-        return !isa<NonfiniteOp>(a->getOwner()) && isa<NonfiniteOp>(b->getOwner());
-      });
       if (!vector && !isa<LoadOp>(op))
         continue;
       for (OpOperand *use : llvm::drop_begin(uses)) {
-        if (isa<NonfiniteOp>(use->getOwner())) // goes with the first product, whose operand it asks about
-          continue;
         OpOperand *operand = productOperandOf(*use), *first = productOperandOf(*uses.front());
         if (!vector && !operand && !first)
           continue;

@@ -57,10 +57,7 @@ OpOperand *tile::productOperandOf(OpOperand &use) {
 bool tile::feedsProductsOnly(LoadOp load) {
   auto type = cast<RankedTensorType>(load.getTile().getType());
   return type.getRank() == 2 && !load.getTile().use_empty() &&
-         llvm::all_of(
-             load.getTile().getUses(),
-             [](OpOperand &use) { return productOperandOf(use) != nullptr || isa<NonfiniteOp>(use.getOwner()); }) &&
-         firstProductOperandOf(load.getTile()) != nullptr;
+         llvm::all_of(load.getTile().getUses(), [](OpOperand &use) { return productOperandOf(use) != nullptr; });
 }
 
 OpOperand *tile::firstProductOperandOf(Value value) {

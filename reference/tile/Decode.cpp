@@ -180,10 +180,6 @@ private:
           instr.first = 1 + op.getIndices().size();
           return handler(runGather);
         })
-        .Case([&](NonfiniteOp op) {
-          instr.elements = cast<RankedTensorType>(op.getSource().getType()).getNumElements();
-          return handler(runNonfinite);
-        })
         .Case([&](StoreOp op) {
           auto shape = cast<RankedTensorType>(op.getTile().getType()).getShape();
           instr.shape.assign(shape.begin(), shape.end());

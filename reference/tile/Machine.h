@@ -286,7 +286,6 @@ Step runReduce(Thread &, const Instr &);
 Step runScan(Thread &, const Instr &);
 Step runSlice(Thread &, const Instr &);
 Step runConcat(Thread &, const Instr &);
-Step runNonfinite(Thread &, const Instr &);
 Step runDomain(Thread &, const Instr &);
 Step runDomainSlice(Thread &, const Instr &);
 Step runDomainCount(Thread &, const Instr &);

@@ -125,15 +125,6 @@ Step machine::runReduce(Thread &thread, const Instr &instr) {
   return Step::Next;
 }
 
-Step machine::runNonfinite(Thread &thread, const Instr &instr) {
-  const Cell *in = thread.get(instr, 0);
-  bool some = false;
-  for (int64_t i = 0; i < instr.elements; ++i)
-    some |= !std::isfinite(in[i].f);
-  thread.setInteger(instr.out[0], some);
-  return Step::Next;
-}
-
 Step machine::runScan(Thread &thread, const Instr &instr) {
   int64_t dim = instr.immediate, length = instr.shape[dim], others = instr.elements / length;
   int64_t step = dim + 1 == int64_t(instr.shape.size()) ? 1 : instr.shape.back();
