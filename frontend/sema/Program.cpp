@@ -10,7 +10,7 @@
 namespace fovea::sema {
 
 std::string_view toString(Kind kind) {
-  static constexpr std::string_view kNames[] = {"real", "int", "bool", "weights"};
+  static constexpr std::string_view kNames[] = {"real", "int", "bool", "weights", "state"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -26,7 +26,8 @@ std::string_view toString(Op op) {
       "or",      "eq",       "ne",      "lt",    "le",           "gt",
       "ge",      "select",   "reduce",  "dot",   "rename",       "row_at",
       "slice",   "concat",   "gather",  "scan",  "block_reduce", "flatten",
-      "weights", "expect",   "stat",    "output"};
+      "weights", "expect",   "stat",    "state", "read",         "last",
+      "every",   "conv",     "output"};
   static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<size_t>(Op::Output) + 1);
   return kNames[static_cast<size_t>(op)];
 }
@@ -39,6 +40,11 @@ std::string_view toString(ReduceKind kind) {
 std::string_view toString(StatKind kind) {
   static constexpr std::string_view kNames[] = {"lse", "max", "mass"};
   return kNames[static_cast<size_t>(kind)];
+}
+
+std::string_view toString(ReadPoint point) {
+  static constexpr std::string_view kNames[] = {"after", "decayed", "prev"};
+  return kNames[static_cast<size_t>(point)];
 }
 
 std::string_view toString(StorageType type) {
@@ -90,6 +96,21 @@ std::string bound(const Bound &b) {
   return (b.value ? number(*b.value) : "%" + std::to_string(b.node)) + std::string(b.open ? " open" : "");
 }
 
+std::string stateOperand(const Node &n, size_t operand) {
+  std::vector<std::string> names = {"key", "value"};
+  if (n.hasDecay)
+    names.push_back("decay");
+  if (n.hasErase)
+    names.push_back("erase");
+  if (n.hasWhere)
+    names.push_back("where");
+  if (n.hasCommit)
+    names.push_back("commit");
+  if (n.hasInitial)
+    names.push_back("initial");
+  return operand < names.size() ? names[operand] : "?";
+}
+
 } // namespace
 
 std::string print(const Attention &attention) {
@@ -123,7 +144,7 @@ std::string print(const Attention &attention) {
       out += " needed";
     out += "\n";
   }
-  static constexpr const char *kRoles[] = {"input", "param", "const", "output"};
+  static constexpr const char *kRoles[] = {"input", "param", "const", "output", "carry"};
   for (const Declaration &d : attention.declarations) {
     out += "  " + std::string(kRoles[static_cast<size_t>(d.role)]) + " " + d.name + " : ";
     if (d.type != StorageType::Default)
@@ -135,6 +156,8 @@ std::string print(const Attention &attention) {
       out += " to " + bound(*d.contract->upper);
     if (d.optional)
       out += " optional";
+    if (d.finalNode)
+      out += " final %" + std::to_string(*d.finalNode);
     if (d.defaultNode)
       out += " default %" + std::to_string(*d.defaultNode);
     if (d.defaultValue)
@@ -150,6 +173,12 @@ std::string print(const Attention &attention) {
       out += " " + std::string(toString(n.reduce));
     if (n.op == Op::Stat)
       out += " " + std::string(toString(n.stat));
+    if (n.op == Op::Read)
+      out += " " + std::string(toString(n.read));
+    if (n.reverse)
+      out += " reverse";
+    if (n.same)
+      out += " same";
     if (n.op == Op::Input || n.op == Op::Output)
       out += " " + attention.declarations[n.declaration].name;
     if (n.op == Op::Constant)
@@ -161,6 +190,8 @@ std::string print(const Attention &attention) {
     for (size_t o = 0; o < n.operands.size(); ++o) {
       if (n.op == Op::Weights && o > 0)
         out += n.hasWhere && o == 1 ? " where" : n.hasMass && o == 1u + n.hasWhere ? " mass" : " sink";
+      if (n.op == Op::State)
+        out += " " + stateOperand(n, o);
       out += " %" + std::to_string(n.operands[o]);
     }
     out += " : " + axisList(attention, n.axes) + " " + std::string(toString(n.kind)) + "\n";

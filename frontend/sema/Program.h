@@ -20,8 +20,9 @@ using AxisId = uint32_t; // index into Attention::axes
 using NodeId = uint32_t; // index into Attention::nodes
 using DeclId = uint32_t; // index into Attention::declarations
 
-/// What a field holds at each index. A node of kind Weights is no field: it is the handle that Expect and Stat take.
-enum class Kind : uint8_t { Real, Int, Bool, Weights };
+/// What a field holds at each index. Nodes of kind Weights and State are no fields: they are the handles that Expect
+/// and Stat, and Read, Last and Every take.
+enum class Kind : uint8_t { Real, Int, Bool, Weights, State };
 
 /// Factor axes stand only in Declaration::declaredAxes: in the types of nodes they are expanded to their factors.
 enum class AxisRelation : uint8_t {
@@ -60,7 +61,8 @@ struct Axis {
 enum class StorageType : uint8_t { Default, BF16, F16, F32, I32 };
 
 /// Const: a compile-time number that has no value yet (see missing()). One that has a value is a Constant node.
-enum class Role : uint8_t { Input, Param, Const, Output };
+/// Carry: memory that is input and output in one: the initial value of one state, overwritten by its last one.
+enum class Role : uint8_t { Input, Param, Const, Output, Carry };
 
 /// One end of a contract's interval.
 struct Bound {
@@ -83,18 +85,19 @@ struct Declaration {
   StorageType type = StorageType::Default;
   Kind kind = Kind::Real;           // Int for i32, else Real
   std::optional<Contract> contract; // Input and Param
-  bool optional = false;            // Input: an absent one reads as 0 everywhere
+  bool optional = false;            // Input, Carry: an absent one reads as 0 everywhere, a Carry is then not written
   /// Param: the value that holds when none is given; `defaultNode` is a scalar of constants and sizes,
   /// `defaultValue` its number where all sizes in it are known.
   std::optional<NodeId> defaultNode;
   std::optional<double> defaultValue;
-  NodeId node = 0; // its Input or Output node
+  NodeId node = 0;                 // its Input or Output node; of a Carry the Input node
+  std::optional<NodeId> finalNode; // Carry: the Output node that writes it, on its axes
   syntax::Span span;
 };
 
 /// Operands and attributes of each operation; x, a, b are operands, axes are in Node::attrAxes.
 enum class Op : uint8_t {
-  Input,         // Node::declaration; role Input, Param or Const
+  Input,         // Node::declaration; role Input, Param, Const or Carry
   Constant,      // Node::real (kind Real) or Node::integer (Int; Bool 0 or 1)
   Size,          // {axis}; Int, no axes
   Index,         // {axis}; Int on [axis], from 0. On a walk axis: the key's position j.
@@ -180,6 +183,27 @@ enum class Op : uint8_t {
   /// Node::axes = row axes of p, then the value's others, without the walk axis.
   Expect,
   Stat, // p; Node::stat; row axes; Real
+  /// A recurrence along T, one state [K, V] per point of the batch axes. For t = 0, 1, .. (Node::reverse: from the last
+  /// token to the first), with S_{t-1} the state of the token visited before:
+  ///   D_t = exp(decay_t) . S_{t-1} (its rows K scaled);  S_t = D_t + key_t (value_t - D_t^T erase_t)^T
+  /// and S_t = D_t = S_{t-1} where `where` is false. With `commit` (on Tb, blocks of T): at the end of each block S
+  /// becomes commit ? S : exp(sum of the block's decay) . S at the block's start. Before the first token S is
+  /// `initial`, else 0.
+  /// Operands: key, value, then where the flag is set and in this order: decay (hasDecay), erase (hasErase), where
+  /// (hasWhere, Bool), commit (hasCommit, Bool), initial (hasInitial). All but where and commit are Real.
+  /// attrAxes {T, K} or {T, K, V}, then Tb if hasCommit. Without V the value is one number per token and state.
+  /// key has K and not V; decay and erase have no V, value no K; initial has K and V (if there is one) and not T.
+  /// Node::axes = batch axes: the union of the operands' axes in order, without T, K, V and Tb. Kind State.
+  State,
+  /// S, q; Node::read: sum over K of q_t times S_t (After), D_t (Decayed) or S_{t-1} (Prev). q has K and not V.
+  /// Node::axes = q's without K, then the batch axes of S that are not among them, then T likewise, then V.
+  Read,
+  Last,  // S: the state after all tokens, in the direction of S. Node::axes = batch axes, K, V. Real
+  Every, // S (not reverse, no commit); {Tb}, blocks of T: S after the last token of each block; batch axes, Tb, K, V
+  /// x, w; {A.., W..}: one or two axes of x, then as many tap axes of w. w may have T, V.. of x too (other taps at each
+  /// point). y[t] = sum over u of w[u] x[t + u - c], x = 0 outside; c = size(W) - 1 (causal), or (size(W) - 1) div 2
+  /// where Node::same. Node::axes = x's, then w's others without the taps.
+  Conv,
   /// x; Node::declaration. Node::axes = the declaration's axes: a permutation of x's, or more (broadcast). An axis of
   /// keys may stand beside the query axis: x is then a pair field, its walk axis renamed or reduced to blocks.
   Output,
@@ -190,6 +214,8 @@ enum class ReduceKind : uint8_t { Sum, Mean, Max, Min, LogSumExp };
 /// mass * exp(score - Max), without sinks. Of Free: only Mass, the sum of the weights.
 enum class StatKind : uint8_t { Lse, Max, Mass };
 enum class WeightKind : uint8_t { Exp, Free };
+/// Where a state is read: after the write, between decay and write, before both.
+enum class ReadPoint : uint8_t { After, Decayed, Prev };
 
 struct Node {
   Op op = Op::Constant;
@@ -203,10 +229,14 @@ struct Node {
   ReduceKind reduce = ReduceKind::Sum;
   StatKind stat = StatKind::Lse;
   WeightKind weight = WeightKind::Exp;
-  bool hasWhere = false;
-  bool hasMass = false; // Weights of kind Exp
-  std::string name;     // the name that the text gives it, or empty; for readable dumps, not unique
-  syntax::Span span;    // where the text asks for it (in a map: in the map's body)
+  ReadPoint read = ReadPoint::After;
+  bool hasWhere = false;                                                          // Weights and State
+  bool hasMass = false;                                                           // Weights of kind Exp
+  bool hasDecay = false, hasErase = false, hasCommit = false, hasInitial = false; // State
+  bool reverse = false;                                                           // State
+  bool same = false;                                                              // Conv
+  std::string name;  // the name that the text gives it, or empty; for readable dumps, not unique
+  syntax::Span span; // where the text asks for it (in a map: in the map's body)
 };
 
 enum class Claim : uint8_t { None, Causal, Set };
@@ -215,7 +245,8 @@ struct Attention {
   std::string name;
   Claim claim = Claim::None;
   std::vector<Axis> axes;
-  std::vector<Declaration> declarations; // inputs, params and open consts as declared, then outputs as declared
+  /// Inputs, params, carries and open consts as declared, then outputs as declared.
+  std::vector<Declaration> declarations;
   std::vector<Node> nodes; // topological; every node reaches an Output, or is an Input, a default or a contract's bound
   syntax::Span span;
 };
@@ -239,6 +270,7 @@ std::string_view toString(Kind kind);
 std::string_view toString(Op op);
 std::string_view toString(ReduceKind kind);
 std::string_view toString(StatKind kind);
+std::string_view toString(ReadPoint point);
 std::string_view toString(StorageType type); // "" for Default
 std::string_view toString(Claim claim);      // "" for None
 
