@@ -60,8 +60,8 @@ def Attn_Claim : Attn_Enum<"Claim", "What an attention claims about the order of
   I32EnumAttrCase<"Causal", 0, "causal">, I32EnumAttrCase<"Set", 1, "set">, I32EnumAttrCase<"None", 2, "none">]>;
 def Attn_ClaimAttr : Attn_EnumAttr<Attn_Claim, "claim">;
 
-def Attn_Role : Attn_Enum<"Role", "When an input is bound: per call, or once.", [
-  I32EnumAttrCase<"Input", 0, "input">, I32EnumAttrCase<"Param", 1, "param">]>;
+def Attn_Role : Attn_Enum<"Role", "When an input is bound: per call, once, or carried from call to call.", [
+  I32EnumAttrCase<"Input", 0, "input">, I32EnumAttrCase<"Param", 1, "param">, I32EnumAttrCase<"Carry", 2, "carry">]>;
 def Attn_RoleAttr : Attn_EnumAttr<Attn_Role, "role">;
 
 def Attn_Storage : Attn_Enum<"Storage", "The element type of an array at the interface.", [
@@ -81,6 +81,10 @@ def Attn_StatKindAttr : Attn_EnumAttr<Attn_StatKind, "stat_kind">;
 def Attn_WeightFunction : Attn_Enum<"WeightFunction", "What gives the weight of a key, and whether rows are divided.", [
   I32EnumAttrCase<"Exp", 0, "exp">, I32EnumAttrCase<"Free", 1, "free">]>;
 def Attn_WeightFunctionAttr : Attn_EnumAttr<Attn_WeightFunction, "weight_function">;
+
+def Attn_ReadPoint : Attn_Enum<"ReadPoint", "Where in a step a state is read.", [
+  I32EnumAttrCase<"After", 0, "after">, I32EnumAttrCase<"Decayed", 1, "decayed">, I32EnumAttrCase<"Prev", 2, "prev">]>;
+def Attn_ReadPointAttr : Attn_EnumAttr<Attn_ReadPoint, "read_point">;
 
 //===----------------------------------------------------------------------===//
 // Types
@@ -126,6 +130,25 @@ def Attn_WeightsType : Attn_Type<"Weights", "weights"> {
   }];
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr", "Row axes, outermost first.">:$rows,
                         "::mlir::StringAttr":$walk, "::mlir::StringAttr":$query);
+}
+
+def Attn_StateType : Attn_Type<"State", "state"> {
+  let summary = "A recurrence along an axis of tokens; never an array.";
+  let description = [{
+    ```mlir
+    !attn.state<[B, Hk, G] K x V along T>
+    !attn.state<[B, Hk, G] K x 1 along T>
+    ```
+    At each point of the batch axes and at each token a matrix: rows on the key axis, columns on the value axis. Without
+    a value axis it has one column.
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr", "Batch axes, outermost first.">:$batch,
+                        "::mlir::StringAttr":$key, "::mlir::StringAttr":$value, "::mlir::StringAttr":$token);
+  let extraClassDeclaration = [{
+    bool hasValueAxis() const { return getValue() != nullptr; }
+    /// The batch axes, then the key axis, then the value axis if there is one: those of the state at one token.
+    ::llvm::SmallVector<::mlir::StringAttr> getAxes() const;
+  }];
 }
 
 //===----------------------------------------------------------------------===//

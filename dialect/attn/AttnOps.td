@@ -73,15 +73,17 @@ def Attn_InputOp : Attn_Op<"input", [Pure]> {
     %s = attn.input "s" param f32 [H] within <from 0.0 below 1.0> : real [Hk, G]
     %c = attn.input "c" param [] fallback %d : real [] : real []
     %b = attn.input "b" optional [T, S] : real [T, S]
+    %h = attn.input "h0" optional carry f32 [B, H, K, V] : real [B, H, K, V]
     ```
     The array is row-major over the declared axes unless a storage says otherwise. Without an element type the command
     line's is meant. Of type `i32` the field is of kind `int`, else `real`. An `optional` array that is not passed reads as
-    0 everywhere.
+    0 everywhere. A `carry` is memory that the caller keeps between calls: the `output` of the same name overwrites it,
+    unless it is optional and not passed.
   }];
   let arguments = (ins
     Arg<StrAttr, "The name of the array.">:$name,
     Arg<UnitAttr, "The caller may leave it out: then it is 0.">:$optional,
-    Arg<DefaultValuedAttr<Attn_RoleAttr, "::fovea::attn::Role::Input">, "Whether it is bound per call or once.">:$role,
+    Arg<DefaultValuedAttr<Attn_RoleAttr, "::fovea::attn::Role::Input">, "Whether it is bound per call, once, or carried.">:$role,
     Arg<OptionalAttr<Attn_StorageAttr>, "The element type, where the text states it.">:$storage,
     Arg<Attn_AxisListAttr, "The axes as declared, factor axes unexpanded: the shape of the array.">:$declared,
     Arg<OptionalAttr<Attn_IntervalAttr>, "A contract that each element keeps.">:$contract,
@@ -109,23 +111,25 @@ def Attn_OutputOp : Attn_Op<"output"> {
     ```mlir
     attn.output "o" %o [B, T, H, D] : real [B, T, Hk, G, D]
     attn.output "lse" %lse f32 [B, T, H] : real [B, T, Hk, G]
+    attn.output "h0" carry %h f32 [B, H, K, V] : real [B, H, K, V]
     ```
     The declared axes, expanded, hold those of the field in any order: they give the shape of the array and its order. The
     field is broadcast over those that it lacks. A pair expression is an output once its walk axis is renamed back to the
-    key axis, or reduced to blocks.
+    key axis, or reduced to blocks. With `carry` it overwrites the carried input of its name, whose array it has.
   }];
   let arguments = (ins
     Arg<StrAttr, "The name of the array.">:$name,
     Arg<Attn_FieldType, "Its value.">:$value,
     Arg<OptionalAttr<Attn_StorageAttr>, "The element type; absent: that of the command line.">:$storage,
-    Arg<Attn_AxisListAttr, "The axes of the array, factor axes unexpanded, outermost first.">:$declared);
+    Arg<Attn_AxisListAttr, "The axes of the array, factor axes unexpanded, outermost first.">:$declared,
+    Arg<UnitAttr, "It is the final value of the carried input of the same name.">:$carry);
   let assemblyFormat = [{
-    $name $value custom<OutputArray>($storage, $declared) `:` custom<Field>(type($value)) attr-dict
+    $name (`carry` $carry^)? $value custom<OutputArray>($storage, $declared) `:` custom<Field>(type($value)) attr-dict
   }];
   let hasVerifier = 1;
   let builders = [
     OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$value, "::llvm::ArrayRef<::llvm::StringRef>":$declared,
-                   CArg<"::std::optional<Storage>", "{}">:$storage)>];
+                   CArg<"::std::optional<Storage>", "{}">:$storage, CArg<"bool", "false">:$carry)>];
 }
 
 //===----------------------------------------------------------------------===//
@@ -593,6 +597,141 @@ def Attn_StatOp : Attn_PureOp<"stat"> {
     Arg<Attn_WeightsType, "The distribution.">:$weights);
   let results = (outs Res<Attn_FieldType, "A real on the row axes.">:$result);
   let assemblyFormat = "custom<Word>($kind) $weights `:` custom<Weights>(type($weights)) attr-dict";
+}
+
+def Attn_ConvOp : Attn_PureOp<"conv"> {
+  let summary = "A depthwise convolution along one or two axes.";
+  let description = [{
+    ```mlir
+    %y = attn.conv %x, %w along [T] taps [W] : real [B, T, D], real [D, W]
+    %z = attn.conv %x, %w along [Y, X] taps [U, W] same : real [B, Y, X, D], real [D, U, W]
+    ```
+    y[t] = sum_u w[u] x[t + u - c], with x = 0 outside its axis: c = |W| - 1, so that no later element is read, or with
+    `same` c = (|W| - 1) div 2. All axes but the taps are like those of a product: `w` may differ from channel to
+    channel, and from point to point.
+  }];
+  let arguments = (ins
+    Arg<Attn_FieldType, "The field, a real.">:$operand,
+    Arg<Attn_FieldType, "The taps, a real.">:$weights,
+    Arg<Attn_AxisListAttr, "The axes of the field that are convolved: one or two.">:$along,
+    Arg<Attn_AxisListAttr, "The axis of the taps along each of them.">:$taps,
+    Arg<UnitAttr, "The taps are centred; else the last one is at the element itself.">:$same);
+  let results = (outs Res<Attn_FieldType, "A real on the axes of the field, then those of the taps but their own.">:$result);
+  let assemblyFormat = [{
+    $operand `,` $weights `along` custom<Axes>($along) `taps` custom<Axes>($taps) (`same` $same^)? `:`
+    custom<Field>(type($operand)) `,` custom<Field>(type($weights)) attr-dict
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// States
+//===----------------------------------------------------------------------===//
+
+def Attn_StateOp : Attn_PureOp<"state", [AttrSizedOperandSegments]> {
+  let summary = "A matrix-valued recurrence along the tokens.";
+  let description = [{
+    ```mlir
+    %S = attn.state along T key %k over K : real [B, T, H, K] value %v over V : real [B, T, H, V]
+    %S = attn.state along T reverse key %k over K : real [B, T, H, K] value %z over V : real [B, T, H, V]
+             decay %g : real [B, T, H, K] erase %e : real [B, T, H, K] where %w : bool [B, T]
+             commit %c per Tb : bool [B, Tb, H] initial %h : real [B, H, K, V]
+    %n = attn.state along T key %k over K : real [B, T, H, K] value %one : real []
+    ```
+    With one matrix S per point of the batch axes, for t = 0, 1, .. (`reverse`: from the last token to the first):
+
+        D_t = exp(decay_t) . S_{t-1}                        (the rows, on the key axis, are scaled)
+        S_t = D_t + key_t (value_t - D_t^T erase_t)^T
+
+    Without `decay` D_t is S_{t-1}; without `erase` the term with it is absent. Where `where` is false S_t = D_t = S_{t-1}.
+    With `commit`, at the end of each block b of the tokens S becomes commit_b ? S : exp(sum of the block's decay) . S at
+    the block's start, the tokens where `where` is false left out of the sum. Before the first token S is `initial`, else 0.
+
+    Without an axis of values the state is one column, and `value` one number per token: with the constant 1 the
+    normaliser of linear attention. Batch axes are the ordered union of those of the operands, without the axes of
+    tokens, key, value and blocks.
+
+    Additive: Katharopoulos et al., "Transformers are RNNs", arXiv:2006.16236. Decay per channel: Yang et al., "Gated
+    linear attention", arXiv:2312.06635. Erase with erase = beta key, value = beta v: Yang et al., "Parallelizing linear
+    transformers with the delta rule", arXiv:2406.06484; with decay: Yang et al., "Gated delta networks",
+    arXiv:2412.06464.
+  }];
+  let arguments = (ins
+    Arg<Attn_AxisNameAttr, "The axis of tokens.">:$token,
+    Arg<UnitAttr, "From the last token to the first.">:$reverse,
+    Arg<Attn_FieldType, "The key: a real with the key axis and not the value axis.">:$key,
+    Arg<Attn_AxisNameAttr, "The key axis.">:$keyAxis,
+    Arg<Attn_FieldType, "The value: a real without the key axis.">:$value,
+    Arg<OptionalAttr<Attn_AxisNameAttr>, "The value axis, which the value has; absent: one column.">:$valueAxis,
+    Arg<Optional<Attn_FieldType>, "The natural logarithm of the decay: a real without the value axis; at most 0.">:$decay,
+    Arg<Optional<Attn_FieldType>, "The erase vector: a real without the value axis.">:$erase,
+    Arg<Optional<Attn_FieldType>, "Which tokens take part: a bool without key and value axis.">:$where,
+    Arg<Optional<Attn_FieldType>, "Which blocks take effect: a bool without token, key and value axis.">:$commit,
+    Arg<OptionalAttr<Attn_AxisNameAttr>, "Of a commit: the axis of blocks of the tokens.">:$blocks,
+    Arg<Optional<Attn_FieldType>, "The state before the first token: a real with key and value axis, without tokens.">:$initial);
+  let results = (outs Res<Attn_StateType, "The states, which only read, last and every can use.">:$result);
+  let assemblyFormat = [{
+    `along` custom<Axis>($token) (`reverse` $reverse^)? `key` $key `over` custom<Axis>($keyAxis) `:`
+    custom<Field>(type($key)) `value` $value (`over` custom<Axis>($valueAxis)^)? `:` custom<Field>(type($value))
+    (`decay` $decay^ `:` custom<Field>(type($decay)))?
+    (`erase` $erase^ `:` custom<Field>(type($erase)))?
+    (`where` $where^ `:` custom<Field>(type($where)))?
+    (`commit` $commit^ `per` custom<Axis>($blocks) `:` custom<Field>(type($commit)))?
+    (`initial` $initial^ `:` custom<Field>(type($initial)))? attr-dict
+  }];
+  let hasCanonicalizer = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    StateType getStateType() { return ::llvm::cast<StateType>(getResult().getType()); }
+  }];
+}
+
+def Attn_ReadOp : Attn_PureOp<"read"> {
+  let summary = "A state multiplied by a vector at each token.";
+  let description = [{
+    ```mlir
+    %o = attn.read after %S, %q : [B, H] K x V along T, real [B, T, H, K]
+    ```
+    sum over the key axis of q_t times the state: `after` the write S_t, `decayed`, between decay and write, D_t, or
+    `prev`, before both, S_{t-1}, in the direction of the state.
+  }];
+  let arguments = (ins
+    Arg<Attn_ReadPointAttr, "Where in a step it is read.">:$point,
+    Arg<Attn_StateType, "The state.">:$state,
+    Arg<Attn_FieldType, "The vector: a real with the key axis and not the value axis.">:$query);
+  let results = (outs Res<Attn_FieldType, "A real on the axes of the vector without the key axis, then the batch axes "
+                                          "and the token axis that are not among them, then the value axis.">:$result);
+  let assemblyFormat = [{
+    custom<Word>($point) $state `,` $query `:` custom<State>(type($state)) `,` custom<Field>(type($query)) attr-dict
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def Attn_LastOp : Attn_PureOp<"last"> {
+  let summary = "A state after all tokens.";
+  let description = [{
+    ```mlir
+    %h = attn.last %S : [B, H] K x V along T
+    ```
+    In the direction of the state: of a reverse one that after the token 0.
+  }];
+  let arguments = (ins Arg<Attn_StateType, "The state.">:$state);
+  let results = (outs Res<Attn_FieldType, "A real on batch axes, key axis and value axis.">:$result);
+  let assemblyFormat = "$state `:` custom<State>(type($state)) attr-dict";
+}
+
+def Attn_EveryOp : Attn_PureOp<"every"> {
+  let summary = "A state at the end of each block of tokens.";
+  let description = [{
+    ```mlir
+    %h = attn.every %S at Tb : [B, H] K x V along T
+    ```
+    After the last token of each block, of the last one the last token that exists. Not of a reverse state, nor of one
+    with `commit`.
+  }];
+  let arguments = (ins Arg<Attn_StateType, "The state.">:$state,
+                       Arg<Attn_AxisNameAttr, "An axis of blocks of the tokens.">:$blocks);
+  let results = (outs Res<Attn_FieldType, "A real on batch axes, the blocks, key axis and value axis.">:$result);
+  let assemblyFormat = "$state `at` custom<Axis>($blocks) `:` custom<State>(type($state)) attr-dict";
 }
 
 #endif

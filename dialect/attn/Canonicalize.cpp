@@ -1,8 +1,8 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Rewrites across operations that bring scalar factors together, for example the scale of a score. Exact in real
-// arithmetic; a *scalar* here is a field on no axis, constant or not.
+// Rewrites across operations that bring scalar factors together, for example the scale of a score, and that drop what
+// has no effect on a state. Exact in real arithmetic; a *scalar* here is a field on no axis, constant or not.
 #include "dialect/attn/Attn.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -246,6 +246,49 @@ struct HoistScalarOfExpect : OpRewritePattern<ExpectOp> {
   }
 };
 
+/// read(S, q * s) = read(S, q) * s
+struct HoistScalarOfRead : OpRewritePattern<ReadOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReadOp op, PatternRewriter &rewriter) const override {
+    std::optional<Scaled> scaled = getScaled(op.getQuery());
+    if (!scaled)
+      return rewriter.notifyMatchFailure(op, "the query is not scaled");
+    Value read = ReadOp::create(rewriter, op.getLoc(), op.getPointAttr(), op.getState(), scaled->field);
+    rewriter.replaceOpWithNewOp<MulOp>(op, read, scaled->scalar);
+    return success();
+  }
+};
+
+/// A decay or an erase vector of 0 and a predicate that always holds are none. With an erase vector of 0 the delta rule
+/// is the additive update.
+struct DropNeutralOperands : OpRewritePattern<StateOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(StateOp op, PatternRewriter &rewriter) const override {
+    auto isZero = [](Value value) { return value && getReal(value) == 0.0; };
+    auto isTrue = [](Value value) {
+      auto constant = value ? value.getDefiningOp<ConstantOp>() : ConstantOp();
+      return constant && cast<BoolAttr>(constant.getValue()).getValue();
+    };
+    bool decay = isZero(op.getDecay()), erase = isZero(op.getErase()), where = isTrue(op.getWhere()),
+         commit = isTrue(op.getCommit());
+    if (!decay && !erase && !where && !commit)
+      return rewriter.notifyMatchFailure(op, "no operand is neutral");
+    rewriter.modifyOpInPlace(op, [&] {
+      if (decay)
+        op.getDecayMutable().clear();
+      if (erase)
+        op.getEraseMutable().clear();
+      if (where)
+        op.getWhereMutable().clear();
+      if (commit) {
+        op.getCommitMutable().clear();
+        op.removeBlocksAttr();
+      }
+    });
+    return success();
+  }
+};
+
 } // namespace
 
 void MulOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
@@ -289,4 +332,10 @@ void WeightsOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRCon
 }
 void ExpectOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<HoistScalarOfExpect>(context);
+}
+void StateOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<DropNeutralOperands>(context);
+}
+void ReadOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<HoistScalarOfRead>(context);
 }

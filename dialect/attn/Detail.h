@@ -29,7 +29,8 @@ llvm::LogicalResult inferPointwise(mlir::MLIRContext *context, std::optional<mli
 mlir::OpFoldResult foldPointwise(mlir::Operation *op, llvm::ArrayRef<mlir::Attribute> operands,
                                  double (*evaluate)(llvm::ArrayRef<double>));
 
-// Assembly. An axis: T. Axes: [B, T]. A field's type: real [B, T]. Weights: [B, T] over j from T.
+// Assembly. An axis: T. Axes: [B, T]. A field's type: real [B, T]. Weights: [B, T] over j from T. A
+// state: [B, H] K x V along T.
 template <typename Parser> llvm::ParseResult parseAxisName(Parser &parser, mlir::StringAttr &axis) {
   std::string name;
   if (parser.parseKeywordOrString(&name))
@@ -43,6 +44,8 @@ llvm::ParseResult parseFieldType(mlir::AsmParser &parser, mlir::Type &type);
 void printFieldType(mlir::AsmPrinter &printer, FieldType type);
 llvm::ParseResult parseWeightsType(mlir::AsmParser &parser, mlir::Type &type);
 void printWeightsType(mlir::AsmPrinter &printer, WeightsType type);
+llvm::ParseResult parseStateType(mlir::AsmParser &parser, mlir::Type &type);
+void printStateType(mlir::AsmPrinter &printer, StateType type);
 llvm::ParseResult parseTable(mlir::AsmParser &parser, AxisTableAttr &table);
 void printTable(mlir::AsmPrinter &printer, AxisTableAttr table);
 

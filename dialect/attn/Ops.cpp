@@ -32,6 +32,11 @@ static void printWeights(OpAsmPrinter &printer, Operation *, Type type) {
   printWeightsType(printer, cast<WeightsType>(type));
 }
 
+static ParseResult parseState(OpAsmParser &parser, Type &type) { return parseStateType(parser, type); }
+static void printState(OpAsmPrinter &printer, Operation *, Type type) {
+  printStateType(printer, cast<StateType>(type));
+}
+
 static ParseResult parseAxisTable(OpAsmParser &parser, AxisTableAttr &table) { return parseTable(parser, table); }
 static void printAxisTable(OpAsmPrinter &printer, Operation *, AxisTableAttr table) { printTable(printer, table); }
 
@@ -71,6 +76,12 @@ static ParseResult parseWord(OpAsmParser &parser, ReduceKindAttr &kind) {
 static ParseResult parseWord(OpAsmParser &parser, StatKindAttr &kind) {
   return parseWordOf(parser, kind, symbolizeStatKind);
 }
+static ParseResult parseWord(OpAsmParser &parser, ReadPointAttr &point) {
+  return parseWordOf(parser, point, symbolizeReadPoint);
+}
+static void printWord(OpAsmPrinter &printer, Operation *, ReadPointAttr point) {
+  printer << stringifyReadPoint(point.getValue());
+}
 static void printWord(OpAsmPrinter &printer, Operation *, ClaimAttr claim) {
   printer << stringifyClaim(claim.getValue());
 }
@@ -109,13 +120,14 @@ static void printOutputArray(OpAsmPrinter &printer, Operation *op, StorageAttr s
   printAxes(printer, op, axes);
 }
 static ParseResult parseInputArray(OpAsmParser &parser, RoleAttr &role, StorageAttr &storage, ArrayAttr &axes) {
-  bool param = succeeded(parser.parseOptionalKeyword("param"));
-  role = RoleAttr::get(parser.getContext(), param ? Role::Param : Role::Input);
+  StringRef word;
+  bool stated = succeeded(parser.parseOptionalKeyword(&word, {"param", "carry"}));
+  role = RoleAttr::get(parser.getContext(), stated ? *symbolizeRole(word) : Role::Input);
   return parseOutputArray(parser, storage, axes);
 }
 static void printInputArray(OpAsmPrinter &printer, Operation *op, RoleAttr role, StorageAttr storage, ArrayAttr axes) {
-  if (role.getValue() == Role::Param)
-    printer << "param ";
+  if (role.getValue() != Role::Input)
+    printer << stringifyRole(role.getValue()) << ' ';
   printOutputArray(printer, op, storage, axes);
 }
 
@@ -492,6 +504,114 @@ LogicalResult StatOp::inferReturnTypes(MLIRContext *context, std::optional<Locat
   return success();
 }
 
+LogicalResult ConvOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                       SmallVectorImpl<Type> &types) {
+  FieldType field = fieldOf(adaptor.getOperand()), weights = fieldOf(adaptor.getWeights());
+  SmallVector<StringAttr> along = toAxes(adaptor.getAlong()), taps = toAxes(adaptor.getTaps());
+  StringRef name = getOperationName();
+  if (!field.isReal() || !weights.isReal())
+    return refuse(location, name, "takes reals");
+  if (along.size() != taps.size() || along.size() > 2)
+    return refuse(location, name,
+                  "is along " + Twine(along.size()) + " axes with " + Twine(taps.size()) +
+                      " axes of taps; it should be one or two of each");
+  auto others = removeAxes(location, name, {weights}, taps);
+  if (failed(others) || failed(removeAxes(location, name, {field}, along)))
+    return failure();
+  for (StringAttr axis : taps)
+    if (field.hasAxis(axis))
+      return refuse(location, name, "the operand has the axis " + axis.getValue() + " of the taps");
+  SmallVector<StringAttr> axes(field.getAxes());
+  uniteAxes(axes, *others);
+  types.push_back(FieldType::get(context, axes, Kind::Real));
+  return success();
+}
+
+LogicalResult StateOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                        SmallVectorImpl<Type> &types) {
+  StringAttr token = adaptor.getTokenAttr(), key = adaptor.getKeyAxisAttr(), value = adaptor.getValueAxisAttr(),
+             blocks = adaptor.getBlocksAttr();
+  StringRef name = getOperationName();
+  SmallVector<StringAttr> own{token, key};
+  if (value)
+    own.push_back(value);
+  if (blocks)
+    own.push_back(blocks);
+  for (auto [n, axis] : llvm::enumerate(own))
+    if (llvm::is_contained(ArrayRef(own).take_front(n), axis))
+      return refuse(location, name, "names axis " + axis.getValue() + " twice");
+
+  SmallVector<StringAttr> batch;
+  auto take = [&](Value operand, const Twine &what, Kind kind, ArrayRef<StringAttr> with,
+                  ArrayRef<StringAttr> without) -> LogicalResult {
+    if (!operand)
+      return success();
+    FieldType field = fieldOf(operand);
+    if (field.getKind() != kind)
+      return refuse(location, name,
+                    what + " is " + stringifyKind(field.getKind()) + "; it should be " + stringifyKind(kind));
+    for (StringAttr axis : with)
+      if (axis && !field.hasAxis(axis))
+        return refuse(location, name, what + " lacks axis " + axis.getValue());
+    for (StringAttr axis : without)
+      if (axis && field.hasAxis(axis))
+        return refuse(location, name, what + " has axis " + axis.getValue());
+    uniteAxes(batch, field.getAxes());
+    return success();
+  };
+  if (failed(take(adaptor.getKey(), "the key", Kind::Real, {key}, {value, blocks})) ||
+      failed(take(adaptor.getValue(), "the value", Kind::Real, {value}, {key, blocks})) ||
+      failed(take(adaptor.getDecay(), "the decay", Kind::Real, {}, {value, blocks})) ||
+      failed(take(adaptor.getErase(), "the erase vector", Kind::Real, {}, {value, blocks})) ||
+      failed(take(adaptor.getWhere(), "the predicate", Kind::Bool, {}, {key, value, blocks})) ||
+      failed(take(adaptor.getCommit(), "the commit", Kind::Bool, {}, {token, key, value})) ||
+      failed(take(adaptor.getInitial(), "the initial state", Kind::Real, {key, value}, {token, blocks})))
+    return failure();
+  for (StringAttr axis : own)
+    llvm::erase(batch, axis);
+  types.push_back(StateType::get(context, batch, key, value, token));
+  return success();
+}
+
+LogicalResult ReadOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                       SmallVectorImpl<Type> &types) {
+  auto state = cast<StateType>(adaptor.getState().getType());
+  FieldType query = fieldOf(adaptor.getQuery());
+  StringRef name = getOperationName();
+  if (!query.isReal())
+    return refuse(location, name, "the query is " + stringifyKind(query.getKind()) + "; it should be real");
+  if (!query.hasAxis(state.getKey()))
+    return refuse(location, name, "the query lacks the key axis " + state.getKey().getValue());
+  if (state.hasValueAxis() && query.hasAxis(state.getValue()))
+    return refuse(location, name, "the query has the value axis " + state.getValue().getValue());
+  SmallVector<StringAttr> axes(query.getAxes());
+  llvm::erase(axes, state.getKey());
+  uniteAxes(axes, state.getBatch());
+  uniteAxes(axes, {state.getToken()});
+  if (state.hasValueAxis())
+    axes.push_back(state.getValue());
+  types.push_back(FieldType::get(context, axes, Kind::Real));
+  return success();
+}
+
+LogicalResult LastOp::inferReturnTypes(MLIRContext *context, std::optional<Location>, Adaptor adaptor,
+                                       SmallVectorImpl<Type> &types) {
+  types.push_back(FieldType::get(context, cast<StateType>(adaptor.getState().getType()).getAxes(), Kind::Real));
+  return success();
+}
+
+LogicalResult EveryOp::inferReturnTypes(MLIRContext *context, std::optional<Location> location, Adaptor adaptor,
+                                        SmallVectorImpl<Type> &types) {
+  auto state = cast<StateType>(adaptor.getState().getType());
+  StringAttr blocks = adaptor.getBlocksAttr();
+  SmallVector<StringAttr> axes = state.getAxes();
+  if (llvm::is_contained(axes, blocks) || blocks == state.getToken())
+    return refuse(location, getOperationName(), "axis " + blocks.getValue() + " is one of the state itself");
+  axes.insert(axes.begin() + state.getBatch().size(), blocks);
+  types.push_back(FieldType::get(context, axes, Kind::Real));
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Builders
 //===----------------------------------------------------------------------===//
@@ -521,8 +641,9 @@ void InputOp::build(OpBuilder &builder, OperationState &state, AxisTableAttr tab
 }
 
 void OutputOp::build(OpBuilder &builder, OperationState &state, StringRef name, Value value,
-                     ArrayRef<StringRef> declared, std::optional<Storage> storage) {
-  build(builder, state, builder.getStringAttr(name), value, toStorage(builder, storage), toAxisList(builder, declared));
+                     ArrayRef<StringRef> declared, std::optional<Storage> storage, bool carry) {
+  build(builder, state, builder.getStringAttr(name), value, toStorage(builder, storage), toAxisList(builder, declared),
+        carry ? builder.getUnitAttr() : UnitAttr());
 }
 
 void ConstantOp::build(OpBuilder &builder, OperationState &state, double value) {
@@ -554,6 +675,8 @@ LogicalResult InputOp::verify() {
   if (Value fallback = getFallback()) {
     if (getOptional())
       return emitOpError("'") << getName() << "' is optional, that is 0 where absent, and has a fallback";
+    if (getRole() == Role::Carry)
+      return emitOpError("'") << getName() << "' is carried, and has a fallback";
     FieldType type = cast<FieldType>(fallback.getType());
     if (type.getKind() != getField().getKind())
       return emitOpError("'") << getName() << "' is " << stringifyKind(getField().getKind()) << " but its fallback is "
@@ -574,6 +697,14 @@ LogicalResult WeightsOp::verify() {
     return emitOpError("free weights have no mass: multiply the weight by it");
   if (isFree() && !getSinks().empty())
     return emitOpError("free weights have no sinks: nothing is divided");
+  return success();
+}
+
+LogicalResult StateOp::verify() {
+  if (getCommit() && !getBlocks())
+    return emitOpError("has a commit without an axis of blocks");
+  if (!getCommit() && getBlocks())
+    return emitOpError("has an axis of blocks without a commit");
   return success();
 }
 
@@ -626,8 +757,16 @@ struct BodyVerifier {
 
   LogicalResult checkOp(Operation *op) {
     for (Type type : op->getResultTypes()) {
-      ArrayRef<StringAttr> axes =
-          isa<FieldType>(type) ? cast<FieldType>(type).getAxes() : cast<WeightsType>(type).getRows();
+      SmallVector<StringAttr> axes;
+      if (auto field = dyn_cast<FieldType>(type)) {
+        axes.assign(field.getAxes().begin(), field.getAxes().end());
+      } else if (auto state = dyn_cast<StateType>(type)) {
+        axes = state.getAxes();
+        axes.push_back(state.getToken());
+      } else {
+        ArrayRef<StringAttr> rows = cast<WeightsType>(type).getRows();
+        axes.assign(rows.begin(), rows.end());
+      }
       for (StringAttr axis : axes)
         if (!check(op, axis))
           return failure();
@@ -680,6 +819,22 @@ struct BodyVerifier {
         return op->emitOpError("axis ") << to.getName().getValue() << " has the " << stringifyRelation(to.getRelation())
                                         << " of " << to.getRaw().getValue() << ", not of " << raw.getValue();
     }
+    if (auto conv = dyn_cast<ConvOp>(op))
+      for (StringAttr axis : toAxes(conv.getTaps()))
+        if (!check(op, axis))
+          return failure();
+    if (auto state = dyn_cast<StateOp>(op)) {
+      if (table.lookup(state.getTokenAttr()).isWalk())
+        return op->emitOpError("axis ") << state.getToken() << " of the tokens is a walk axis";
+      if (StringAttr blocks = state.getBlocksAttr())
+        return checkBlocks(op, blocks, state.getTokenAttr());
+    }
+    if (auto every = dyn_cast<EveryOp>(op)) {
+      auto state = every.getState().getDefiningOp<StateOp>();
+      if (state && (state.getReverse() || state.getCommit()))
+        return op->emitOpError(state.getReverse() ? "takes no reverse state" : "takes no state with a commit");
+      return checkBlocks(op, every.getBlocksAttr(), cast<StateType>(every.getState().getType()).getToken());
+    }
     if (auto flatten = dyn_cast<FlattenOp>(op)) {
       AxisAttr to = check(op, flatten.getToAttr());
       AxisAttr raw = to && to.isWalk() ? table.lookup(to.getRaw()) : AxisAttr();
@@ -700,6 +855,15 @@ struct BodyVerifier {
       if (weights && weights.isFree() && stat.getKind() != StatKind::Mass)
         return op->emitOpError("free weights have no ") << stringifyStatKind(stat.getKind()) << ", only a mass";
     }
+    return success();
+  }
+
+  LogicalResult checkBlocks(Operation *op, StringAttr name, StringAttr token) {
+    AxisAttr blocks = check(op, name);
+    if (!blocks)
+      return failure();
+    if (blocks.getRelation() != Relation::Blocks || blocks.getRaw() != token)
+      return op->emitOpError("axis ") << name.getValue() << " has no blocks of the tokens " << token.getValue();
     return success();
   }
 
@@ -751,6 +915,7 @@ struct BodyVerifier {
 LogicalResult AttentionOp::verifyRegions() {
   BodyVerifier verifier{getAxes()};
   llvm::StringMap<Operation *> names;
+  llvm::StringMap<OutputOp> finals; // of carried memory
   bool hasOutput = false;
   for (Operation &op : getBody().front()) {
     if (op.getDialect() != (*this)->getDialect())
@@ -763,12 +928,25 @@ LogicalResult AttentionOp::verifyRegions() {
       continue;
     hasOutput |= output != nullptr;
     StringRef name = input ? input.getName() : output.getName();
+    if (output && output.getCarry()) {
+      if (!finals.try_emplace(name, output).second)
+        return op.emitOpError("'") << name << "' is written twice";
+      continue;
+    }
     auto [first, isNew] = names.try_emplace(name, &op);
     if (!isNew) {
       InFlightDiagnostic diagnostic = op.emitOpError("'") << name << "' is the name of another array";
       diagnostic.attachNote(first->second->getLoc()) << "the other array";
       return diagnostic;
     }
+  }
+  for (auto &[name, output] : finals) {
+    Operation *other = names.lookup(name);
+    auto input = dyn_cast_or_null<InputOp>(other);
+    if (!input || input.getRole() != Role::Carry)
+      return output.emitOpError("'") << name << "' is the name of no carried input";
+    if (input.getDeclaredAttr() != output.getDeclaredAttr() || input.getStorageAttr() != output.getStorageAttr())
+      return output.emitOpError("'") << name << "' is another array than the carried input of this name";
   }
   if (!hasOutput)
     return emitOpError("has no output");

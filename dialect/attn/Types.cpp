@@ -160,6 +160,71 @@ void WeightsType::print(AsmPrinter &printer) const {
   printer << '>';
 }
 
+SmallVector<StringAttr> StateType::getAxes() const {
+  SmallVector<StringAttr> axes(getBatch());
+  axes.push_back(getKey());
+  if (hasValueAxis())
+    axes.push_back(getValue());
+  return axes;
+}
+
+LogicalResult StateType::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<StringAttr> batch,
+                                StringAttr key, StringAttr value, StringAttr token) {
+  SmallVector<StringAttr> axes(batch);
+  axes.append({token, key});
+  if (value)
+    axes.push_back(value);
+  return verifyDistinct(emitError, axes);
+}
+
+ParseResult fovea::attn::parseStateType(AsmParser &parser, Type &type) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<StringAttr> batch;
+  StringAttr key, value, token;
+  if (parseAxisNames(parser, batch) || parseAxisName(parser, key) || parser.parseKeyword("x"))
+    return failure();
+  SMLoc columnsLoc = parser.getCurrentLocation();
+  int64_t columns = 0;
+  if (OptionalParseResult number = parser.parseOptionalInteger(columns); number.has_value()) {
+    if (failed(*number))
+      return failure();
+    if (columns != 1)
+      return parser.emitError(columnsLoc, "expected a value axis, or 1 where there is none");
+  } else if (parseAxisName(parser, value)) {
+    return failure();
+  }
+  if (parser.parseKeyword("along") || parseAxisName(parser, token))
+    return failure();
+  type = StateType::getChecked([&] { return parser.emitError(loc); }, parser.getContext(), batch, key, value, token);
+  return success(type != nullptr);
+}
+
+void fovea::attn::printStateType(AsmPrinter &printer, StateType type) {
+  printAxisNames(printer, type.getBatch());
+  printer << ' ';
+  printer.printKeywordOrString(type.getKey().getValue());
+  printer << " x ";
+  if (type.hasValueAxis())
+    printer.printKeywordOrString(type.getValue().getValue());
+  else
+    printer << '1';
+  printer << " along ";
+  printer.printKeywordOrString(type.getToken().getValue());
+}
+
+Type StateType::parse(AsmParser &parser) {
+  Type type;
+  if (parser.parseLess() || parseStateType(parser, type) || parser.parseGreater())
+    return {};
+  return type;
+}
+
+void StateType::print(AsmPrinter &printer) const {
+  printer << '<';
+  printStateType(printer, *this);
+  printer << '>';
+}
+
 //===----------------------------------------------------------------------===//
 // The axis table
 //===----------------------------------------------------------------------===//
