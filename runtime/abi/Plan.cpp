@@ -296,7 +296,7 @@ const PlanTensor *Plan::findTensor(std::string_view name) const {
 }
 
 std::string planSignature(const Plan &plan) {
-  static constexpr const char *kRoles[] = {"input", "param", "output"};
+  static constexpr const char *kRoles[] = {"input", "param", "output", "carry"};
   std::string text;
   for (const PlanTensor &tensor : plan.tensors) {
     text += tensor.name + " " + kRoles[static_cast<int>(tensor.role)] + " " + typeName(tensor.type) + " [";
@@ -335,7 +335,9 @@ int planVersion(const Plan &plan) {
         second |= asksPresence(arg.expr);
     }
   }
-  return second ? 2 : 1;
+  bool third = std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                           [](const PlanTensor &tensor) { return tensor.role == TensorRole::Carry; });
+  return third ? 3 : second ? 2 : 1;
 }
 
 Status validatePlan(const Plan &plan) { return Validator(plan).run(); }

@@ -21,8 +21,9 @@
 namespace fovea::runtime {
 
 /// Newest version of the file format. This library reads all versions up to it, and writes each plan in the oldest that
-/// can say it (`planVersion`): version 2 added optional tensors, `present(..)`, `prefer` and derived axes.
-inline constexpr int kPlanVersion = 2;
+/// can say it (`planVersion`): version 2 added optional tensors, `present(..)`, `prefer` and derived axes; version 3
+/// tensors of role carry.
+inline constexpr int kPlanVersion = 3;
 
 /// A named axis, a letter or `_` then letters, digits, `_`. Products (H = Hk * G) are no axes of a plan: a dimension is
 /// a product of axes.
@@ -41,7 +42,14 @@ struct PlanDim {
   std::vector<std::string> factors; // names of axes, at least one
 };
 
-enum class TensorRole : uint8_t { Input, Param, Output };
+/// Carry: memory that a call reads and writes in place, so that the next call continues where it ended.
+enum class TensorRole : uint8_t { Input, Param, Output, Carry };
+
+/// Whether the launches write it, so that no two of its elements may lie at one place.
+inline constexpr bool isWritten(TensorRole role) { return role == TensorRole::Output || role == TensorRole::Carry; }
+
+/// Whether its contents matter before the call.
+inline constexpr bool isRead(TensorRole role) { return role != TensorRole::Output; }
 
 /// A tensor that the caller binds by name. Names may contain dots after the first character.
 struct PlanTensor {
@@ -49,7 +57,9 @@ struct PlanTensor {
   TensorRole role = TensorRole::Input;
   StorageType type = StorageType::F32;
   std::vector<PlanDim> dims; // outermost first; none: one element
-  bool optional = false;     // an input or param that the caller may leave out; guards ask `present(name)`
+  /// The caller may leave it out; guards ask `present(name)`. Not for outputs. A carry that is left out starts at zero
+  /// and its end is not kept.
+  bool optional = false;
 };
 
 enum class WorkspaceInit : uint8_t { None, Zero };

@@ -24,7 +24,7 @@ constexpr size_t kMaxPlanBytes = size_t{16} << 20;
 constexpr size_t kMaxModuleBytes = size_t{64} << 20;
 constexpr int kMaxJsonDepth = 16;
 
-constexpr const char *kRoles[] = {"input", "param", "output"};
+constexpr const char *kRoles[] = {"input", "param", "output", "carry"};
 constexpr const char *kInits[] = {"none", "zero"};
 
 /// Hash of everything but itself, on sorted keys; the module files enter by their hashes.

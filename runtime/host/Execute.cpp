@@ -263,7 +263,7 @@ Status checkView(const PlanTensor &tensor, const TensorView &view, const std::ve
   if (view.address % static_cast<uint64_t>(byteSize(view.type)) != 0)
     return invalid(name + ": its address is no multiple of the " + std::to_string(byteSize(view.type)) +
                    " bytes of an element");
-  if (tensor.role == TensorRole::Output && overlapsItself(view))
+  if (isWritten(tensor.role) && overlapsItself(view))
     return invalid(name + " is written, but strides " + shapeText(view.strides) + " of shape " + shapeText(shape) +
                    " put several elements at one place");
   return Status::success();
@@ -674,9 +674,12 @@ private:
   EventHandle events_[2] = {};
 };
 
-/// Bytes of an output before the run: its gaps as they are, its elements all ones.
-std::vector<std::byte> poisoned(const Array &array) {
+/// Bytes of a written tensor before the run: gaps as they are; the elements of an output all ones, those of a carry its
+/// values.
+std::vector<std::byte> bytesBefore(const Array &array, TensorRole role) {
   std::vector<std::byte> bytes(array.bytes().begin(), array.bytes().end());
+  if (role == TensorRole::Carry)
+    return bytes;
   size_t element = static_cast<size_t>(byteSize(array.type()));
   if (array.contiguous())
     std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
@@ -687,7 +690,7 @@ std::vector<std::byte> poisoned(const Array &array) {
 }
 
 /// Copies the elements of a run's result; a gap that changed is an error.
-Status takeOutput(const std::string &name, Array &array, const std::vector<std::byte> &bytes) {
+Status takeWritten(const std::string &name, Array &array, const std::vector<std::byte> &bytes) {
   size_t element = static_cast<size_t>(byteSize(array.type()));
   if (!array.contiguous()) {
     std::vector<std::byte> expected(array.bytes().begin(), array.bytes().end());
@@ -698,8 +701,8 @@ Status takeOutput(const std::string &name, Array &array, const std::vector<std::
     }
     auto [wrong, ignored] = std::mismatch(bytes.begin(), bytes.end(), expected.begin());
     if (wrong != bytes.end())
-      return Error{ErrorCode::LaunchFailed, "the kernels wrote between the elements of output `" + name +
-                                                "`, at byte " + std::to_string(wrong - bytes.begin())};
+      return Error{ErrorCode::LaunchFailed, "the kernels wrote between the elements of `" + name + "`, at byte " +
+                                                std::to_string(wrong - bytes.begin())};
   }
   std::copy(bytes.begin(), bytes.end(), array.bytes().begin());
   return Status::success();
@@ -712,27 +715,28 @@ namespace {
 /// Host side of every tensor of a request, in the plan's order.
 struct BoundTensors {
   std::vector<const Array *> arrays; // null: absent
-  std::vector<Array *> writable;     // of outputs, else null
+  std::vector<Array *> writable;     // of outputs and carries, else null
   std::vector<TensorView> views;     // at places that stand for device addresses
   std::vector<int64_t> offsets;      // bytes
 };
 
-/// Outputs that the request does not bring are made in `outputs`.
+/// Outputs and carries that the request does not bring to be written are made in `outputs`.
 Result<BoundTensors> bindTensors(const Plan &plan, const ExecuteRequest &request,
                                  std::map<std::string, Array, std::less<>> &outputs) {
-  auto isOutput = [&](const std::string &name) {
-    const PlanTensor *tensor = plan.findTensor(name);
-    return tensor && tensor->role == TensorRole::Output;
-  };
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes;
   for (const auto &[name, array] : request.inputs) {
-    if (!plan.findTensor(name) || isOutput(name))
+    const PlanTensor *tensor = plan.findTensor(name);
+    if (!tensor || !isRead(tensor->role))
       return invalid("`" + name + "` is no input of " + plan.spec);
     shapes[name] = array->shape();
   }
   for (const auto &[name, array] : request.outputs) {
-    if (!isOutput(name))
+    const PlanTensor *tensor = plan.findTensor(name);
+    if (!tensor || !isWritten(tensor->role))
       return invalid("`" + name + "` is no output of " + plan.spec);
+    if (shapes.count(name))
+      return invalid("carry `" + name + "` of " + plan.spec +
+                     " is given twice: either as an input, whose end is a new array, or to be changed in place");
     shapes[name] = array->shape();
   }
   for (const auto &[name, offset] : request.addressOffsets)
@@ -748,17 +752,23 @@ Result<BoundTensors> bindTensors(const Plan &plan, const ExecuteRequest &request
     const PlanTensor &tensor = plan.tensors[i];
     auto offset = request.addressOffsets.find(tensor.name);
     bound.offsets.push_back(offset == request.addressOffsets.end() ? 0 : offset->second);
-    if (tensor.role != TensorRole::Output) {
-      auto it = request.inputs.find(tensor.name);
-      if (it == request.inputs.end() && !tensor.optional)
+    auto input = request.inputs.find(tensor.name);
+    auto it = request.outputs.find(tensor.name);
+    bool given = input != request.inputs.end();
+    if (!isWritten(tensor.role)) {
+      if (!given && !tensor.optional)
         return invalid("input `" + tensor.name + "` of " + plan.spec + " is not given");
-      bound.arrays.push_back(it == request.inputs.end() ? nullptr : it->second);
+      bound.arrays.push_back(given ? input->second : nullptr);
       continue;
     }
-    auto it = request.outputs.find(tensor.name);
     if (it != request.outputs.end()) {
       bound.writable[i] = it->second;
-    } else {
+    } else if (given) {
+      bound.writable[i] = &(outputs[tensor.name] = *input->second);
+    } else if (tensor.optional) {
+      bound.arrays.push_back(nullptr);
+      continue;
+    } else { // an output, or a carry that starts at zero
       Result<std::vector<int64_t>> shape = tensorShape(plan, tensor, *axes);
       if (!shape)
         return shape.takeError();
@@ -833,7 +843,7 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
     buffers.push_back(std::move(*buffer));
     Status status;
     if (writable[i]) {
-      std::vector<std::byte> bytes = poisoned(*writable[i]);
+      std::vector<std::byte> bytes = bytesBefore(*writable[i], plan.tensors[i].role);
       status = device.upload(addresses[i], bytes.data(), bytes.size());
     } else {
       status = device.upload(addresses[i], arrays[i]->bytes().data(), arrays[i]->bytes().size());
@@ -857,6 +867,11 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
   if (Status status = events.create(); !status)
     return status.error();
   for (int repeat = 0; repeat < std::max(request.repeats, 1); ++repeat) {
+    for (size_t i = 0; repeat > 0 && i < arrays.size(); ++i) // each run starts where the first did
+      if (writable[i] && plan.tensors[i].role == TensorRole::Carry)
+        if (Status status = device.upload(addresses[i], writable[i]->bytes().data(), writable[i]->bytes().size());
+            !status)
+          return status.error();
     if (Status status = events.begin(); !status)
       return status.error();
     if (Status status = loaded.launch(*call, addresses, workspaces); !status)
@@ -877,7 +892,7 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
     std::vector<std::byte> bytes(writable[i]->bytes().size());
     if (Status status = device.download(bytes.data(), addresses[i], bytes.size()); !status)
       return status.error();
-    if (Status status = takeOutput(plan.tensors[i].name, *writable[i], bytes); !status)
+    if (Status status = takeWritten(plan.tensors[i].name, *writable[i], bytes); !status)
       return status.error();
   }
   result.reason = plan.entries[call->entry].reason;

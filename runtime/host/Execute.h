@@ -66,7 +66,7 @@ struct ResolvedCall {
 /// Whether kernels for `target` ("sm_80", "sm_90a") run on the device, else the reason.
 Status checkTarget(const Plan &plan, const DeviceFacts &facts);
 
-/// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (outputs must not overlap themselves),
+/// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (what is written must not overlap itself),
 /// element alignment and grid limits; picks the first entry whose guard and preference hold, else the first whose guard
 /// holds. When none does, the error lists the guards. `entry` takes that one instead, if its guard holds.
 Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
@@ -96,11 +96,13 @@ private:
 };
 
 struct ExecuteRequest {
-  std::map<std::string, const Array *, std::less<>>
-      inputs;                                          // every input and param but optional ones, of the plan's types
-  std::map<std::string, Array *, std::less<>> outputs; // written in place where given, of any strides; others are made
-  AxisSizes axes;                                      // for axes that no input shows
-  int repeats = 1;                                     // timed runs; all but the last are thrown away
+  /// Every input and param but optional ones, of the plan's types, and the values with which carries begin. A carry
+  /// that is neither here nor in `outputs` begins at zero; an optional one is then absent.
+  std::map<std::string, const Array *, std::less<>> inputs;
+  /// Written in place where given, of any strides; others are made. A carry here begins with the array's values.
+  std::map<std::string, Array *, std::less<>> outputs;
+  AxisSizes axes;  // for axes that no input shows
+  int repeats = 1; // timed runs; all but the last are thrown away
   /// Bytes by which a tensor's address is moved from a multiple of 256; a multiple of its element size, for tests.
   std::map<std::string, int64_t, std::less<>> addressOffsets;
   std::optional<size_t> entry; // runs this one, whatever is preferred; an error where its guard does not hold
@@ -109,7 +111,7 @@ struct ExecuteRequest {
 struct ExecuteResult {
   ResolvedCall call;                                 // call.entry ran
   std::string reason;                                // of the entry that ran
-  std::map<std::string, Array, std::less<>> outputs; // those that the request did not bring
+  std::map<std::string, Array, std::less<>> outputs; // and carries, those that the request did not bring to be written
   std::vector<double> milliseconds;                  // of each repeat, by the device's events
   int64_t workspaceBytes = 0;
 };

@@ -124,7 +124,7 @@ struct RunCommand {
     if (report(result->diagnostics()))
       return 1;
     if (Status status =
-            drawMissing(result->interface,
+            drawMissing(result->interface, to,
                         [&](const PlanTensor &tensor) -> Result<Array> {
                           if (std::optional<double> value = driver::defaultOf(*result->attention, tensor.name)) {
                             Result<std::vector<int64_t>> shape = runtime::tensorShape(result->interface, tensor, sizes);
@@ -205,9 +205,10 @@ struct RunCommand {
     table.row({"output", "type", "shape", "error against float64", "tolerance", ""});
     std::string terms;
     for (const PlanTensor &tensor : compilation.interface.tensors) {
-      if (tensor.role != TensorRole::Output)
-        continue;
-      const Array &array = outputs.find(tensor.name)->second;
+      auto found = outputs.find(tensor.name);
+      if (!runtime::isWritten(tensor.role) || found == outputs.end() || !expected->count(tensor.name))
+        continue; // a carry that is absent has no end
+      const Array &array = found->second;
       const driver::OutputTolerance &allowed = tolerance.outputs[tensor.name];
       runtime::CompareOptions how;
       if (allowed.isStatistic) {
@@ -270,7 +271,7 @@ struct RunCommand {
       return fail(status.error());
     if (Status status = checkOutputs(*plan, to); !status)
       return fail(status.error());
-    if (Status status = drawMissing(*plan,
+    if (Status status = drawMissing(*plan, to,
                                     [&](const PlanTensor &tensor) -> Result<Array> {
                                       Result<std::vector<int64_t>> shape = runtime::tensorShape(*plan, tensor, sizes);
                                       if (!shape)
@@ -302,10 +303,15 @@ struct RunCommand {
 
   //===--- arrays ---===//
 
+  /// Whether `--out` (else `--in`) can name the tensor; a carry can be named by both.
+  static bool isNamedBy(const PlanTensor &tensor, bool output) {
+    return output ? runtime::isWritten(tensor.role) : runtime::isRead(tensor.role);
+  }
+
   static std::string namesOf(const Plan &plan, bool outputs) {
     std::string list;
     for (const PlanTensor &tensor : plan.tensors)
-      if ((tensor.role == TensorRole::Output) == outputs)
+      if (isNamedBy(tensor, outputs))
         list += (list.empty() ? "" : ", ") + tensor.name;
     return list;
   }
@@ -313,7 +319,7 @@ struct RunCommand {
   static Result<const PlanTensor *> find(const Plan &plan, const std::string &name, bool output, const char *option) {
     std::vector<std::string> names;
     for (const PlanTensor &tensor : plan.tensors) {
-      if ((tensor.role == TensorRole::Output) != output)
+      if (!isNamedBy(tensor, output))
         continue;
       if (tensor.name == name)
         return &tensor;
@@ -367,11 +373,24 @@ struct RunCommand {
     return Status::success();
   }
 
-  template <typename Make> Status drawMissing(const Plan &plan, Make make) {
+  Result<Array> zeros(const Plan &plan, const PlanTensor &tensor) {
+    Result<std::vector<int64_t>> shape = runtime::tensorShape(plan, tensor, sizes);
+    if (!shape)
+      return shape.takeError();
+    return Array::create(tensor.type, std::move(*shape));
+  }
+
+  /// A carry begins at zero; where it is optional and its end is not asked for, it stays absent.
+  template <typename Make> Status drawMissing(const Plan &plan, const std::vector<Binding> &to, Make make) {
     for (const PlanTensor &tensor : plan.tensors) {
       if (tensor.role == TensorRole::Output || inputs.count(tensor.name))
         continue;
-      Result<Array> array = make(tensor);
+      bool carry = tensor.role == TensorRole::Carry;
+      bool asked =
+          std::any_of(to.begin(), to.end(), [&](const Binding &binding) { return binding.name == tensor.name; });
+      if (carry && tensor.optional && !asked)
+        continue;
+      Result<Array> array = carry ? zeros(plan, tensor) : make(tensor);
       if (!array)
         return Error{array.error().code, "'" + tensor.name + "' " + shapeText(tensor) +
                                              " is not given and cannot be drawn: " + array.error().message +
@@ -470,9 +489,12 @@ void addRun(CLI::App &app, int &status) {
   auto command = std::make_shared<RunCommand>();
   CLI::App *sub = app.add_subcommand("run", "Run a specification, or a plan, on a GPU or on the emulator");
   sub->add_option("spec", command->spec, "S.attn, S.attn:name, or a plan P.json")->required();
-  sub->add_option("--in", command->ins, "NAME=FILE: .npy, or .safetensors (FILE:TENSOR); f32 is rounded to the type")
+  sub->add_option(
+         "--in", command->ins,
+         "NAME=FILE: .npy, or .safetensors (FILE:TENSOR); f32 is rounded to the type; a carry begins at zero without")
       ->allow_extra_args(false);
-  sub->add_option("--out", command->outs, "NAME=FILE: where to write an output (.npy or .safetensors)")
+  sub->add_option("--out", command->outs,
+                  "NAME=FILE: where to write an output, or the end of a carry (.npy or .safetensors)")
       ->allow_extra_args(false);
   sub->add_option("--device", command->device, "auto (a GPU where there is one), gpu or emulator")
       ->check(CLI::IsMember({"auto", "gpu", "emulator"}))

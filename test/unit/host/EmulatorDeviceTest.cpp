@@ -83,6 +83,46 @@ std::unique_ptr<EmulatorDevice> make(const EmulatorDeviceOptions &options = {}) 
   return device ? std::move(*device) : nullptr;
 }
 
+/// One thread for each element: h[i] += x[i]; y[i] = h[i].
+constexpr const char *kAccumulate = R"(.version 7.0
+.target sm_80
+.address_size 64
+
+.visible .entry accumulate(
+  .param .u64 x,
+  .param .u64 h,
+  .param .u64 y,
+  .param .u32 n
+)
+{
+  .reg .pred %p<2>;
+  .reg .b32 %r<8>;
+  .reg .f32 %f<4>;
+  .reg .b64 %rd<8>;
+  ld.param.u64 %rd1, [x];
+  ld.param.u64 %rd2, [h];
+  ld.param.u64 %rd3, [y];
+  ld.param.u32 %r1, [n];
+  mov.u32 %r2, %ctaid.x;
+  mov.u32 %r3, %ntid.x;
+  mov.u32 %r4, %tid.x;
+  mad.lo.s32 %r5, %r2, %r3, %r4;
+  setp.ge.u32 %p1, %r5, %r1;
+  @%p1 bra DONE;
+  mul.wide.u32 %rd4, %r5, 4;
+  add.s64 %rd5, %rd1, %rd4;
+  add.s64 %rd6, %rd2, %rd4;
+  add.s64 %rd7, %rd3, %rd4;
+  ld.global.f32 %f1, [%rd5];
+  ld.global.f32 %f2, [%rd6];
+  add.rn.f32 %f3, %f1, %f2;
+  st.global.f32 [%rd6], %f3;
+  st.global.f32 [%rd7], %f3;
+DONE:
+  ret;
+}
+)";
+
 Array ramp(int64_t n) {
   Array array = *Array::create(StorageType::F32, {n});
   for (int64_t i = 0; i < n; ++i)
@@ -116,6 +156,29 @@ TEST(EmulatorDevice, RunsAPlan) {
   EXPECT_GE(result->milliseconds[0], 0);
   device->clearReports();
   EXPECT_TRUE(device->reports().empty());
+}
+
+TEST(EmulatorDevice, ACarryContinuesFromCallToCall) {
+  Plan plan = scalePlan("N");
+  plan.modules[0].ptx = kAccumulate;
+  plan.tensors.push_back({"h", TensorRole::Carry, StorageType::F32, {{"N", {"N"}}}});
+  PlanLaunch &launch = plan.entries[0].launches[0];
+  launch.kernel = "accumulate";
+  launch.args = {PlanArg::pointer("x"), PlanArg::pointer("h"), PlanArg::pointer("y"), PlanArg::i32(*Expr::parse("N"))};
+  ASSERT_TRUE(validatePlan(plan).ok());
+  auto device = make();
+  Array x = ramp(100), h = *Array::create(StorageType::F32, {100});
+  ExecuteRequest request;
+  request.inputs["x"] = &x;
+  request.outputs["h"] = &h;
+  for (int call = 1; call <= 3; ++call) {
+    Result<ExecuteResult> result = execute(plan, *device, request);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    for (int64_t i = 0; i < 100; ++i) {
+      ASSERT_EQ(result->outputs.at("y").value(i), static_cast<double>(call * i));
+      ASSERT_EQ(h.value(i), static_cast<double>(call * i));
+    }
+  }
 }
 
 TEST(EmulatorDevice, WhatTheKernelLeavesOutIsNan) {

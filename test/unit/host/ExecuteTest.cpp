@@ -238,6 +238,85 @@ TEST_F(Execute, OptionalTensorsMayBeAbsent) {
                   "`q` of small is not given and not optional");
 }
 
+TEST_F(Execute, CarriesAreReadAndWrittenInPlace) {
+  plan_.tensors[2].role = TensorRole::Carry;
+  // w += 1 at each run, through the stride that w has.
+  int64_t stride = 1;
+  std::vector<float> seen;
+  device_.kernels["small_fast"] = [&](const LaunchShape &, std::span<const std::byte> args) -> Status {
+    std::memcpy(&params_, args.data(), sizeof params_);
+    auto *w = reinterpret_cast<float *>(params_.w);
+    seen.push_back(w[0]);
+    for (int64_t i = 0; i < 8; ++i)
+      w[i * stride] += 1;
+    if (strayAt_ >= 0)
+      w[strayAt_] = 7;
+    return Status::success();
+  };
+  for (int64_t i = 0; i < 8; ++i)
+    w_.setValue(i, 10.0 * static_cast<double>(i));
+  // Each timed run begins with the same values.
+  request_.repeats = 3;
+  Result<ExecuteResult> result = execute(plan_, device_, request_);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(seen, (std::vector<float>{0, 0, 0}));
+  for (int64_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(result->outputs.at("w").value(i), 10.0 * static_cast<double>(i) + 1);
+    EXPECT_EQ(w_.value(i), 10.0 * static_cast<double>(i)) << "the caller's beginning was changed";
+  }
+  // Given to be written, it changes in place: what one call leaves, the next one finds.
+  request_.repeats = 1;
+  EXPECT_CONTAINS((request_.outputs["w"] = &w_, error()), "carry `w` of small is given twice");
+  request_.inputs.erase("w");
+  seen.clear();
+  for (int run = 0; run < 2; ++run) {
+    result = execute(plan_, device_, request_);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    EXPECT_EQ(result->outputs.count("w"), 0u);
+  }
+  EXPECT_EQ(seen, (std::vector<float>{0, 1}));
+  EXPECT_EQ(w_.value(7), 72);
+  // Gaps stay, and a write into one is found.
+  w_ = *w_.restrided({2}, -3);
+  stride = 2;
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(w_.valueAt(1), -3);
+  strayAt_ = 3;
+  EXPECT_CONTAINS(error(), "the kernels wrote between the elements of `w`, at byte 1");
+  strayAt_ = -1;
+  w_ = *Array::createStrided(StorageType::F32, {8}, {0});
+  EXPECT_CONTAINS(error(), "`w` is written, but strides [0] of shape [8] put several elements at one place");
+  // Not given at all: zero, and its end is an output.
+  request_.outputs.clear();
+  stride = 1;
+  seen.clear();
+  result = execute(plan_, device_, request_);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(seen, std::vector<float>{0});
+  EXPECT_EQ(result->outputs.at("w").value(7), 1);
+}
+
+TEST_F(Execute, OptionalCarriesMayBeAbsent) {
+  plan_.tensors[2].role = TensorRole::Carry;
+  plan_.tensors[2].optional = true;
+  plan_.entries[0].guard = expr("present(w)");
+  plan_.entries[1].guard = expr("!present(w)");
+  for (PlanArg &arg : plan_.entries[1].launches[0].args)
+    if (arg.name == "w")
+      arg = PlanArg::i64(expr("77"));
+  request_.inputs.erase("w");
+  Result<ExecuteResult> result = execute(plan_, device_, request_);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(device_.launched.back(), "small_slow");
+  EXPECT_EQ(result->outputs.count("w"), 0u);
+  request_.outputs["w"] = &w_;
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(device_.launched.back(), "small_fast");
+  request_.outputs["k"] = &k_;
+  request_.inputs.erase("k");
+  EXPECT_CONTAINS(error(), "`k` is no output of small");
+}
+
 TEST_F(Execute, StridesOfSingleRowsDoNotCountForAlignment) {
   q_ = *Array::createStrided(StorageType::BF16, {2, 5, 1, 8}, {40, 8, 3, 1});
   k_ = *Array::create(StorageType::BF16, {2, 9, 1, 8});
@@ -257,7 +336,7 @@ TEST_F(Execute, CallerBringsTheOutput) {
     ASSERT_EQ(o.value(i), q_.value(i) * 0.125);
   EXPECT_EQ(o.valueAt(8), -3) << "the gap after the first row";
   strayAt_ = 8;
-  EXPECT_CONTAINS(error(), "the kernels wrote between the elements of output `o`, at byte ");
+  EXPECT_CONTAINS(error(), "the kernels wrote between the elements of `o`, at byte ");
 }
 
 TEST_F(Execute, WhatNoKernelWroteIsNan) {

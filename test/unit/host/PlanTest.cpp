@@ -119,6 +119,12 @@ TEST(Plan, EachPlanHasTheOldestVersionThatCanSayIt) {
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].workspaces[0].bytes = expr("4 * present(q)"); }), 2);
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].launches[0].grid[0] = expr("1 + present(q)"); }), 2);
   EXPECT_EQ(versionOf([](Plan &p) { p.entries[1].launches[0].args[2].expr = expr("present(q)"); }), 2);
+  EXPECT_EQ(versionOf([](Plan &p) { p.tensors[2].role = TensorRole::Carry; }), 3);
+  EXPECT_EQ(versionOf([](Plan &p) {
+              p.tensors[2].role = TensorRole::Carry;
+              p.tensors[2].optional = true;
+            }),
+            3);
   Plan plan = smallPlan();
   plan.tensors[2].optional = true;
   plan.entries[0].prefer = expr("T < 64");
@@ -214,10 +220,10 @@ TEST(Plan, ForeignDocuments) {
   EXPECT_CONTAINS(readError("{}"), "no Fovea plan");
   EXPECT_CONTAINS(readError("[1]"), "no Fovea plan");
   EXPECT_CONTAINS(readError("null"), "no Fovea plan");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 3}"), "version 3; this library reads versions 1 to 2");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 2");
-  EXPECT_EQ(parsePlan("{\"fovea_plan\": 3}", nullptr).error().code, ErrorCode::Unsupported);
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 2");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 4}"), "version 4; this library reads versions 1 to 3");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 3");
+  EXPECT_EQ(parsePlan("{\"fovea_plan\": 4}", nullptr).error().code, ErrorCode::Unsupported);
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 3");
   EXPECT_CONTAINS(readError("{\"fovea_plan\": 1}"), "no `content_hash`");
   EXPECT_CONTAINS(readError("{\"a\": 1, \"a\": 2}"), "`a` occurs twice");
   EXPECT_CONTAINS(readError(std::string(100000, '[')), "nested");
@@ -245,7 +251,8 @@ TEST(Plan, MessagesOfTheReader) {
   EXPECT_CONTAINS(error([](Json &j) { j["axes"][0]["size"] = 1.5; }), "expected a whole number");
   EXPECT_CONTAINS(error([](Json &j) { j["axes"][0]["size"] = 18446744073709551615u; }), "expected a whole number");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][0]["type"] = "f64"; }), "`f64` is not one of f32, f16, bf16, i32");
-  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][0]["role"] = "carry"; }), "tensors[0].role: `carry` is not known");
+  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][0]["role"] = "carried"; }),
+                  "tensors[0].role: `carried` is not known");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][0]["shape"].erase(0); }), "one item for each of `dims`");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][0]["shape"][0] = "B"; }), "tensors[0].shape[0]: expected a list");
   EXPECT_CONTAINS(error([](Json &j) { j["entries"][0]["guard"] = "1 +"; }), "entries[0].guard: in `1 +`, column 4");
@@ -269,6 +276,13 @@ TEST(Plan, MessagesOfTheReader) {
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = true; }),
                   "says version 1, but is one of version 2");
   EXPECT_CONTAINS(error([](Json &j) { j["fovea_plan"] = 2; }), "says version 2, but is one of version 1");
+  EXPECT_CONTAINS(error([](Json &j) { j["fovea_plan"] = 3; }), "says version 3, but is one of version 1");
+  EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["role"] = "carry"; }), "says version 1, but is one of version 3");
+  EXPECT_CONTAINS(error([](Json &j) {
+                    j["fovea_plan"] = 3;
+                    j["tensors"][2]["role"] = "carry";
+                  }),
+                  "the signature does not belong to these tensors");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = false; }), "tensors[2].optional: expected true");
   EXPECT_CONTAINS(error([](Json &j) { j["tensors"][2]["optional"] = 1; }), "tensors[2].optional: expected true");
   EXPECT_CONTAINS(error([](Json &j) { j["axes"][4]["derived"] = "1 +"; }), "axes[4].derived: in `1 +`, column 4");
@@ -381,6 +395,9 @@ TEST(Plan, SignatureFollowsWhatACallerSees) {
   other.tensors[2].optional = true;
   EXPECT_NE(planSignature(other), signature);
   other = plan;
+  other.tensors[2].role = TensorRole::Carry;
+  EXPECT_NE(planSignature(other), signature);
+  other = plan;
   other.tensors[0].type = StorageType::F16;
   EXPECT_NE(planSignature(other), signature);
   other = plan;
@@ -486,6 +503,7 @@ TEST(PlanSchema, AgreesWithTheReader) {
   EXPECT_EQ(checker.check(schema, inlined, "plan"), "");
   Folder folder;
   plan.modules.push_back({"second", "//\n", "cubin"});
+  plan.tensors[2].role = TensorRole::Carry;
   plan.entries[0].launches[0].args.push_back(PlanArg::f32(std::numeric_limits<float>::infinity()));
   ASSERT_TRUE(writePlan(plan, folder / "p").ok());
   EXPECT_EQ(checker.check(schema, Json::parse(slurp(folder / "p.json")), "plan"), "");
@@ -506,7 +524,8 @@ TEST(PlanSchema, AgreesWithTheReader) {
   for (const char *place :
        {"/x", "/axes/0/x", "/tensors/0/x", "/entries/0/x", "/entries/0/launches/0/x", "/modules/0/x"})
     faults.push_back([place](Json &j) { j[Json::json_pointer(place)] = 1; });
-  faults.push_back([](Json &j) { j["fovea_plan"] = 3; });
+  faults.push_back([](Json &j) { j["fovea_plan"] = 4; });
+  faults.push_back([](Json &j) { j["tensors"][0]["role"] = "carries"; });
   faults.push_back([](Json &j) { j["target"] = "sm80"; });
   faults.push_back([](Json &j) { j["tensors"][0]["type"] = "f8"; });
   faults.push_back([](Json &j) { j["modules"] = Json::array(); });
