@@ -309,6 +309,66 @@ LogicalResult ConcatOp::verify() {
   return success();
 }
 
+LogicalResult TransposeOp::verify() {
+  auto from = tensorOf(getSource()), to = tensorOf(getTile());
+  if (from.getElementType() != to.getElementType())
+    return emitOpError("changes the element type");
+  if (from.getRank() != 2 || to.getRank() != 2 || from.getDimSize(0) != to.getDimSize(1) ||
+      from.getDimSize(1) != to.getDimSize(0))
+    return emitOpError("exchanges the dimensions of a rank-2 tile");
+  return success();
+}
+
+LogicalResult UnitTrilInverseOp::verify() {
+  auto type = tensorOf(getSource());
+  if (type.getRank() != 2 || type.getDimSize(0) != type.getDimSize(1) || !type.getElementType().isF32())
+    return emitOpError("inverts a square tile of f32, not ") << type;
+  return success();
+}
+
+LogicalResult DecayedDotOp::verify() {
+  auto a = tensorOf(getA()), b = tensorOf(getB()), g = tensorOf(getG()), to = tensorOf(getTile());
+  if (a.getRank() != 2 || a.getShape() != b.getShape() || a.getElementType() != b.getElementType())
+    return emitOpError("multiplies rows of two rank-2 tiles of one shape and element type");
+  if (g.getShape() != a.getShape() || !g.getElementType().isF32())
+    return emitOpError("has exponents that are not f32 in the shape of its operands");
+  int64_t rows = a.getDimSize(0);
+  if (to.getShape() != ArrayRef<int64_t>{rows, rows} || !to.getElementType().isF32())
+    return emitOpError("gives a tile of f32 with a row and a column for each of ") << rows << " rows";
+  return success();
+}
+
+//===--- recurrences ---===//
+
+LogicalResult RecurrenceOp::inferReturnTypes(MLIRContext *, std::optional<Location>, ValueRange operands,
+                                             DictionaryAttr, OpaqueProperties, RegionRange,
+                                             SmallVectorImpl<Type> &types) {
+  // Behind the bounds, the states.
+  if (operands.size() < 2)
+    return failure();
+  llvm::append_range(types, operands.drop_front(2).getTypes());
+  return success();
+}
+
+LogicalResult RecurrenceOp::verify() {
+  if (int64_t(getStep()) < 1)
+    return emitOpError("has a step below 1");
+  return success();
+}
+
+LogicalResult RecurrenceOp::verifyRegions() {
+  Block &block = getBody().front();
+  if (block.getNumArguments() != 1 + getInit().size() || !block.getArgument(0).getType().isIndex() ||
+      ValueRange(block.getArguments().drop_front()).getTypes() != getInit().getTypes())
+    return emitOpError("has a body whose arguments are not the first token of a chunk and the states");
+  auto yield = dyn_cast<RecurrenceYieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError("ends its body with tile.recurrence_yield");
+  if (yield.getStates().getTypes() != getInit().getTypes())
+    return yield.emitOpError("yields states of other types than the recurrence begins with");
+  return success();
+}
+
 //===--- domains and folds ---===//
 
 LogicalResult DomainOp::verify() {

@@ -242,15 +242,16 @@ def Tile_ReduceOp : Tile_Op<"reduce", [Pure]> {
 def Tile_ScanOp : Tile_Op<"scan", [Pure]> {
   let summary = "running sums along one dimension, f32, and their last";
   let description = [{
-    `y[r] = x[0] + ... + x[r]` along `dim`, the first element included; `total` is the sum of all, with which the next tile of a longer
-    scan begins: a scalar of a rank-1 tile, else a tile without the dimension. The order of summation is the schedule's and
-    depends on the shape alone.
+    `y[r] = x[0] + ... + x[r]` along `dim`, the first element included; with `reverse`, `y[r] = x[r] + x[r + 1] + ...` up to the last.
+    `total` is the sum of all, with which the next tile of a longer scan begins: a scalar of a rank-1 tile, else a tile without
+    the dimension. The order of summation is the schedule's and depends on the shape alone.
   }];
   let arguments = (ins Tile_Arg<Tile_Tensor, "a tile of f32, rank 1 or 2">:$source,
-                       Tile_AttrArg<I64Attr, "the dimension along which sums run">:$dim);
+                       Tile_AttrArg<I64Attr, "the dimension along which sums run">:$dim,
+                       Tile_AttrArg<UnitAttr, "sums run from the last element to the first">:$reverse);
   let results = (outs Tile_Res<Tile_Tensor, "the sums, of the type of the source">:$tile,
                       Tile_Res<AnyType, "the sum along the dimension">:$total);
-  let assemblyFormat = "$source `dim` $dim attr-dict `:` type($source) `->` type($tile) `,` type($total)";
+  let assemblyFormat = "$source `dim` $dim (`reverse` $reverse^)? attr-dict `:` type($source) `->` type($tile) `,` type($total)";
   let hasVerifier = 1;
 }
 
@@ -269,6 +270,90 @@ def Tile_ConcatOp : Tile_Op<"concat", [Pure]> {
   let results = (outs Tile_Res<Tile_Tensor, "the tiles together">:$tile);
   let assemblyFormat = "$sources `dim` $dim attr-dict `:` type($sources) `->` type($tile)";
   let hasVerifier = 1;
+}
+
+def Tile_TransposeOp : Tile_Op<"transpose", [Pure]> {
+  let summary = "a tile with its two dimensions exchanged";
+  let description = [{
+    `y[j, i] = x[i, j]`. Threads keep their elements where the layout of the result is that of the source with its dimensions exchanged: then
+    the operation moves nothing.
+  }];
+  let arguments = (ins Tile_Arg<Tile_Tensor, "a rank-2 tile, [rows, columns]">:$source);
+  let results = (outs Tile_Res<Tile_Tensor, "[columns, rows]">:$tile);
+  let assemblyFormat = "$source attr-dict `:` type($source) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_UnitTrilInverseOp : Tile_Op<"unit_tril_inverse", [Pure, AllTypesMatch<["source", "tile"]>]> {
+  let summary = "the inverse of a unit triangular matrix, f32";
+  let description = [{
+    `(I + L)^-1` of the strictly lower part L of the source, [C, C]: ones on the diagonal, 0 above it. With `reverse` L is the strictly upper
+    part. The rest of the source is not read: it may be anything, NaN too.
+
+    A product of C Householder-like factors `I - b_r k_r k_r^T` is `I - K^T T W` with a triangular T of this form: the compact WY
+    representation of Bischof and Van Loan (SIAM J. Sci. Stat. Comput. 8, 1987), in the form of the UT transform that Yang et al.
+    (arXiv 2406.06484) use for chunks of linear attention with the delta rule.
+  }];
+  let arguments = (ins Tile_Arg<Tile_FloatTensor, "a square tile of f32">:$source,
+                       Tile_AttrArg<UnitAttr, "the strictly upper part instead of the lower one">:$reverse);
+  let results = (outs Tile_Res<Tile_FloatTensor, "the inverse, f32">:$tile);
+  let assemblyFormat = "$source (`reverse` $reverse^)? attr-dict `:` type($tile)";
+  let hasVerifier = 1;
+}
+
+def Tile_DecayedDotOp : Tile_Op<"decayed_dot", [Pure]> {
+  let summary = "products of rows whose features decay between the two, f32";
+  let description = [{
+    `r[i, j] = sum_d a[i, d] b[j, d] 2^(g[i, d] - g[j, d])` for j <= i and 0 elsewhere; with `strict` for j < i; with `reverse` for j >= i (j > i).
+    g holds running sums along rows of steps that are at most 0, the own row's included, in base-2 logarithms; with `reverse` they run from the
+    last row to the first. So no exponent that is evaluated is positive, and no schedule may evaluate a positive one: 2^(-g[j, d])
+    alone may be infinite. Yang et al. (arXiv 2312.06635, "gated linear attention") compute it by sub-blocks for that reason.
+  }];
+  let arguments = (ins Tile_Arg<Tile_FloatTensor, "left rows, [C, K], bf16, f16 or f32">:$a,
+                       Tile_Arg<Tile_FloatTensor, "right rows, of the same shape and element type">:$b,
+                       Tile_Arg<Tile_FloatTensor, "running sums of base-2 logarithms, [C, K], f32">:$g,
+                       Tile_AttrArg<UnitAttr, "the diagonal is 0">:$strict,
+                       Tile_AttrArg<UnitAttr, "rows follow each other from the last to the first">:$reverse);
+  let results = (outs Tile_Res<Tile_FloatTensor, "[C, C], f32">:$tile);
+  let assemblyFormat = "$a `,` $b `,` $g (`strict` $strict^)? (`reverse` $reverse^)? attr-dict `:` type($a) `,` type($b) `,` type($g) `->` type($tile)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Recurrences
+//===----------------------------------------------------------------------===//
+
+def Tile_RecurrenceOp : Tile_Op<"recurrence", [RecursiveMemoryEffects, SingleBlock, DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "a loop over chunks of tokens, in order, with states";
+  let description = [{
+    Runs the body for the chunks that begin at lo, lo + step, ... below hi; with `reverse` for the same chunks from the last to the first. The
+    body's arguments are the first token of the chunk and the states, at first `init`; what it yields are the states for the next chunk,
+    and after the last chunk the results. Without chunks the results are `init`. The body may load and store. The last chunk may reach
+    beyond hi: its body masks.
+
+    ```mlir
+    %s = tile.recurrence from %c0 to %T step 64 init (%s0 : tensor<64x64xf32>) {
+    ^bb0(%start: index, %state: tensor<64x64xf32>):
+      ...
+      tile.recurrence_yield %next : tensor<64x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Tile_Arg<Index, "the first token">:$lo, Tile_Arg<Index, "the end of the tokens">:$hi,
+                       Tile_AttrArg<I64Attr, "tokens per chunk, at least 1">:$step,
+                       Tile_AttrArg<UnitAttr, "from the last chunk to the first">:$reverse,
+                       Variadic<AnyTypeOf<[Tile_Tensor, Tile_Scalar]>>:$init);
+  let regions = (region SizedRegion<1>:$body);
+  let results = (outs Variadic<AnyTypeOf<[Tile_Tensor, Tile_Scalar]>>:$states);
+  let assemblyFormat = "`from` $lo `to` $hi `step` $step (`reverse` $reverse^)? (`init` `(` $init^ `:` type($init) `)`)? attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Tile_RecurrenceYieldOp : Tile_Op<"recurrence_yield", [Terminator, Pure, ParentOneOf<["RecurrenceOp"]>]> {
+  let summary = "the states after a chunk";
+  let arguments = (ins Variadic<AnyTypeOf<[Tile_Tensor, Tile_Scalar]>>:$states);
+  let assemblyFormat = "($states^ `:` type($states))? attr-dict";
 }
 
 //===----------------------------------------------------------------------===//
