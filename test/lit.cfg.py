@@ -23,6 +23,7 @@ config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 
 config.substitutions.append(("%examples", os.path.join(config.fovea_source_dir, "examples")))
 config.substitutions.append(("%source", config.fovea_source_dir))
+config.substitutions.append(("%bin", os.path.join(config.fovea_build_dir, "bin")))
 config.substitutions.append(("%python", sys.executable))
 for name in ("HOME", "FOVEA_SEED", "FOVEA_SECONDS", "ASAN_OPTIONS", "UBSAN_OPTIONS"):
     if name in os.environ:

@@ -15,6 +15,7 @@
 namespace fovea::tool {
 
 /// Each adds its subcommand, whose callback leaves the exit status in `status`.
+void addBench(CLI::App &app, int &status);
 void addCompile(CLI::App &app, int &status);
 void addRun(CLI::App &app, int &status);
 void addCheck(CLI::App &app, int &status);

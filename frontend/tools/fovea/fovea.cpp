@@ -16,6 +16,7 @@ int main(int argc, char **argv) {
   fovea::tool::addRun(app, status);
   fovea::tool::addCheck(app, status);
   fovea::tool::addExplain(app, status);
+  fovea::tool::addBench(app, status);
   fovea::tool::addFmt(app, status);
   fovea::tool::addList(app, status);
   // A misspelt subcommand reads as an argument too many, which says nothing of what was meant.
