@@ -49,7 +49,7 @@ inline std::string quoted(std::string_view text) { return "'" + std::string(text
 
 /// The declaration behind a name.
 struct Symbol {
-  enum class Kind { Axis, Part, Field, Weights, Option, Map, Pair, Poison, Import };
+  enum class Kind { Axis, Part, Field, Weights, State, Carry, Option, Map, Pair, Poison, Import };
   Kind kind = Kind::Poison;
   std::string name;
   Span span;
@@ -91,6 +91,15 @@ struct Handle {
   NodeId node = 0;    // Op::Weights
   Span span, scoreSpan, whereSpan, massSpan;
   bool massMatters = false; // read by a statistic or a merge
+};
+
+/// What a name of Kind::State stands for: a state, read at one point.
+struct Recurrence {
+  NodeId node = 0;               // Op::State
+  std::optional<NodeId> divisor; // Op::State of the value 1, which divides what is read
+  Handle::Divide divide = Handle::Divide::None;
+  NodeId divideBy = 0; // what is added to the divisor, or its least value
+  ReadPoint point = ReadPoint::After;
 };
 
 struct Context {
@@ -192,8 +201,9 @@ private:
   void poisonNames(const Expr &e);
   void deriveSizes();
   std::optional<AxisId> axis(const Expr &e, const Context &context);
+  /// With `owner`, a number is an axis of that size and without a name, `owner.place`.
   bool axisList(const std::vector<ExprPtr> &list, size_t from, const Context &context, std::vector<AxisId> &axes,
-                std::vector<AxisId> &expanded);
+                std::vector<AxisId> &expanded, const std::string *owner = nullptr);
   void expand(AxisId axis, std::vector<AxisId> &into) const {
     const Axis &a = attention_.axes[axis];
     if (a.relation == AxisRelation::Factor)
@@ -218,6 +228,7 @@ private:
   void optionItem(const Item &item);
   void letItem(const Item &item, Scope &scope, const Context &context);
   void outputItem(const Item &item);
+  void stateItem(const Item &item);
   std::optional<Contract> contract(const Item &item);
 
   // Expressions.
@@ -293,6 +304,33 @@ private:
   Handle &handleOf(NodeId p) { return handles_[static_cast<size_t>(graph_[p].integer)]; }
   bool isHandle(NodeId n) const { return graph_[n].kind == Kind::Weights; }
 
+  // States.
+  /// `brackets`: the axes of key and value, or nothing.
+  Value recurrence(const Expr &e, const Context &context, const std::vector<Identifier> *brackets);
+  bool stateFields(const Core &c, std::map<std::string, const Field *> &fields);
+  std::optional<AxisId> timeAxis(const Core &c, const std::vector<NodeId> &operands, const Context &context);
+  bool stateAxes(const Core &c, const std::vector<Identifier> *brackets, const std::optional<NodeId> &query,
+                 Graph::StateParts &parts, const Context &context);
+  bool checkStateAxes(const Graph::StateParts &parts, const std::map<std::string, const Expr *> &texts);
+  bool initialState(const Field &f, bool divides, const Context &context, Graph::StateParts &parts,
+                    Graph::StateParts &ones, std::vector<DeclId> &carried);
+  bool initialValue(const Expr &e, const Context &context, Graph::StateParts &parts, std::optional<DeclId> &carried);
+  void checkDecay(NodeId decay, const Expr &text);
+  void warnSign(NodeId x, const char *what, Span span);
+  std::string unsignedPart(NodeId x) const;
+  Value stateOf(const Expr &e, const char *reader, const Context &context);
+  Value stateFunction(const std::string &name, const Expr &e, const Context &context);
+  Value readOf(const Recurrence &r, NodeId query, const Expr &text, Span span);
+  Value convolution(const Expr &e, const Expr &brackets, const Context &context);
+  bool isState(NodeId n) const { return graph_[n].kind == Kind::State; }
+  Recurrence &recurrenceOf(NodeId s) { return recurrences_[static_cast<size_t>(graph_[s].integer)]; }
+  NodeId finishState(Recurrence r);
+  static Symbol::Kind symbolKind(Kind kind) {
+    return kind == Kind::Weights ? Symbol::Kind::Weights
+           : kind == Kind::State ? Symbol::Kind::State
+                                 : Symbol::Kind::Field;
+  }
+
   // Maps.
   Value inlineMap(const Symbol &map, const Expr &e, const Expr *brackets, const Context &context);
   bool splitAxis(const Expr &relation, std::map<std::string, AxisId> &bound, Scope &scope);
@@ -319,8 +357,10 @@ private:
 
   // After the items.
   void checkLeftoverFeatures();
+  void checkCarries();
   void checkCausality();
   std::set<AxisId> tokenAxes() const;
+  void addReduced(std::set<AxisId> &tokens) const;
   void checkHorizons(const std::vector<bool> &live, const std::set<AxisId> &tokens);
   void checkSizes();
   void warnUnused();
@@ -339,6 +379,7 @@ private:
   bool failed_ = false;
   unsigned depth_ = 0;
   std::deque<Handle> handles_;            // references stay valid
+  std::deque<Recurrence> recurrences_;    // likewise
   std::map<NodeId, size_t> weightsNodes_; // Op::Weights -> its handle
   std::map<AxisId, std::string> walkNames_;
   std::map<AxisId, Walk> walks_;  // by walk axis

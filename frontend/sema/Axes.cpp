@@ -650,9 +650,27 @@ std::optional<AxisId> Analyzer::axis(const Expr &e, const Context &context) {
 }
 
 bool Analyzer::axisList(const std::vector<ExprPtr> &list, size_t from, const Context &context,
-                        std::vector<AxisId> &axes, std::vector<AxisId> &expanded) {
+                        std::vector<AxisId> &axes, std::vector<AxisId> &expanded, const std::string *owner) {
   bool good = true;
   for (size_t k = from; k < list.size(); ++k) {
+    if (owner && bare(*list[k]).kind == ExprKind::Number) {
+      const Expr &number = bare(*list[k]);
+      Axis fixed;
+      fixed.size = sizeFromText(number.text, "");
+      if (!fixed.size) {
+        error(number.span, "an axis cannot have the size " + number.text,
+              "expected a whole number from 1 to 2147483647");
+        good = false;
+        continue;
+      }
+      fixed.name = uniqueWalkName(*owner + "." + std::to_string(k));
+      fixed.isStatic = true;
+      fixed.span = number.span;
+      AxisId id = makeAxis(std::move(fixed));
+      axes.push_back(id);
+      expanded.push_back(id);
+      continue;
+    }
     std::optional<AxisId> id = axis(*list[k], context);
     if (!id) {
       good = false;

@@ -41,15 +41,15 @@ const std::set<std::string> &reductions() {
 }
 
 const std::set<std::string> &reservedFunctions() {
-  static const std::set<std::string> names = {"outer", "project", "conv", "topk",    "threshold", "argmax",
-                                              "rank",  "stop",    "ste",  "joint",   "read",      "every",
-                                              "any",   "decayed", "prev", "windows", "multiset"};
+  static const std::set<std::string> names = {"outer", "project", "topk",  "threshold", "argmax",  "rank",
+                                              "stop",  "ste",     "joint", "any",       "windows", "multiset"};
   return names;
 }
 
 /// Functions of the language with axes in brackets that are read by themselves.
 const std::set<std::string> &axisFunctions() {
-  static const std::set<std::string> names = {"cumsum", "cummean", "cat", "rope", "block", "start", "last", "merge"};
+  static const std::set<std::string> names = {"cumsum", "cummean", "cat",  "rope",    "block", "start", "last",
+                                              "merge",  "conv",    "read", "decayed", "prev",  "every"};
   return names;
 }
 
@@ -122,9 +122,23 @@ Value Analyzer::call(const Expr &e, const Context &context) {
 }
 
 Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brackets, const Context &context) {
-  bool ofState = (name == "last" || name == "start") && !brackets;
-  if (reservedFunctions().count(name) || ofState)
+  if (reservedFunctions().count(name))
     return notYet(e.span, quoted(name));
+  bool ofState = name == "read" || name == "decayed" || name == "prev" || name == "every";
+  if (ofState || (name == "last" && !brackets)) {
+    if (!brackets)
+      return stateFunction(name, e, context);
+    error(brackets->span, quoted(name) + " takes no axes",
+          "expected '" + name + "(S" + (name == "read" ? ", q)'" : ")'"));
+    return std::nullopt;
+  }
+  if (name == "conv") {
+    if (brackets)
+      return convolution(e, *brackets, context);
+    error(e.children[0]->span, "'conv' needs the axes along which it runs",
+          "expected 'conv[T](x, w)' or 'conv[Y, X](x, w)'");
+    return std::nullopt;
+  }
   if (name == "merge" && !brackets)
     return merge(e, context);
   if (name == "rope")
@@ -299,6 +313,8 @@ Value Analyzer::reduction(const std::string &name, const Expr &e, const Expr &br
                            text(*argument) + "(1)");
     return std::nullopt;
   }
+  if (v && isState(*v))
+    return expectKind(*argument, *v, true);
   if (v && graph_[*v].kind == Kind::Bool) {
     error(argument->span, "expected a number", "this is " + describe(*v));
     return std::nullopt;

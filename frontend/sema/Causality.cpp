@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // What a predicate implies about i - j, by interval arithmetic over linear forms in i and j. Where blocks are walked, j
-// stands for the last position of a block. Also what has no sign.
+// stands for the last position of a block.
 #include "frontend/sema/Graph.h"
 
 #include <algorithm>
@@ -381,82 +381,5 @@ double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const W
   Prover prover(graph, walk);
   return lagBelow(graph, prover, x, step, extent, walk, ofKey, 0);
 }
-
-namespace {
-
-bool nonNegative(const Graph &graph, NodeId n, unsigned depth) {
-  if (depth > 60)
-    return false;
-  const Node &node = graph[n];
-  auto operand = [&](size_t k) { return nonNegative(graph, node.operands[k], depth + 1); };
-  switch (node.op) {
-  case Op::Constant:
-    return node.kind != Kind::Bool && graph.number(n) >= 0;
-  case Op::Size:
-  case Op::Index:
-  case Op::Position:
-  case Op::QueryPosition:
-  case Op::Abs:
-  case Op::Exp:
-  case Op::Exp2:
-  case Op::Sqrt:
-  case Op::Rsqrt:
-  case Op::Sigmoid:
-  case Op::Softplus:
-  case Op::Relu:
-    return true;
-  case Op::Input: {
-    const Declaration &d = graph.attention().declarations[node.declaration];
-    return d.contract && d.contract->lower && d.contract->lower->value && *d.contract->lower->value >= 0;
-  }
-  case Op::Mul:
-    return node.operands[0] == node.operands[1] || (operand(0) && operand(1));
-  case Op::Dot:
-    return node.operands[0] == node.operands[1] || (operand(0) && operand(1));
-  case Op::Add: // elu(x) >= -1
-    for (int k = 0; k < 2; ++k)
-      if (graph[node.operands[k]].op == Op::Elu && graph.isConstant(node.operands[1 - k]) &&
-          graph.number(node.operands[1 - k]) >= 1)
-        return true;
-    return operand(0) && operand(1);
-  case Op::Div:
-  case Op::FloorDiv:
-  case Op::Min:
-  case Op::Concat:
-    for (size_t k = 0; k < node.operands.size(); ++k)
-      if (!operand(k))
-        return false;
-    return true;
-  case Op::Max:
-    return operand(0) || operand(1);
-  case Op::Mod:
-    return operand(1);
-  case Op::Pow: {
-    NodeId exponent = node.operands[1];
-    return operand(0) || (graph.isConstant(exponent) && std::fmod(graph.number(exponent), 2) == 0);
-  }
-  case Op::Select:
-    return operand(1) && operand(2);
-  case Op::Reduce:
-  case Op::BlockReduce:
-    return node.reduce != ReduceKind::LogSumExp && operand(0);
-  case Op::Gather:
-  case Op::ToReal:
-  case Op::Rename:
-  case Op::RowAt:
-  case Op::Slice:
-  case Op::Scan:
-  case Op::Flatten:
-  case Op::Floor:
-  case Op::Round:
-    return operand(0);
-  default:
-    return false;
-  }
-}
-
-} // namespace
-
-bool isNonNegative(const Graph &graph, NodeId x) { return nonNegative(graph, x, 0); }
 
 } // namespace fovea::sema

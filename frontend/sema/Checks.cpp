@@ -15,6 +15,8 @@ std::vector<bool> Analyzer::reachable() const {
   auto mark = [&](NodeId n) { live[n] = true; };
   for (const Declaration &d : attention_.declarations) {
     mark(d.node);
+    if (d.finalNode)
+      mark(*d.finalNode);
     if (d.defaultNode)
       mark(*d.defaultNode);
     if (d.contract && d.contract->lower)
@@ -44,6 +46,8 @@ void Analyzer::checkLeftoverFeatures() {
   for (const Node &n : attention_.nodes)
     if (n.op == Op::Dot)
       contracted.insert(n.attrAxes.begin(), n.attrAxes.end());
+    else if (n.op == Op::State && !n.attrAxes.empty())
+      contracted.insert(n.attrAxes[1]);
   auto isFeature = [&](AxisId axis) {
     if (factors.count(axis) || tokens.count(axis) || attention_.axes[axis].relation == AxisRelation::Walk)
       return false;
@@ -94,7 +98,24 @@ void Analyzer::checkLeftoverFeatures() {
   }
 }
 
-/// Axes of tokens: walked, keys and queries, and blocks with what they block.
+/// A set mixer has no walk. Its tokens are on what it reduces over that no weight has, and that some input has before
+/// its last axis.
+void Analyzer::addReduced(std::set<AxisId> &tokens) const {
+  std::set<AxisId> ofParams, before;
+  for (const Declaration &d : attention_.declarations) {
+    if (d.role == Role::Param)
+      ofParams.insert(d.axes.begin(), d.axes.end());
+    if (d.role == Role::Input && !d.axes.empty())
+      before.insert(d.axes.begin(), d.axes.end() - 1);
+  }
+  for (const Node &n : attention_.nodes)
+    if (n.op == Op::Reduce || n.op == Op::Dot)
+      for (AxisId a : n.attrAxes)
+        if (before.count(a) && !ofParams.count(a) && !attention_.axes[a].isStatic)
+          tokens.insert(a);
+}
+
+/// Axes of tokens: walked, keys and queries, of recurrences and convolutions, and blocks with what they block.
 std::set<AxisId> Analyzer::tokenAxes() const {
   std::set<AxisId> tokens;
   auto add = [&](AxisId a) {
@@ -121,9 +142,15 @@ std::set<AxisId> Analyzer::tokenAxes() const {
       break;
     }
   }
-  for (const Node &n : attention_.nodes)
-    if (n.op == Op::Scan)
+  for (const Node &n : attention_.nodes) {
+    if (n.op == Op::Scan || (n.op == Op::State && !n.attrAxes.empty()))
       add(n.attrAxes[0]);
+    if (n.op == Op::Conv)
+      for (size_t k = 0; k < n.attrAxes.size() / 2; ++k)
+        add(n.attrAxes[k]);
+  }
+  if (attention_.claim == Claim::Set)
+    addReduced(tokens);
   return tokens;
 }
 
@@ -145,9 +172,12 @@ namespace {
 struct Horizon {
   std::set<AxisId> axes;
   bool all = false;
+  std::optional<NodeId> last; // Op::Last: of all tokens, which matters where the result has a token axis
   void unite(const Horizon &other) {
     axes.insert(other.axes.begin(), other.axes.end());
     all |= other.all;
+    if (!last)
+      last = other.last;
   }
 };
 
@@ -314,11 +344,56 @@ void Analyzer::checkHorizons(const std::vector<bool> &live, const std::set<AxisI
       for (AxisId q : graph_.parts(n.attrAxes[1]))
         h.axes.insert(q);
       break;
+    case Op::State: {
+      AxisId time = n.attrAxes[0];
+      h = {};
+      size_t commit = 2u + n.hasDecay + n.hasErase + n.hasWhere;
+      for (size_t o = 0; o < n.operands.size(); ++o) {
+        Horizon own = horizons[n.operands[o]];
+        // It acts from the end of its block on.
+        if (n.hasCommit && o == commit && own.axes.erase(n.attrAxes.back()))
+          own.axes.insert(time);
+        h.unite(own);
+      }
+      break;
+    }
+    case Op::Last:
+      if (h.axes.erase(attention_.nodes[n.operands[0]].attrAxes[0]))
+        h.last = k;
+      break;
+    case Op::Every:
+      move(attention_.nodes[n.operands[0]].attrAxes[0], n.attrAxes[0]);
+      break;
+    case Op::Conv:
+      for (size_t a = 0; a < n.attrAxes.size() / 2 && n.same; ++a)
+        if (h.axes.count(n.attrAxes[a])) {
+          error(n.span, "a causal attention cannot look around along " + quoted(axisName(n.attrAxes[a])),
+                "a convolution of two axes has taps after its own place; drop 'causal', or use conv[T](x, w)");
+          h.all = true;
+        }
+      break;
+    case Op::Output:
+      for (AxisId a : n.axes)
+        if (h.last && tokens.count(a)) {
+          error(attention_.nodes[*h.last].span, "the state after all tokens is of later tokens too",
+                "an output on the token axis " + quoted(axisName(a)) + " would depend on them; use read(S, q)");
+          break;
+        }
+      break;
     default: // what is left of a pair field at an output is the column of its own key
       break;
     }
     horizons[k] = std::move(h);
   }
+}
+
+void Analyzer::checkCarries() {
+  if (failed_)
+    return;
+  for (const Declaration &d : attention_.declarations)
+    if (d.role == Role::Carry && !d.finalNode)
+      error(d.span, "carried memory " + quoted(d.name) + " is the beginning of no state",
+            "expected 'initial: " + d.name + "' in a 'recur'; what is only read is an 'input'");
 }
 
 void Analyzer::checkSizes() {
@@ -448,6 +523,8 @@ void Analyzer::finish() {
   }
   for (Declaration &d : declarations) {
     d.node = nodeMap[d.node];
+    if (d.finalNode)
+      d.finalNode = nodeMap[*d.finalNode];
     if (d.defaultNode)
       d.defaultNode = nodeMap[*d.defaultNode];
     for (auto *list : {&d.declaredAxes, &d.axes})
@@ -476,10 +553,31 @@ void Analyzer::finish() {
     if (axes[a].relation == AxisRelation::Share)
       need(axes[a].raw, span);
   };
+  // What inputs have last lies inside tiles. Tokens of a set may be summed over, whatever their number, and heads
+  // together with their features.
+  auto isFeature = [&](AxisId a) {
+    if (axes[a].isStatic || axes[a].relation != AxisRelation::Plain)
+      return true;
+    return std::all_of(declarations.begin(), declarations.end(), [&](const Declaration &d) {
+      auto found = std::find(d.axes.begin(), d.axes.end(), a);
+      return d.role != Role::Input || found == d.axes.end() || found + 1 == d.axes.end();
+    });
+  };
+  auto isOpen = [&](const Node &n, AxisId a) {
+    bool hasFeature = std::any_of(n.attrAxes.begin(), n.attrAxes.end(), isFeature);
+    return !isFeature(a) && (hasFeature ? n.op == Op::Reduce : attention_.claim == Claim::Set);
+  };
   for (const Node &n : nodes) {
     if (n.op == Op::Dot || n.op == Op::Reduce || n.op == Op::Slice || n.op == Op::Concat)
       for (AxisId a : n.attrAxes)
-        need(a, n.span);
+        if ((n.op != Op::Dot && n.op != Op::Reduce) || !isOpen(n, a))
+          need(a, n.span);
+    if (n.op == Op::State)
+      for (size_t k = 1; k < n.attrAxes.size() - n.hasCommit; ++k)
+        need(n.attrAxes[k], n.span);
+    if (n.op == Op::Conv)
+      for (size_t k = n.attrAxes.size() / 2; k < n.attrAxes.size(); ++k)
+        need(n.attrAxes[k], n.span);
     if (n.op == Op::Expect)
       for (AxisId a : n.axes) {
         const std::vector<AxisId> &rows = nodes[n.operands[0]].axes;
@@ -517,6 +615,7 @@ std::optional<Attention> Analyzer::run(const Item &item) {
     error(item.names.empty() ? item.keyword : item.names[0].span,
           "attention " + quoted(attention_.name) + " has no output", "expected 'output o = ..'");
   checkLeftoverFeatures();
+  checkCarries();
   if (!session_.exhausted)
     checkCausality();
   checkSizes();

@@ -72,10 +72,25 @@ void Analyzer::inputItem(const Item &item, Role role) {
   std::vector<AxisId> declared, expanded;
   Context context{&scope_, nullptr, false};
   bool good = item.hasType && elementType(item.type, storage, kind);
+  const std::string noName, &owner = item.names.empty() ? noName : item.names[0].text;
+  AxisId firstOwn = static_cast<AxisId>(attention_.axes.size()); // axes made here, from numbers
   if (item.hasType && item.type.hasAxes)
-    good &= axisList(item.type.axes, 0, context, declared, expanded);
-  if (item.isOptional && role != Role::Input) {
-    error(item.keyword, "only an input is optional",
+    good &= axisList(item.type.axes, 0, context, declared, expanded, &owner);
+  if (role == Role::Carry && kind == Kind::Int) {
+    error(item.type.span, "carried memory holds real numbers", "expected bf16, f16 or f32");
+    good = false;
+  }
+  if (role == Role::Carry && !item.contract.empty()) {
+    error(item.contract[0].span, "carried memory has no contract", "what a state becomes follows from its fields");
+    good = false;
+  }
+  if (role == Role::Carry && attention_.claim == Claim::Set) {
+    error(item.keyword, "a set has no order in which something is carried",
+          "drop 'set', or make this an input: a set is not decoded step by step");
+    good = false;
+  }
+  if (item.isOptional && role == Role::Param) {
+    error(item.keyword, "only inputs and carried memory are optional",
           "a param without axes may have a default: 'param scale : f32 = 1'");
     good = false;
   }
@@ -85,7 +100,8 @@ void Analyzer::inputItem(const Item &item, Role role) {
   if (!item.values.empty()) {
     const Expr &e = *item.values[0];
     if (role != Role::Param) {
-      error(e.span, "an input has no default", "only a scalar 'param' has one");
+      error(e.span, role == Role::Carry ? "carried memory has no default" : "an input has no default",
+            "only a scalar 'param' has one");
       good = false;
     } else if (item.type.hasAxes && !item.type.axes.empty()) {
       notYet(e.span, "defaults of params that have axes");
@@ -124,14 +140,24 @@ void Analyzer::inputItem(const Item &item, Role role) {
   }
   for (const Identifier &name : item.names) {
     Symbol s;
-    s.what = role == Role::Param ? "param" : "input";
-    s.kind = good ? Symbol::Kind::Field : Symbol::Kind::Poison;
+    s.what = role == Role::Param ? "param" : role == Role::Carry ? "carry" : "input";
+    s.kind = !good ? Symbol::Kind::Poison : role == Role::Carry ? Symbol::Kind::Carry : Symbol::Kind::Field;
+    s.used = role == Role::Carry; // what becomes of it is checked at the end
+    std::vector<AxisId> own = declared, ownParts = expanded;
+    if (good && &name != &item.names[0]) // each array has anonymous axes of its own
+      for (size_t k = 0; k < declared.size(); ++k)
+        if (declared[k] >= firstOwn) {
+          Axis copy = attention_.axes[declared[k]];
+          copy.name = uniqueWalkName(name.text + "." + std::to_string(k));
+          own[k] = makeAxis(std::move(copy));
+          std::replace(ownParts.begin(), ownParts.end(), declared[k], own[k]);
+        }
     if (good) {
       Declaration d;
       d.name = name.text;
       d.role = role;
-      d.declaredAxes = declared;
-      d.axes = expanded;
+      d.declaredAxes = own;
+      d.axes = ownParts;
       d.type = storage;
       d.kind = kind;
       d.contract = c;
@@ -143,7 +169,7 @@ void Analyzer::inputItem(const Item &item, Role role) {
         attention_.declarations.push_back(std::move(d));
         DeclId id = static_cast<DeclId>(attention_.declarations.size() - 1);
         graph_.here = name.span;
-        s.node = graph_.input(id, expanded, kind);
+        s.node = graph_.input(id, ownParts, kind);
         attention_.declarations[id].node = s.node;
       }
     }
@@ -314,10 +340,12 @@ void Analyzer::letItem(const Item &item, Scope &scope, const Context &context) {
   }
   Value v = item.values.empty() ? Value() : eval(*item.values[0], context);
   if (v) {
-    s.kind = graph_[*v].kind == Kind::Weights ? Symbol::Kind::Weights : Symbol::Kind::Field;
+    s.kind = symbolKind(graph_[*v].kind);
     s.node = *v;
     if (isHandle(*v) && handleOf(*v).branches.empty())
       v = handleOf(*v).node; // what lower levels see
+    else if (isState(*v))
+      v = recurrenceOf(*v).node;
     Node &node = attention_.nodes[*v];
     if (node.name.empty() && node.op != Op::Constant)
       node.name = name.text;
@@ -351,6 +379,10 @@ void Analyzer::outputItem(const Item &item) {
     if (graph_[*v].kind == Kind::Weights) {
       error(e.span, "weights have no place in memory",
             "apply them to values: p(v); also max[S in Sb](p), p.score[i in idx]");
+      good = false;
+    } else if (isState(*v)) {
+      error(e.span, "a state has no place in memory",
+            "read it, as in read(S, q); also last(S), every(S, 256), and 'carry' for what goes on");
       good = false;
     } else if (graph_[*v].kind == Kind::Bool) {
       error(e.span, "an output is a number", "this is " + describe(*v) + "; use 'if .. then 1 else 0'");
@@ -410,15 +442,6 @@ void Analyzer::outputItem(const Item &item) {
 
 void Analyzer::declareItem(const Item &item) {
   Context context{&scope_, nullptr, false};
-  // An item that the parser could not read: its names are known, its value is not.
-  auto poison = [&](const char *what) {
-    for (const Identifier &name : item.names) {
-      Symbol s;
-      s.what = what;
-      s.used = true;
-      declare(scope_, name, std::move(s));
-    }
-  };
   switch (item.kind) {
   case ItemKind::Axis:
   case ItemKind::Option:
@@ -460,12 +483,10 @@ void Analyzer::declareItem(const Item &item) {
     outputItem(item);
     break;
   case ItemKind::Carry:
-    notYet(item.keyword, "carried memory");
-    poison("carry");
+    inputItem(item, Role::Carry);
     break;
   case ItemKind::State:
-    notYet(item.keyword, "state");
-    poison("state");
+    stateItem(item);
     break;
   case ItemKind::Map: {
     if (item.names.empty())

@@ -57,6 +57,8 @@ FOVEA_NOINLINE Value Analyzer::expectKind(const Expr &e, NodeId n, bool number) 
   if (number && kind == Kind::Weights)
     error(e.span, quoted(text(e)) + " is a distribution over keys, not a number",
           "apply it to values: " + text(e) + "(v)");
+  else if (number && kind == Kind::State)
+    error(e.span, quoted(text(e)) + " is a state, not a number", "read it: read(" + text(e) + ", q)");
   else if (number)
     error(e.span, "expected a number", "this is " + describe(n));
   else
@@ -87,6 +89,9 @@ FOVEA_NOINLINE Value Analyzer::selectChecked(const Expr &e, NodeId c, NodeId a, 
     if (graph_[k == 1 ? a : b].kind == Kind::Weights) {
       error(e.children[k]->span, "a distribution cannot be chosen by 'if'", "choose between p1(v) and p2(v)");
       return std::nullopt;
+    } else if (isState(k == 1 ? a : b)) {
+      error(e.children[k]->span, "a state cannot be chosen by 'if'", "choose between what is read: read(S, q)");
+      return std::nullopt;
     }
   if ((graph_[a].kind == Kind::Bool) != (graph_[b].kind == Kind::Bool)) {
     error(e.children[2]->span, "the two values of 'if' are of different kinds",
@@ -107,7 +112,7 @@ FOVEA_NOINLINE Context Analyzer::letScope(const Expr &e, const Context &context,
   s.used = true;
   s.ofWalk = context.walk != nullptr;
   if (v) {
-    s.kind = graph_[*v].kind == Kind::Weights ? Symbol::Kind::Weights : Symbol::Kind::Field;
+    s.kind = symbolKind(graph_[*v].kind);
     s.node = *v;
   }
   declare(*inner, {e.text, e.nameSpan}, std::move(s));
@@ -204,7 +209,7 @@ FOVEA_NOINLINE bool Analyzer::pairAllowed(const Expr &e, const Symbol &s, const 
 }
 
 FOVEA_NOINLINE Value Analyzer::refuseHandle(const Expr &e) {
-  error(e.span, "a pair function is a value for each i and j", "this is a distribution over keys");
+  error(e.span, "a pair function is a value for each i and j", "this is a distribution over keys or a state");
   return std::nullopt;
 }
 
@@ -219,7 +224,7 @@ Value Analyzer::nameValue(const Expr &e, const Context &context) {
       Context body{s->scope, context.walk, false};
       Value v = eval(value, body);
       inlining_.pop_back();
-      return v && graph_[*v].kind == Kind::Weights ? refuseHandle(value) : v;
+      return v && (isHandle(*v) || isState(*v)) ? refuseHandle(value) : v;
     }
   return plainName(e, context);
 }
@@ -246,7 +251,13 @@ FOVEA_NOINLINE Value Analyzer::plainName(const Expr &e, const Context &context) 
   case Symbol::Kind::Axis:
     return graph_.sizeOf(s->axis);
   case Symbol::Kind::Weights:
+  case Symbol::Kind::State:
     return s->node;
+  case Symbol::Kind::Carry:
+    errorWithNote(e.span, "carried memory is the bare 'initial:' of one state",
+                  "it is read as the state's beginning and overwritten by its end; what is only read is an 'input'",
+                  s->span, quoted(e.text) + " is declared here");
+    return std::nullopt;
   case Symbol::Kind::Option:
     error(e.span, "option " + quoted(e.text) + " has no value of its own", "write 'match " + e.text + " { .. }'");
     return std::nullopt;
@@ -546,6 +557,8 @@ Value Analyzer::walkedSubscript(const Expr &e, const std::vector<const Expr *> &
     error(e.span, quoted(text(base)) + " is a distribution over keys, not a tensor");
     return std::nullopt;
   }
+  if (isState(*v))
+    return expectKind(base, *v, true);
   return walked(*v, query, w, e.span, text(base));
 }
 
@@ -570,6 +583,8 @@ Value Analyzer::gathered(const Expr &e, const Context &context) {
     return x;
   if (isHandle(*x))
     return notYet(e.span, "views of weights");
+  if (isState(*x))
+    return expectKind(*e.children[0], *x, true);
   std::vector<AxisId> brought; // axes that an index adds
   for (size_t k = 1; k < e.children.size(); ++k) {
     const Expr &item = *e.children[k];
@@ -620,6 +635,8 @@ Value Analyzer::view(const Expr &e, const Symbol &part, const Context &context) 
     return x;
   if (isHandle(*x))
     return notYet(e.span, "views of weights");
+  if (isState(*x))
+    return expectKind(*e.children[0], *x, true);
   AxisId whole = part.axis;
   std::vector<size_t> places;
   if (part.kind == Symbol::Kind::Part) {
@@ -677,6 +694,8 @@ Value Analyzer::renamed(const Expr &e, const Context &context) {
     return x;
   if (isHandle(*x))
     return notYet(e.span, "views of weights");
+  if (isState(*x))
+    return expectKind(*e.children[0], *x, true);
   for (size_t k = 1; k < e.children.size(); ++k) {
     const Expr &item = *e.children[k];
     if (item.kind != ExprKind::Labelled)

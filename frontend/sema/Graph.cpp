@@ -154,6 +154,9 @@ NodeId Graph::add(Node node) {
   key += static_cast<char>(node.weight);
   key += static_cast<char>(node.hasWhere);
   key += static_cast<char>(node.hasMass);
+  key += static_cast<char>(node.read);
+  key += static_cast<char>(node.hasDecay | node.hasErase << 1 | node.hasCommit << 2 | node.hasInitial << 3 |
+                           node.reverse << 4 | node.same << 5);
   append(key, node.declaration);
   append(key, node.real);
   append(key, node.integer);
@@ -630,6 +633,97 @@ NodeId Graph::stat(StatKind kind, NodeId p) {
   n.operands = {p};
   n.stat = kind;
   n.axes = (*this)[p].axes;
+  return add(std::move(n));
+}
+
+NodeId Graph::state(const StateParts &parts) {
+  Node n;
+  n.op = Op::State;
+  n.kind = Kind::State;
+  n.operands = {toReal(parts.keys), toReal(parts.values)};
+  auto add = [&](const std::optional<NodeId> &x, bool &flag) {
+    flag = x.has_value();
+    if (x)
+      n.operands.push_back((*this)[*x].kind == Kind::Int ? toReal(*x) : *x);
+  };
+  add(parts.decay, n.hasDecay);
+  add(parts.erase, n.hasErase);
+  add(parts.where, n.hasWhere);
+  add(parts.commit, n.hasCommit);
+  add(parts.initial, n.hasInitial);
+  n.reverse = parts.reverse;
+  n.attrAxes = {parts.time, parts.key};
+  if (parts.features)
+    n.attrAxes.push_back(*parts.features);
+  if (parts.commit)
+    n.attrAxes.push_back(*parts.blocks);
+  std::vector<AxisId> all;
+  for (NodeId x : n.operands)
+    unite(all, (*this)[x].axes);
+  for (AxisId a : all)
+    if (std::find(n.attrAxes.begin(), n.attrAxes.end(), a) == n.attrAxes.end())
+      n.axes.push_back(a);
+  return this->add(std::move(n));
+}
+
+NodeId Graph::stateHandle(int64_t id, const std::vector<AxisId> &batch) {
+  Node n;
+  n.op = Op::State;
+  n.kind = Kind::State;
+  n.integer = id;
+  n.axes = batch;
+  return add(std::move(n));
+}
+
+NodeId Graph::read(ReadPoint point, NodeId state, NodeId query) {
+  Node n;
+  n.op = Op::Read;
+  n.read = point;
+  n.operands = {state, toReal(query)};
+  const Node &s = (*this)[state];
+  for (AxisId a : (*this)[query].axes)
+    if (a != s.attrAxes[1])
+      n.axes.push_back(a);
+  unite(n.axes, s.axes);
+  unite(n.axes, {s.attrAxes[0]});
+  if (s.attrAxes.size() > 2u + s.hasCommit)
+    n.axes.push_back(s.attrAxes[2]);
+  return add(std::move(n));
+}
+
+NodeId Graph::last(NodeId state) {
+  const Node &s = (*this)[state];
+  Node n;
+  n.op = Op::Last;
+  n.operands = {state};
+  n.axes = s.axes;
+  n.axes.insert(n.axes.end(), s.attrAxes.begin() + 1, s.attrAxes.end() - s.hasCommit);
+  return add(std::move(n));
+}
+
+NodeId Graph::every(NodeId state, AxisId blocks) {
+  const Node &s = (*this)[state];
+  Node n;
+  n.op = Op::Every;
+  n.operands = {state};
+  n.attrAxes = {blocks};
+  n.axes = s.axes;
+  n.axes.push_back(blocks);
+  n.axes.insert(n.axes.end(), s.attrAxes.begin() + 1, s.attrAxes.end() - s.hasCommit);
+  return add(std::move(n));
+}
+
+NodeId Graph::conv(const std::vector<AxisId> &axes, const std::vector<AxisId> &taps, bool same, NodeId x, NodeId w) {
+  Node n;
+  n.op = Op::Conv;
+  n.same = same;
+  n.operands = {toReal(x), toReal(w)};
+  n.attrAxes = axes;
+  n.attrAxes.insert(n.attrAxes.end(), taps.begin(), taps.end());
+  n.axes = (*this)[x].axes;
+  for (AxisId a : (*this)[w].axes)
+    if (std::find(taps.begin(), taps.end(), a) == taps.end())
+      unite(n.axes, {a});
   return add(std::move(n));
 }
 

@@ -7,7 +7,9 @@
 #include "frontend/sema/Program.h"
 
 #include <functional>
+#include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -72,6 +74,21 @@ public:
   /// `coefficient` may be null.
   NodeId expect(NodeId p, NodeId value, const NodeId *coefficient);
   NodeId stat(StatKind kind, NodeId p);
+  /// What a recurrence is made of; `value` has the axis `features` if there is one.
+  struct StateParts {
+    AxisId time = 0, key = 0;
+    std::optional<AxisId> features, blocks;
+    NodeId keys = 0, values = 0;
+    std::optional<NodeId> decay, erase, where, commit, initial;
+    bool reverse = false;
+  };
+  NodeId state(const StateParts &parts);
+  /// Stands for a state while the text is read, as `handle` does for weights.
+  NodeId stateHandle(int64_t id, const std::vector<AxisId> &batch);
+  NodeId read(ReadPoint point, NodeId state, NodeId query);
+  NodeId last(NodeId state);
+  NodeId every(NodeId state, AxisId blocks);
+  NodeId conv(const std::vector<AxisId> &axes, const std::vector<AxisId> &taps, bool same, NodeId x, NodeId w);
   NodeId output(DeclId declaration, const std::vector<AxisId> &axes, NodeId x);
 
   bool isConstant(NodeId n) const { return (*this)[n].op == Op::Constant; }
@@ -122,6 +139,14 @@ struct Walk {
 double impliedLag(const Graph &graph, NodeId where, const Walk &walk);
 /// A lower bound of i - (x * step + extent - 1), or minus infinity; `ofKey`: of t in place of i.
 double lagOf(const Graph &graph, NodeId x, int64_t step, int64_t extent, const Walk &walk, bool ofKey);
+/// All values that x can have are in it; an open end is none of them. Of a Bool, 0 and 1.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+  bool openLow = false, openHigh = false;
+  bool isPositive() const { return low > 0 || (low == 0 && openLow); }
+};
+/// By intervals, from contracts, constants and sizes; what it does not see through has no bounds.
+Range rangeOf(const Graph &graph, NodeId x);
 /// x >= 0 for all values of the inputs.
 bool isNonNegative(const Graph &graph, NodeId x);
 /// No pair satisfies both: proved, not assumed. The walk axes stand for the same keys.

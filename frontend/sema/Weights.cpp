@@ -11,7 +11,7 @@ namespace fovea::sema::internal {
 Value Analyzer::core(const Expr &e, const Context &context) {
   const Core &c = *e.core;
   if (c.keyword.text == "recur")
-    return notYet(c.keyword.span, "recur");
+    return recurrence(e, context, nullptr);
   if (c.keyword.text == "solve")
     return notYet(c.keyword.span, "solve");
   if (context.walk && !context.inMap) {

@@ -573,7 +573,8 @@ TEST(Declarations, OptionalInputs) {
   EXPECT_EQ(r.messages, "");
   EXPECT_TRUE(r.has("input bias : f32 [H, T, S] real optional\n")) << r.program;
   EXPECT_EQ(says("  param bias : f32 [H] optional\n  output o = bias"),
-            "11:3: only an input is optional | a param without axes may have a default: 'param scale : f32 = 1'\n");
+            "11:3: only inputs and carried memory are optional | a param without axes may have a default: 'param scale "
+            ": f32 = 1'\n");
 }
 
 } // namespace
