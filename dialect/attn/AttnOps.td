@@ -644,7 +644,7 @@ def Attn_StateOp : Attn_PureOp<"state", [AttrSizedOperandSegments]> {
 
     Without `decay` D_t is S_{t-1}; without `erase` the term with it is absent. Where `where` is false S_t = D_t = S_{t-1}.
     With `commit`, at the end of each block b of the tokens S becomes commit_b ? S : exp(sum of the block's decay) . S at
-    the block's start, the tokens where `where` is false left out of the sum. Before the first token S is `initial`, else 0.
+    the block's start, the tokens where `where` is false left out of the sum; reads inside the block are not touched by it. Before the first token S is `initial`, else 0.
 
     Without an axis of values the state is one column, and `value` one number per token: with the constant 1 the
     normaliser of linear attention. Batch axes are the ordered union of those of the operands, without the axes of

@@ -114,6 +114,75 @@ struct HoistScalarOfReduce : OpRewritePattern<ReduceOp> {
   }
 };
 
+/// sum(x * y) = dot(x, y) where each factor has axes that the other lacks: nothing is made that has all of them.
+/// Further factors go with one that has all their axes, else with the second.
+struct SumOfProduct : OpRewritePattern<ReduceOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReduceOp op, PatternRewriter &rewriter) const override {
+    if (op.getKind() != ReduceKind::Sum && op.getKind() != ReduceKind::Mean)
+      return rewriter.notifyMatchFailure(op, "not linear");
+    if (!cast<FieldType>(op.getResult().getType()).isReal())
+      return rewriter.notifyMatchFailure(op, "not of reals");
+    SmallVector<Value> factors, todo{op.getOperand()};
+    while (!todo.empty()) {
+      Value factor = todo.pop_back_val();
+      if (auto product = factor.getDefiningOp<MulOp>()) {
+        todo.push_back(product.getRhs());
+        todo.push_back(product.getLhs());
+      } else {
+        factors.push_back(factor);
+      }
+    }
+    auto within = [](Value x, ArrayRef<Value> others) {
+      return llvm::all_of(cast<FieldType>(x.getType()).getAxes(), [&](StringAttr axis) {
+        return llvm::any_of(others, [&](Value other) { return cast<FieldType>(other.getType()).hasAxis(axis); });
+      });
+    };
+    Value widest;
+    for (Value factor : factors)
+      if (!widest ||
+          cast<FieldType>(factor.getType()).getAxes().size() > cast<FieldType>(widest.getType()).getAxes().size())
+        widest = factor;
+    SmallVector<Value> sides[2];
+    for (Value factor : factors)
+      sides[factor != widest && !within(factor, widest)].push_back(factor);
+    auto reduced = toAxes(op.getAxes());
+    auto isWhole = [&](ArrayRef<Value> side) {
+      return llvm::all_of(reduced, [&](StringAttr axis) {
+        return llvm::any_of(side, [&](Value x) { return cast<FieldType>(x.getType()).hasAxis(axis); });
+      });
+    };
+    if (sides[1].empty() || llvm::all_of(sides[0], [&](Value x) { return within(x, sides[1]); }) ||
+        !isWhole(sides[0]) || !isWhole(sides[1]))
+      return rewriter.notifyMatchFailure(op, "not a product of two fields of different axes");
+    // The factor that stands first in the text is the first operand.
+    if (llvm::is_contained(sides[1], factors.front()))
+      std::swap(sides[0], sides[1]);
+    SmallVector<StringAttr> axes;
+    for (auto &side : sides)
+      for (Value factor : side)
+        uniteAxes(axes, cast<FieldType>(factor.getType()).getAxes());
+    llvm::erase_if(axes, [&](StringAttr axis) { return llvm::is_contained(reduced, axis); });
+    if (ArrayRef(axes) != cast<FieldType>(op.getResult().getType()).getAxes())
+      return rewriter.notifyMatchFailure(op, "its axes would stand in another order");
+    auto product = [&](ArrayRef<Value> side) {
+      Value result = side.front();
+      for (Value factor : side.drop_front())
+        result = MulOp::create(rewriter, op.getLoc(), result, factor);
+      return result;
+    };
+    Value left = product(sides[0]), right = product(sides[1]);
+    Value sum = DotOp::create(rewriter, op.getLoc(), left, right, op.getAxesAttr());
+    if (op.getKind() == ReduceKind::Mean)
+      for (StringAttr axis : reduced) {
+        Value size = ToRealOp::create(rewriter, op.getLoc(), SizeOp::create(rewriter, op.getLoc(), axis));
+        sum = DivOp::create(rewriter, op.getLoc(), sum, size);
+      }
+    rewriter.replaceOp(op, sum);
+    return success();
+  }
+};
+
 /// f(x * s) = f(x) * s for other linear functions of one field. The field of a product has its axes in the same order.
 template <typename OpTy> struct HoistScalarOfLinear : OpRewritePattern<OpTy> {
   using OpRewritePattern<OpTy>::OpRewritePattern;
@@ -313,7 +382,7 @@ void FlattenOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRCon
   patterns.add<HoistScalarOfLinear<FlattenOp>>(context);
 }
 void ReduceOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
-  patterns.add<HoistScalarOfReduce>(context);
+  patterns.add<HoistScalarOfReduce, SumOfProduct>(context);
 }
 void DivOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
   patterns.add<DivideByConstant>(context);

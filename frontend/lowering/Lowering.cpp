@@ -46,6 +46,7 @@ private:
   attn::StorageAttr storage(sema::StorageType type) const;
   attn::IntervalAttr contract(const sema::Declaration &declaration) const;
   Attribute constant(const sema::Node &node) const;
+  StringAttr valueAxis(const sema::Node &state) const;
   LogicalResult lowerNode(sema::NodeId id);
 };
 
@@ -176,6 +177,11 @@ Attribute AttentionLowering::constant(const sema::Node &node) const {
   return builder.getI64IntegerAttr(node.integer);
 }
 
+/// Null where the state has one column.
+StringAttr AttentionLowering::valueAxis(const sema::Node &state) const {
+  return state.attrAxes.size() > (state.hasCommit ? 3u : 2u) ? axis(state.attrAxes[2]) : StringAttr();
+}
+
 LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
   const sema::Node &node = source.nodes[id];
   Location loc = at(node.span, node.name);
@@ -189,6 +195,9 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
   if (node.kind == sema::Kind::Weights)
     type = attn::WeightsType::getChecked([&] { return emitError(loc); }, context, ArrayRef<StringAttr>(rows),
                                          axis(node.attrAxes[0]), axis(node.attrAxes[1]));
+  else if (node.kind == sema::Kind::State)
+    type = attn::StateType::getChecked([&] { return emitError(loc); }, context, ArrayRef<StringAttr>(rows),
+                                       axis(node.attrAxes[1]), valueAxis(node), axis(node.attrAxes[0]));
   else
     type = attn::FieldType::getChecked([&] { return emitError(loc); }, context, ArrayRef<StringAttr>(rows),
                                        translate<attn::Kind>(node.kind, attn::symbolizeKind));
@@ -204,7 +213,9 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
     if (declaration.role == sema::Role::Const)
       return emitError(at(declaration.span)) << "const '" << declaration.name << "' has no value";
     Value fallback = declaration.defaultNode ? values[*declaration.defaultNode] : Value();
-    auto role = declaration.role == sema::Role::Param ? attn::Role::Param : attn::Role::Input;
+    auto role = declaration.role == sema::Role::Param   ? attn::Role::Param
+                : declaration.role == sema::Role::Carry ? attn::Role::Carry
+                                                        : attn::Role::Input;
     values[id] = attn::InputOp::create(builder, loc, type, StringAttr::get(context, declaration.name),
                                        declaration.optional ? builder.getUnitAttr() : UnitAttr(),
                                        attn::RoleAttr::get(context, role), storage(declaration.type),
@@ -214,7 +225,8 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
   case sema::Op::Output: {
     const sema::Declaration &declaration = source.declarations[node.declaration];
     attn::OutputOp::create(builder, loc, StringAttr::get(context, declaration.name), operands[0],
-                           storage(declaration.type), axisList(declaration.declaredAxes));
+                           storage(declaration.type), axisList(declaration.declaredAxes),
+                           declaration.role == sema::Role::Carry ? builder.getUnitAttr() : UnitAttr());
     return success();
   }
   case sema::Op::Weights: {
@@ -231,6 +243,35 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
     values[id] = attn::WeightsOp::create(builder, loc, type, attrAxis(0), attrAxis(1), parts, operands[0], where, mass,
                                          rest, attn::WeightFunctionAttr::get(context, weight));
     return success();
+  }
+  case sema::Op::State: {
+    ArrayRef<Value> rest = ArrayRef(operands).drop_front(2);
+    auto take = [&](bool has) {
+      Value value = has ? rest.front() : Value();
+      rest = rest.drop_front(has);
+      return value;
+    };
+    Value decay = take(node.hasDecay), erase = take(node.hasErase), where = take(node.hasWhere),
+          commit = take(node.hasCommit), initial = take(node.hasInitial);
+    values[id] =
+        attn::StateOp::create(builder, loc, type, attrAxis(0), node.reverse ? builder.getUnitAttr() : UnitAttr(),
+                              operands[0], attrAxis(1), operands[1], valueAxis(node), decay, erase, where, commit,
+                              node.hasCommit ? axis(node.attrAxes.back()) : StringAttr(), initial);
+    return success();
+  }
+  case sema::Op::Read:
+    set("point", attn::ReadPointAttr::get(context, translate<attn::ReadPoint>(node.read, attn::symbolizeReadPoint)));
+    break;
+  case sema::Op::Every:
+    set("blocks", attrAxis(0));
+    break;
+  case sema::Op::Conv: {
+    size_t n = node.attrAxes.size() / 2;
+    set("along", axisList(ArrayRef(node.attrAxes).take_front(n)));
+    set("taps", axisList(ArrayRef(node.attrAxes).drop_front(n)));
+    if (node.same)
+      set("same", builder.getUnitAttr());
+    break;
   }
   case sema::Op::Constant:
     set("value", constant(node));
@@ -286,7 +327,7 @@ LogicalResult AttentionLowering::lowerNode(sema::NodeId id) {
   case sema::Op::Stat:
     set("kind", attn::StatKindAttr::get(context, translate<attn::StatKind>(node.stat, attn::symbolizeStatKind)));
     break;
-  default: // pointwise, and expect: operands only
+  default: // pointwise, expect, last: operands only
     break;
   }
   state.addOperands(operands);

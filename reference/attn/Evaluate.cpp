@@ -3,6 +3,7 @@
 //
 // Evaluates an attention. Fields that are no pair expressions are computed once and kept whole. The users of weights
 // are computed together, a few query rows at a time, and the pair expressions that they read exist for these rows only.
+// The users of a state are computed together in one pass over the tokens, which keeps the state at one token.
 #include "reference/attn/Field.h"
 #include "reference/attn/Reference.h"
 
@@ -65,6 +66,7 @@ private:
   Field compute(Operation *op, llvm::function_ref<Field(Value)> get, Packed *cache) const;
   SmallVector<Operation *> findProgram(ArrayRef<Value> roots) const;
   void evaluateUsers(attn::WeightsOp weights, Operation *at);
+  void evaluateUsers(attn::StateOp state, Operation *at);
   void evaluateByRows(Operation *op);
   void store(attn::OutputOp output);
 
@@ -109,6 +111,7 @@ static SmallVector<StringAttr> touchedAxes(Operation *op) {
       .Case<attn::RenameOp, attn::BlockReduceOp>([](auto op) {
         return SmallVector<StringAttr>{op.getFromAttr(), op.getToAttr()};
       })
+      .Case([](attn::ConvOp op) { return attn::toAxes(op.getAlong()); })
       .Case<attn::GatherOp, attn::ScanOp>([](auto op) { return SmallVector<StringAttr>{op.getAxisAttr()}; })
       .Case([](attn::RowAtOp op) {
         return SmallVector<StringAttr>{op.getKeysAttr(), op.getQueryAttr()};
@@ -139,6 +142,9 @@ llvm::Error Evaluator::findWhole() {
   }
   for (Operation &op : llvm::reverse(attention.getBody().front())) {
     SmallVector<StringAttr> touched = touchedAxes(&op);
+    bool ofState = isa<attn::StateOp, attn::ReadOp, attn::LastOp, attn::EveryOp>(op);
+    if (ofState && op.getNumResults() == 1 && isPair(op.getResult(0)))
+      needsWhole.insert(op.getResult(0));
     // Users of weights compute one index of each row axis at a time.
     if (op.getNumResults() == 1 && isPair(op.getResult(0)) &&
         llvm::any_of(touched, [&](StringAttr axis) { return rowAxes.contains(axis); }))
@@ -153,7 +159,7 @@ llvm::Error Evaluator::findWhole() {
         byRows = !llvm::is_contained(weights.getSinks(), value);
       else if (auto expect = dyn_cast<attn::ExpectOp>(op))
         byRows = value == expect.getCoefficient() && value != expect.getValue();
-      else if (op.getNumResults() == 1)
+      else if (op.getNumResults() == 1 && !ofState)
         byRows = llvm::none_of(touched, [&](StringAttr axis) { return llvm::is_contained(queries, axis); });
       if (!byRows)
         needsWhole.insert(value);
@@ -169,6 +175,10 @@ llvm::Error Evaluator::findWhole() {
 llvm::Error Evaluator::checkExtent(Operation *op) const {
   for (Value value : op->getResults()) {
     auto field = dyn_cast<attn::FieldType>(value.getType());
+    if (auto state = dyn_cast<attn::StateType>(value.getType()))
+      if (state.hasValueAxis() && sizeOf(state.getKey()) * sizeOf(state.getValue()) > kMaxElements) // 31 bits each
+        return error("'{0}' has a state of more than {1} elements, too large for the reference",
+                     op->getName().getStringRef(), kMaxElements);
     if (!field)
       continue;
     bool byRows = isPair(value) && !needsWhole.contains(value);
@@ -260,6 +270,10 @@ Field Evaluator::compute(Operation *op, llvm::function_ref<Field(Value)> get, Pa
         attn::AxisAttr to = table.lookup(op.getToAttr());
         return blockReduce(op.getKind(), get(op.getOperand()), op.getFromAttr(), op.getToAttr(), sizeOf(to.getName()),
                            to.getExtent(), to.getStep());
+      })
+      .Case([&](attn::ConvOp op) {
+        return conv(get(op.getOperand()), get(op.getWeights()), attn::toAxes(op.getAlong()), attn::toAxes(op.getTaps()),
+                    op.getSame());
       })
       .Case(
           [&](attn::FlattenOp op) { return flatten(get(op.getOperand()), attn::toAxes(op.getFrom()), op.getToAttr()); })
@@ -557,6 +571,200 @@ void Evaluator::evaluateUsers(attn::WeightsOp weights, Operation *at) {
 }
 
 //===----------------------------------------------------------------------===//
+// States
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// An operand of a recurrence at one point of the batch axes: its strides along tokens, keys and values.
+struct Operand {
+  const double *data = nullptr;
+  int64_t token = 0, key = 0, value = 0;
+
+  explicit operator bool() const { return data != nullptr; }
+};
+
+/// One user of a state.
+struct StateUser {
+  Operation *op;
+  Field result; // dense; its data is written through `out`
+  double *out;
+  std::vector<int64_t> rowsIn, rowsOut; // read: the points of the query's other axes
+};
+
+/// The state of one point of the batch axes at one token: `keys` rows of `values` columns.
+struct Recurrence {
+  int64_t keys, values;
+  std::vector<double> state, erased;
+
+  Recurrence(int64_t keys, int64_t values) : keys(keys), values(values), state(keys * values), erased(values) {}
+
+  void decay(const Operand &log, int64_t t) {
+    double all = std::exp(log.data[t * log.token]);
+    for (int64_t k = 0; k < keys; ++k) {
+      double factor = log.key == 0 ? all : std::exp(log.data[t * log.token + k * log.key]);
+      for (int64_t v = 0; v < values; ++v)
+        state[k * values + v] *= factor;
+    }
+  }
+
+  /// out[v] = sum over keys of x times the state
+  void read(const double *x, int64_t stride, double *out) const {
+    std::fill_n(out, values, 0.0);
+    for (int64_t k = 0; k < keys; ++k)
+      for (int64_t v = 0; v < values; ++v)
+        out[v] += x[k * stride] * state[k * values + v];
+  }
+
+  void write(const Operand &key, const Operand &value, const Operand &erase, int64_t t) {
+    std::fill(erased.begin(), erased.end(), 0.0);
+    if (erase)
+      read(erase.data + t * erase.token, erase.key, erased.data());
+    for (int64_t v = 0; v < values; ++v)
+      erased[v] = value.data[t * value.token + v * value.value] - erased[v];
+    for (int64_t k = 0; k < keys; ++k)
+      for (int64_t v = 0; v < values; ++v)
+        state[k * values + v] += key.data[t * key.token + k * key.key] * erased[v];
+  }
+};
+
+} // namespace
+
+/// Computes all users of `state` whose other operands are known before the operation `at`, which is one of them.
+void Evaluator::evaluateUsers(attn::StateOp op, Operation *at) {
+  attn::StateType type = op.getStateType();
+  StringAttr tokenAxis = type.getToken(), keyAxis = type.getKey(), valueAxis = type.getValue();
+  int64_t tokens = sizeOf(tokenAxis), keys = sizeOf(keyAxis), values = valueAxis ? sizeOf(valueAxis) : 1;
+  SmallVector<Dim, 5> batch = dimsOf(type.getBatch());
+
+  auto isRow = [&](const Dim &dim) {
+    return dim.axis != tokenAxis && dim.axis != keyAxis && dim.axis != valueAxis &&
+           !llvm::is_contained(type.getBatch(), dim.axis);
+  };
+  auto isBefore = [&](Value value) { return value.getDefiningOp()->isBeforeInBlock(at); };
+  std::vector<StateUser> users;
+  for (Operation *user : op->getUsers()) {
+    if (whole.contains(user->getResult(0)) || !llvm::all_of(user->getOperands(), isBefore))
+      continue;
+    NewField result(dimsOf(cast<attn::FieldType>(user->getResult(0).getType()).getAxes()));
+    double *out = result.out();
+    users.push_back({user, result, out, {}, {}});
+    if (auto read = dyn_cast<attn::ReadOp>(user)) {
+      SmallVector<Dim, 5> rowsIn, rowsOut;
+      for (const Dim &dim : whole.at(read.getQuery()).dims)
+        if (isRow(dim)) {
+          rowsIn.push_back(dim);
+          rowsOut.push_back(*result.find(dim.axis));
+        }
+      users.back().rowsIn = offsetsOf(rowsIn);
+      users.back().rowsOut = offsetsOf(rowsOut);
+    }
+  }
+
+  SmallVector<int64_t> index(batch.size(), 0);
+  auto fix = [&](Field field) {
+    for (auto [dim, i] : llvm::zip(batch, index))
+      field = field.at(dim.axis, i);
+    return field;
+  };
+  auto operandOf = [&](Value value, StringAttr tokenAxis) {
+    Operand operand;
+    if (value) {
+      Field field = fix(whole.at(value));
+      operand = {field.data, field.stride(tokenAxis), field.stride(keyAxis), valueAxis ? field.stride(valueAxis) : 0};
+    }
+    return operand;
+  };
+  StringAttr blocks = op.getBlocksAttr();
+  int64_t extent = blocks ? table.lookup(blocks).getExtent() : 0;
+  std::vector<double> buffer(values), before, decays(keys);
+  bool isReverse = op.getReverse();
+
+  bool isEmpty = llvm::any_of(batch, [](const Dim &dim) { return dim.size == 0; });
+  while (!isEmpty) {
+    Operand key = operandOf(op.getKey(), tokenAxis), value = operandOf(op.getValue(), tokenAxis),
+            decay = operandOf(op.getDecay(), tokenAxis), erase = operandOf(op.getErase(), tokenAxis),
+            where = operandOf(op.getWhere(), tokenAxis), commit = operandOf(op.getCommit(), blocks),
+            initial = operandOf(op.getInitial(), tokenAxis);
+    Recurrence recurrence(keys, values);
+    if (initial)
+      for (int64_t k = 0; k < keys; ++k)
+        for (int64_t v = 0; v < values; ++v)
+          recurrence.state[k * values + v] = initial.data[k * initial.key + v * initial.value];
+
+    // The state as it is, to where a user has it at this point of the batch axes.
+    auto copy = [&](StateUser &user, Field target) {
+      double *out = user.out + (target.data - user.result.data);
+      int64_t keyStride = target.stride(keyAxis), valueStride = valueAxis ? target.stride(valueAxis) : 0;
+      for (int64_t k = 0; k < keys; ++k)
+        for (int64_t v = 0; v < values; ++v)
+          out[k * keyStride + v * valueStride] = recurrence.state[k * values + v];
+    };
+    auto readAt = [&](attn::ReadPoint point, int64_t t) {
+      for (StateUser &user : users) {
+        auto read = dyn_cast<attn::ReadOp>(user.op);
+        if (!read || read.getPoint() != point)
+          continue;
+        Field query = fix(whole.at(read.getQuery())).at(tokenAxis, t);
+        Field target = fix(user.result).at(tokenAxis, t);
+        int64_t valueStride = valueAxis ? target.stride(valueAxis) : 0;
+        double *out = user.out + (target.data - user.result.data);
+        for (auto [in, offset] : llvm::zip(user.rowsIn, user.rowsOut)) {
+          recurrence.read(query.data + in, query.stride(keyAxis), buffer.data());
+          for (int64_t v = 0; v < values; ++v)
+            out[offset + v * valueStride] = buffer[v];
+        }
+      }
+    };
+
+    for (int64_t n = 0; n < tokens; ++n) {
+      int64_t t = isReverse ? tokens - 1 - n : n;
+      if (commit && (n == 0 || t / extent != (isReverse ? t + 1 : t - 1) / extent)) {
+        before = recurrence.state;
+        std::fill(decays.begin(), decays.end(), 0.0);
+      }
+      bool takesPart = !where || where.data[t * where.token] != 0;
+      readAt(attn::ReadPoint::Prev, t);
+      if (takesPart && decay) {
+        recurrence.decay(decay, t);
+        for (int64_t k = 0; k < keys; ++k)
+          decays[k] += decay.data[t * decay.token + k * decay.key];
+      }
+      readAt(attn::ReadPoint::Decayed, t);
+      if (takesPart)
+        recurrence.write(key, value, erase, t);
+      readAt(attn::ReadPoint::After, t);
+      bool isLast = n == tokens - 1;
+      if (commit && (isLast || t / extent != (isReverse ? t - 1 : t + 1) / extent) &&
+          commit.data[t / extent * commit.token] == 0)
+        for (int64_t k = 0; k < keys; ++k)
+          for (int64_t v = 0; v < values; ++v)
+            recurrence.state[k * values + v] = before[k * values + v] * std::exp(decays[k]);
+      for (StateUser &user : users)
+        if (auto every = dyn_cast<attn::EveryOp>(user.op)) {
+          int64_t each = table.lookup(every.getBlocksAttr()).getExtent();
+          if (isLast || (t + 1) % each == 0)
+            copy(user, fix(user.result).at(every.getBlocksAttr(), t / each));
+        }
+    }
+    for (StateUser &user : users)
+      if (isa<attn::LastOp>(user.op))
+        copy(user, fix(user.result));
+
+    int64_t d = static_cast<int64_t>(batch.size()) - 1;
+    for (; d >= 0; --d) {
+      if (++index[d] < batch[d].size)
+        break;
+      index[d] = 0;
+    }
+    if (d < 0)
+      break;
+  }
+  for (StateUser &user : users)
+    whole[user.op->getResult(0)] = user.result;
+}
+
+//===----------------------------------------------------------------------===//
 // The attention
 //===----------------------------------------------------------------------===//
 
@@ -578,6 +786,9 @@ llvm::Error Evaluator::run() {
   auto get = [&](Value value) { return whole.at(value); };
   for (Operation &op : attention.getBody().front()) {
     if (auto output = dyn_cast<attn::OutputOp>(op)) {
+      // Memory that is not passed is not written.
+      if (output.getCarry() && !inputs.count(output.getName().str()))
+        continue;
       int64_t extent = 1;
       for (int64_t size : shapeOf(output.getDeclared(), sizes))
         if (__builtin_mul_overflow(extent, size, &extent) || extent > kMaxElements)
@@ -587,12 +798,15 @@ llvm::Error Evaluator::run() {
       continue;
     }
     Value result = op.getResult(0);
-    if (isa<attn::WeightsOp>(op) || whole.contains(result) || (isPair(result) && !needsWhole.contains(result)))
+    if (isa<attn::WeightsOp, attn::StateOp>(op) || whole.contains(result) ||
+        (isPair(result) && !needsWhole.contains(result)))
       continue;
     if (auto input = dyn_cast<attn::InputOp>(op))
       whole[result] = view(input, whole);
     else if (isa<attn::ExpectOp, attn::StatOp>(op))
       evaluateUsers(op.getOperand(0).getDefiningOp<attn::WeightsOp>(), &op);
+    else if (isa<attn::ReadOp, attn::LastOp, attn::EveryOp>(op))
+      evaluateUsers(op.getOperand(0).getDefiningOp<attn::StateOp>(), &op);
     else if (llvm::all_of(op.getOperands(), [&](Value operand) { return whole.contains(operand); }))
       whole[result] = compute(&op, get, nullptr);
     else

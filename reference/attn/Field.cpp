@@ -396,6 +396,46 @@ Field reference::blockReduce(attn::ReduceKind kind, const Field &x, StringAttr f
   return result;
 }
 
+Field reference::conv(const Field &x, const Field &w, ArrayRef<StringAttr> along, ArrayRef<StringAttr> taps,
+                      bool same) {
+  SmallVector<Dim, 5> dims = uniteDims({&x, &w});
+  llvm::erase_if(dims, [&](const Dim &dim) { return llvm::is_contained(taps, dim.axis); });
+  NewField result(dims);
+  std::fill_n(result.out(), result.size(), 0.0);
+  SmallVector<int64_t, 2> counts, tap(along.size(), 0);
+  for (StringAttr axis : taps)
+    counts.push_back(w.find(axis)->size);
+  while (true) {
+    // One tap of each axis: a product of shifted fields.
+    Field source = x, weight = w, target = result;
+    bool isEmpty = false;
+    for (size_t n = 0; n < along.size(); ++n) {
+      int64_t size = x.find(along[n])->size, shift = tap[n] - (same ? (counts[n] - 1) / 2 : counts[n] - 1);
+      int64_t begin = std::max<int64_t>(0, -shift), end = std::min(size, size - shift);
+      isEmpty |= begin >= end;
+      weight = weight.at(taps[n], tap[n]);
+      if (isEmpty)
+        break;
+      source = source.slice(along[n], begin + shift, end - begin);
+      weight = weight.slice(along[n], begin, end - begin);
+      target = target.slice(along[n], begin, end - begin);
+    }
+    if (!isEmpty) {
+      double *out = result.out() + (target.data - result.data);
+      forEachRow<3>(target.dims, {&source, &weight, &target}, [&](int64_t count, auto offsets, auto strides) {
+        for (int64_t i = 0; i < count; ++i)
+          out[offsets[2] + i * strides[2]] +=
+              source.data[offsets[0] + i * strides[0]] * weight.data[offsets[1] + i * strides[1]];
+      });
+    }
+    size_t n = along.size();
+    while (n > 0 && ++tap[n - 1] == counts[n - 1])
+      tap[--n] = 0;
+    if (n == 0)
+      return result;
+  }
+}
+
 Field reference::flatten(const Field &x, ArrayRef<StringAttr> from, StringAttr to) {
   int64_t size = 1, stride = x.find(from.back())->stride, next = stride;
   bool isView = true;

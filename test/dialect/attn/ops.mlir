@@ -271,3 +271,51 @@ attn.attention @words none axes [windows, H = "windows" + share, share] {
   %x = attn.input "x" [H] : real [H]
   attn.output "o" %x [H] : real [H]
 }
+
+// CHECK-LABEL: attn.attention @states causal axes
+attn.attention @states causal axes [B, T, Hk, G, K : 64, V : 32, H = Hk * G, Tb = T / 64, W : 4] {
+  %q = attn.input "q" [B, T, Hk, K] : real [B, T, Hk, K]
+  %k = attn.input "k" [B, T, Hk, K] : real [B, T, Hk, K]
+  %v = attn.input "v" [B, T, H, V] : real [B, T, Hk, G, V]
+  %g = attn.input "g" f32 [B, T, H] within <to 0.0> : real [B, T, Hk, G]
+  %m = attn.input "m" i32 [T] : int [T]
+  %mb = attn.input "mb" i32 [Tb] : int [Tb]
+  // CHECK: %[[H:.*]] = attn.input "h0" optional carry f32 [B, H, K, V] : real [B, Hk, G, K, V]
+  %h = attn.input "h0" optional carry f32 [B, H, K, V] : real [B, Hk, G, K, V]
+  %w = attn.input "w" param [Hk, K, W] : real [Hk, K, W]
+  // CHECK: %[[C:.*]] = attn.conv %{{.*}}, %{{.*}} along [T] taps [W] : real [B, T, Hk, K], real [Hk, K, W]
+  %c = attn.conv %k, %w along [T] taps [W] : real [B, T, Hk, K], real [Hk, K, W]
+  // CHECK: attn.conv %{{.*}}, %{{.*}} along [T] taps [W] same : real [B, T, Hk, K], real [Hk, K, W]
+  %c2 = attn.conv %q, %w along [T] taps [W] same : real [B, T, Hk, K], real [Hk, K, W]
+  // CHECK: attn.state along T key %[[C]] over K : real [B, T, Hk, K] value %{{.*}} over V : real [B, T, Hk, G, V]
+  // CHECK-NOT: decay
+  %a = attn.state along T key %c over K : real [B, T, Hk, K] value %v over V : real [B, T, Hk, G, V]
+  %zero = attn.constant int 0
+  %s = attn.ne %m, %zero : int [T], int []
+  %sb = attn.ne %mb, %zero : int [Tb], int []
+  // CHECK: %[[S:.*]] = attn.state along T reverse key %{{.*}} over K : real [B, T, Hk, K] value %{{.*}} over V : real [B, T, Hk, G, V] decay %{{.*}} : real [B, T, Hk, G] erase %[[C]] : real [B, T, Hk, K] where %{{.*}} : bool [T] commit %{{.*}} per Tb : bool [Tb] initial %[[H]] : real [B, Hk, G, K, V]
+  %S = attn.state along T reverse key %k over K : real [B, T, Hk, K] value %v over V : real [B, T, Hk, G, V] decay %g : real [B, T, Hk, G] erase %c : real [B, T, Hk, K] where %s : bool [T] commit %sb per Tb : bool [Tb] initial %h : real [B, Hk, G, K, V]
+  // CHECK: attn.read after %[[S]], %{{.*}} : [B, Hk, G] K x V along T, real [B, T, Hk, K]
+  %o = attn.read after %S, %q : [B, Hk, G] K x V along T, real [B, T, Hk, K]
+  // CHECK: attn.read decayed
+  %o1 = attn.read decayed %S, %q : [B, Hk, G] K x V along T, real [B, T, Hk, K]
+  // CHECK: attn.read prev
+  %o2 = attn.read prev %S, %q : [B, Hk, G] K x V along T, real [B, T, Hk, K]
+  // CHECK: %[[L:.*]] = attn.last %[[S]] : [B, Hk, G] K x V along T
+  %l = attn.last %S : [B, Hk, G] K x V along T
+  // CHECK: %[[E:.*]] = attn.every %{{.*}} at Tb : [B, Hk, G] K x V along T
+  %e = attn.every %a at Tb : [B, Hk, G] K x V along T
+  %one = attn.constant real 1.0
+  // CHECK: %[[N:.*]] = attn.state along T key %{{.*}} over K : real [B, T, Hk, K] value %{{.*}} : real []
+  %n = attn.state along T key %k over K : real [B, T, Hk, K] value %one : real []
+  // CHECK: attn.read after %[[N]], %{{.*}} : [B, Hk] K x 1 along T, real [B, T, Hk, K]
+  %d = attn.read after %n, %q : [B, Hk] K x 1 along T, real [B, T, Hk, K]
+  // The axes of a read: those of the query, then of the state.
+  // CHECK: attn.output "o" %{{.*}} [B, T, H, V] : real [B, T, Hk, G, V]
+  attn.output "o" %o [B, T, H, V] : real [B, T, Hk, G, V]
+  attn.output "d" %d [B, T, Hk] : real [B, T, Hk]
+  // CHECK: attn.output "e" %[[E]] [B, H, Tb, K, V] : real [B, Hk, G, Tb, K, V]
+  attn.output "e" %e [B, H, Tb, K, V] : real [B, Hk, G, Tb, K, V]
+  // CHECK: attn.output "h0" carry %[[L]] f32 [B, H, K, V] : real [B, Hk, G, K, V]
+  attn.output "h0" carry %l f32 [B, H, K, V] : real [B, Hk, G, K, V]
+}

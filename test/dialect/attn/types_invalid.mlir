@@ -164,3 +164,13 @@ attn.attention @negative_cycle none axes [A = C + D, C = A / 4, D] {}
 
 // expected-error @+1 {{the size of axis A follows from itself}}
 attn.attention @negative_own_blocks none axes [A = A / 4] {}
+
+// -----
+
+// expected-error @+1 {{axis K occurs twice}}
+func.func private @negative_state_axes(!attn.state<[B, K] K x V along T>)
+
+// -----
+
+// expected-error @+1 {{expected a value axis, or 1 where there is none}}
+func.func private @negative_state_columns(!attn.state<[B] K x 2 along T>)
