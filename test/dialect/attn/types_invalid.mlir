@@ -168,9 +168,9 @@ attn.attention @negative_own_blocks none axes [A = A / 4] {}
 // -----
 
 // expected-error @+1 {{axis K occurs twice}}
-func.func private @negative_state_axes(!attn.state<[B, K] K x V along T>)
+%0 = builtin.unrealized_conversion_cast to !attn.state<[B, K] K x V along T>
 
 // -----
 
 // expected-error @+1 {{expected a value axis, or 1 where there is none}}
-func.func private @negative_state_columns(!attn.state<[B] K x 2 along T>)
+%0 = builtin.unrealized_conversion_cast to !attn.state<[B] K x 2 along T>
