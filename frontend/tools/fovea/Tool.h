@@ -19,6 +19,7 @@ void addBench(CLI::App &app, int &status);
 void addCompile(CLI::App &app, int &status);
 void addRun(CLI::App &app, int &status);
 void addCheck(CLI::App &app, int &status);
+void addDoctor(CLI::App &app, int &status);
 void addExplain(CLI::App &app, int &status);
 void addFmt(CLI::App &app, int &status);
 void addList(CLI::App &app, int &status);

@@ -17,6 +17,7 @@ int main(int argc, char **argv) {
   fovea::tool::addCheck(app, status);
   fovea::tool::addExplain(app, status);
   fovea::tool::addBench(app, status);
+  fovea::tool::addDoctor(app, status);
   fovea::tool::addFmt(app, status);
   fovea::tool::addList(app, status);
   // A misspelt subcommand reads as an argument too many, which says nothing of what was meant.
