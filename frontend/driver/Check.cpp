@@ -237,19 +237,6 @@ Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const
   return std::move(result->outputs);
 }
 
-struct Checker::Levels {
-  Arrays inputs;
-  reference::AxisSizes sizes;
-  reference::Tensors reference, representable, bounds, magnitudes;
-  bool overflow = false; // see weightsOverflow: only levels in doubles are compared
-  std::map<std::string, tile::Tensor> exact, rounded;
-  Tolerance tolerance;
-  std::map<std::string, int64_t> axes;
-  // Where the first difference lies, by declared axis, and of which entry.
-  std::map<std::string, int64_t> worst;
-  Compilation *failing = nullptr;
-};
-
 namespace {
 
 /// Of the guards that a program states itself: sizes and which inputs are given.
@@ -307,6 +294,27 @@ struct Judgement {
 };
 
 } // namespace
+
+struct Checker::Levels {
+  Arrays inputs;
+  reference::AxisSizes sizes;
+  reference::Tensors reference, representable, bounds, magnitudes;
+  bool overflow = false; // see weightsOverflow: only levels in doubles are compared
+  std::map<std::string, tile::Tensor> exact, rounded;
+  Tolerance tolerance;
+  std::map<std::string, int64_t> axes;
+  // Where the first difference lies, by declared axis, and of which entry.
+  std::map<std::string, int64_t> worst;
+  Compilation *failing = nullptr;
+
+  using Values = llvm::function_ref<std::vector<double>(const std::string &)>;
+  using Judge = llvm::function_ref<Judgement(const std::string &, const std::vector<int64_t> &,
+                                             const std::vector<double> &, const std::vector<double> &)>;
+  /// Compares all outputs of a level. The first difference; empty for none.
+  std::string difference(attn::AttentionOp attention, const std::string &against, Values got, Values want, Judge how);
+  /// Compares a canonical form with the attention as written.
+  std::string differenceOfCanonical(attn::AttentionOp canonical, attn::AttentionOp attention);
+};
 
 /// Passes where the relative 2-norm is within `relative2`, or, with a bound, where every element is within `factor`
 /// times its bound.
@@ -375,6 +383,37 @@ static std::map<std::string, int64_t> placeOf(attn::AttentionOp attention, const
     }
   }
   return place;
+}
+
+std::string Checker::Levels::difference(attn::AttentionOp attention, const std::string &against, Values got,
+                                        Values want, Judge how) {
+  for (const auto &[name, tensor] : reference) {
+    Judgement judgement = how(name, tensor.shape, got(name), want(name));
+    if (judgement.passed)
+      continue;
+    worst = placeOf(attention, sizes, name, tensor.shape,
+                    judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
+                                                             : judgement.comparison.maxIndex);
+    return "against " + against + ": " + judgement.message;
+  }
+  return {};
+}
+
+std::string Checker::Levels::differenceOfCanonical(attn::AttentionOp canonical, attn::AttentionOp attention) {
+  // An input that nothing uses is part of the interface, but the canonical form has lost it.
+  reference::Tensors used;
+  for (attn::InputOp input : canonical.getInputs())
+    if (auto found = inputs.find(input.getName().str()); found != inputs.end())
+      used[input.getName().str()] = {found->second.shape(), found->second.toDoubles()};
+  llvm::Expected<reference::Tensors> results = reference::evaluate(canonical, sizes, used);
+  if (!results)
+    return llvm::toString(results.takeError());
+  return difference(
+      attention, "the attention as written", [&](const std::string &name) { return (*results)[name].data; },
+      [&](const std::string &name) { return reference[name].data; },
+      [&](auto &name, auto &shape, const auto &got, const auto &want) {
+        return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
+      });
 }
 
 CheckReport Checker::run(const CheckCase &each) {
@@ -473,38 +512,9 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   levels.reference = std::move(*expected);
   levels.tolerance = toleranceFor(compilation.attn(), compilation.arithmetic(), levels.sizes);
 
-  // Compares all outputs of a level; `get` gives the values of one.
-  auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
-    for (const auto &[name, tensor] : levels.reference) {
-      Judgement judgement = how(name, tensor.shape, get(name), want(name));
-      if (judgement.passed)
-        continue;
-      levels.worst = placeOf(compilation.attn(), levels.sizes, name, tensor.shape,
-                             judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
-                                                                      : judgement.comparison.maxIndex);
-      report = fail(level, "against " + against + ": " + judgement.message);
-      return false;
-    }
-    return true;
-  };
-  auto ofReference = [&](const std::string &name) { return levels.reference[name].data; };
-
   //--- attn
-  // An input that nothing uses is part of the interface, but the canonical form has lost it.
-  reference::Tensors used;
-  for (attn::InputOp input : compilation.canonical().getInputs())
-    if (auto found = values.find(input.getName().str()); found != values.end())
-      used.insert(*found);
-  llvm::Expected<reference::Tensors> canonical = reference::evaluate(compilation.canonical(), levels.sizes, used);
-  if (!canonical)
-    return failError("attn", canonical.takeError());
-  if (!compareAll(
-          "attn", "the attention as written", [&](const std::string &name) { return (*canonical)[name].data; },
-          ofReference,
-          [&](auto &name, auto &shape, const auto &got, const auto &want) {
-            return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
-          }))
-    return report;
+  if (std::string message = levels.differenceOfCanonical(compilation.canonical(), compilation.attn()); !message.empty())
+    return fail("attn", message);
   if (options_.level == Level::Attn) {
     report.passed = true;
     return report;
@@ -526,6 +536,10 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
   if (!magnitudes)
     return failError("reference", magnitudes.takeError());
   levels.magnitudes = std::move(*magnitudes);
+  if (each.pattern == Pattern::Normal)
+    if (llvm::Error error =
+            addProductErrors(levels.tolerance, compilation.attn(), compilation.arithmetic(), levels.sizes, values))
+      return failError("reference", std::move(error));
   llvm::Expected<bool> overflow = weightsOverflow(compilation.attn(), compilation.arithmetic(), levels.sizes, values);
   if (!overflow)
     return failError("reference", overflow.takeError());
@@ -562,18 +576,10 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
   auto failError = [&](const std::string &level, llvm::Error error) {
     return fail(level, llvm::toString(std::move(error)));
   };
-  // Compares all outputs of a level; `get` gives the values of one.
-  auto compareAll = [&](const std::string &level, const std::string &against, auto get, auto want, auto how) {
-    for (const auto &[name, tensor] : levels.reference) {
-      Judgement judgement = how(name, tensor.shape, get(name), want(name));
-      if (judgement.passed)
-        continue;
-      levels.worst = placeOf(compilation.attn(), levels.sizes, name, tensor.shape,
-                             judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
-                                                                      : judgement.comparison.maxIndex);
-      return fail(level, "against " + against + ": " + judgement.message);
-    }
-    return true;
+  auto compareAll = [&](const std::string &level, const std::string &against, Levels::Values got, Levels::Values want,
+                        Levels::Judge how) {
+    std::string message = levels.difference(compilation.attn(), against, got, want, how);
+    return message.empty() || fail(level, message);
   };
   auto ofReference = [&](const std::string &name) { return levels.reference[name].data; };
   auto ofRepresentable = [&](const std::string &name) { return levels.representable[name].data; };
@@ -582,26 +588,14 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
     const OutputTolerance &tolerance = levels.tolerance.outputs[name];
     std::optional<double> relative2;
     if (isNormal && !tolerance.isStatistic)
-      relative2 = tolerance.limit * conditionOf(levels.magnitudes[name].data, levels.reference[name].data);
+      relative2 = tolerance.allowed(levels.magnitudes[name].data, levels.reference[name].data);
     return judge(name, shape, got, want, relative2, &levels.bounds[name].data, 1, true);
   };
 
   //--- attn, of the inputs that are absent
   if (!entry.absent.empty()) {
-    reference::Tensors used;
-    for (attn::InputOp input : entry.canonical().getInputs())
-      if (auto found = levels.inputs.find(input.getName().str()); found != levels.inputs.end())
-        used[input.getName().str()] = {found->second.shape(), found->second.toDoubles()};
-    llvm::Expected<reference::Tensors> canonical = reference::evaluate(entry.canonical(), levels.sizes, used);
-    if (!canonical)
-      return failError("attn", canonical.takeError());
-    if (!compareAll(
-            "attn", "the attention as written", [&](const std::string &name) { return (*canonical)[name].data; },
-            ofReference,
-            [&](auto &name, auto &shape, const auto &got, const auto &want) {
-              return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
-            }))
-      return false;
+    if (std::string message = levels.differenceOfCanonical(entry.canonical(), compilation.attn()); !message.empty())
+      return fail("attn", message);
   }
 
   //--- tile

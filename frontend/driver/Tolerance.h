@@ -32,6 +32,12 @@ struct OutputTolerance {
   double absolute = 0, relative = 0;
   std::vector<ToleranceTerm> terms; // whose root of the sum of squares, bounded by `limit`, relative2 is
   double limit = 0;
+  /// What the roundings of operands of products are expected to do: relative, one of `terms`; and, where inputs have
+  /// said it (addProductErrors), in absolute numbers: the 2-norm, or that of an element of a statistic.
+  double ofProducts = 0, fromProducts = 0;
+  /// `limit` for these magnitudes; more where the operands of products, of scores above all, weigh more than their
+  /// own roundings.
+  double allowed(const std::vector<double> &magnitudes, const std::vector<double> &reference) const;
   std::string format() const;
 };
 
@@ -62,6 +68,19 @@ struct Arithmetic {
 /// running sums over n. Statistics: 1e-3 + |r| 2^-22.
 /// `sizes` of all axes, as inferSizes gives them.
 Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes);
+
+/// Measures, for these inputs, what the rounding of operands of products does to each output. The error of a rounding
+/// has a variance of at most u^2 x^2 / 3; variances are propagated to first order, V(f(x)) = f'(x)^2 V(x), so that an
+/// error of a score counts by the slope of the score and by the weight of its key: for weights w that are divided
+/// V(o) = sum_j w_j^2 (v_j - o)^2 V(s_j), for others sum_j v_j^2 V(w_j). The squared 2-norm X of an output's error is a
+/// quadratic form of the roundings, which as evenly distributed numbers are sub-Gaussian by their variance:
+///   P(X > a1 + 2 sqrt(a2 t) + 2 t a) <= e^-t,    a1, a2 the sum and the sum of squares of its coefficients, a the
+///                                                greatest
+/// (Hsu, Kakade, Zhang, "A tail inequality for quadratic forms of subgaussian random vectors", 2012). t = 7; the
+/// coefficients are the variances of rows, whose elements share the errors of their scores, and no more of them than
+/// elements were rounded. One row of one key is thereby allowed 4.5 standard deviations, many rows little more than 1.
+llvm::Error addProductErrors(Tolerance &tolerance, attn::AttentionOp attention, const Arithmetic &arithmetic,
+                             const reference::AxisSizes &sizes, const reference::Tensors &inputs);
 
 /// For each element of each output a bound on |result - reference|, to first order in the roundings but exact in the
 /// exponential, for inputs of any size (a running error analysis; Higham, "Accuracy and Stability of Numerical

@@ -8,6 +8,9 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "gtest/gtest.h"
 
+#include <bit>
+#include <cmath>
+
 using namespace fovea;
 using namespace fovea::driver;
 
@@ -95,6 +98,30 @@ TEST(Check, FindsAFaultOfTheText) {
   });
   EXPECT_FALSE(report.passed);
   EXPECT_EQ(report.level, "ptx");
+}
+
+TEST(Check, FindsAScaleOfTheTextThatIsOffByOnePartInAHundred) {
+  Compiler compiler;
+  CheckOptions options;
+  options.tamper = [](Compilation &c) {
+    std::string &ptx = c.plan->modules.front().ptx;
+    // D^-0.5 log2(e) as f32.
+    float scale = static_cast<float>(1.4426950408889634 / std::sqrt(32.0)), wrong = scale * 1.01f;
+    auto text = [](float x) {
+      char buffer[16];
+      std::snprintf(buffer, sizeof buffer, "0f%08X", std::bit_cast<uint32_t>(x));
+      return std::string(buffer);
+    };
+    size_t at = ptx.find(text(scale));
+    ASSERT_NE(at, std::string::npos);
+    for (; at != std::string::npos; at = ptx.find(text(scale)))
+      ptx.replace(at, 10, text(wrong));
+  };
+  Checker checker(compiler, test::scaledKeys(), options);
+  CheckReport report = checker.run(small());
+  EXPECT_FALSE(report.passed);
+  EXPECT_EQ(report.level, "ptx");
+  EXPECT_NE(report.message.find("2-norm"), std::string::npos) << report.message;
 }
 
 TEST(Check, FindsARace) {

@@ -27,6 +27,24 @@ inline SourceText causal(const std::string &output = "p(v)") {
                              "}\n"};
 }
 
+/// Scores whose products round a computed key; further lines of the weights.
+inline SourceText scaledKeys(const std::string &scale = "D^-0.5", const std::string &lines = "") {
+  return {"scaled.attn", "fovea 1\n"
+                         "attention scaled causal {\n"
+                         "  axis B, T, H, D\n"
+                         "  axis S keys T\n"
+                         "  static D\n"
+                         "  input q : [B, T, H, D]\n"
+                         "  input k, v : [B, S, H, D]\n"
+                         "  input e : f32 [B, S, H, D]\n"
+                         "  let p = weights over S {\n"
+                         "    score: dot[D](q[i], k[j] * e[j]) * " +
+                             scale + "\n    where: j <= i\n" + lines +
+                             "  }\n"
+                             "  output o = p(v)\n"
+                             "}\n"};
+}
+
 inline CompileOptions sized(Stage last = Stage::Plan) {
   CompileOptions options;
   options.sets = {{"D", "32"}};

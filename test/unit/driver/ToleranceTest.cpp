@@ -67,6 +67,117 @@ TEST(Tolerance, StatisticsAreJudgedByElement) {
   EXPECT_DOUBLE_EQ(tolerance.relative, 0x1p-22);
 }
 
+/// Scores of computed keys, and their errors.
+struct Scaled {
+  Compiler compiler;
+  std::unique_ptr<Compilation> result;
+  reference::AxisSizes sizes;
+  reference::Tensors inputs;
+  Tolerance tolerance;
+
+  Scaled(const std::string &scale, const std::string &lines, int64_t tokens) {
+    CompileOptions options = test::sized(Stage::Attn);
+    options.type = "bf16";
+    result = compiler.compile(test::scaledKeys(scale, lines), options);
+    EXPECT_TRUE(result->ok()) << result->diagnostics().render();
+    sizes = {{"B", 2}, {"T", tokens}, {"S", tokens}, {"H", 2}, {"D", 32}, {"j", tokens}};
+    auto drawn = drawInputs(*result->attention, result->interface, {sizes.begin(), sizes.end()}, Pattern::Normal, 1);
+    EXPECT_TRUE(drawn);
+    inputs = toTensors(*drawn);
+    tolerance = toleranceFor(result->attn(), result->arithmetic(), sizes);
+    llvm::Error error = addProductErrors(tolerance, result->attn(), result->arithmetic(), sizes, inputs);
+    EXPECT_FALSE(bool(error));
+  }
+  std::vector<double> evaluate(const reference::Tensors &of) {
+    auto outputs = reference::evaluate(result->attn(), sizes, of);
+    EXPECT_TRUE(bool(outputs));
+    return (*outputs)["o"].data;
+  }
+  std::vector<double> output() { return evaluate(inputs); }
+  /// Allowed, relative; outputs are no sums.
+  double allowed() {
+    std::vector<double> o = output();
+    return tolerance.outputs["o"].allowed(o, o);
+  }
+  /// The expected 2-norm of the error, from random roundings of the keys.
+  double measured() {
+    std::vector<double> exact = output();
+    uint64_t state = 88172645463325252u;
+    auto uniform = [&] {
+      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+      return static_cast<double>(state >> 11) * 0x1p-53 * 2 - 1;
+    };
+    double total = 0;
+    constexpr int kDraws = 40;
+    for (int n = 0; n < kDraws; ++n) {
+      reference::Tensors rounded = inputs;
+      for (double &x : rounded["e"].data)
+        x *= 1 + 0x1p-8 * uniform();
+      std::vector<double> o = evaluate(rounded);
+      for (size_t i = 0; i < o.size(); ++i)
+        total += (o[i] - exact[i]) * (o[i] - exact[i]) / kDraws;
+    }
+    return std::sqrt(total);
+  }
+  double fromProducts() { return tolerance.outputs["o"].fromProducts; }
+};
+
+const char *const kUndivided = "    weight: exp(min(score, 2))\n    divide: none\n";
+
+TEST(Tolerance, OfProductsHoldsWhatRoundingsDo) {
+  for (const char *lines : {"", kUndivided, "    weight: sigmoid\n    divide: none\n", "    divide: max(sum, 1)\n"})
+    for (const char *scale : {"D^-0.5", "D^-0.5 * 4"}) {
+      Scaled scaled(scale, lines, 24);
+      double ratio = scaled.fromProducts() / scaled.measured();
+      EXPECT_GT(ratio, 1.0) << lines << scale;
+      EXPECT_LT(ratio, 2.5) << lines << scale; // few rows are most of some
+    }
+}
+
+TEST(Tolerance, GrowsWithTheSlopeOfTheScore) {
+  Scaled flat("D^-0.5", "", 24), steep("D^-0.5 * 8", "", 24);
+  EXPECT_DOUBLE_EQ(flat.allowed(), flat.tolerance.outputs["o"].limit); // within what is allowed anyway
+  EXPECT_GT(steep.fromProducts(), 3 * flat.fromProducts());
+  EXPECT_GT(steep.allowed(), 1.5 * flat.allowed());
+}
+
+TEST(Tolerance, OfOneKeyDoesNotAverage) {
+  // Divided, the weight of one key is 1.
+  Scaled divided("D^-0.5", "", 1), undivided("D^-0.5", kUndivided, 1);
+  EXPECT_NEAR(divided.fromProducts(), 0, 1e-9);
+  EXPECT_GT(undivided.allowed(), 1.5 * undivided.tolerance.outputs["o"].limit);
+  EXPECT_GT(undivided.fromProducts(), 2.5 * undivided.measured());
+}
+
+TEST(Tolerance, OfStoredOperandsIsUnchanged) {
+  Compiled compiled;
+  auto inputs = drawInputs(*compiled.result->attention, compiled.result->interface,
+                           {{"B", 1}, {"T", 8}, {"S", 8}, {"H", 1}, {"D", 32}}, Pattern::Normal, 0);
+  ASSERT_TRUE(inputs);
+  Tolerance tolerance = toleranceFor(compiled.result->attn(), runtime::StorageType::BF16, kSizes);
+  llvm::Error error =
+      addProductErrors(tolerance, compiled.result->attn(), runtime::StorageType::BF16, kSizes, toTensors(*inputs));
+  ASSERT_FALSE(bool(error));
+  EXPECT_EQ(tolerance.outputs["o"].fromProducts, 0);
+  EXPECT_EQ(tolerance.outputs["lse"].fromProducts, 0);
+  EXPECT_DOUBLE_EQ(tolerance.outputs["o"].allowed({3, 4}, {3, 4}), 5e-3);
+  EXPECT_DOUBLE_EQ(tolerance.outputs["o"].allowed({6, 8}, {3, 4}), 1e-2);
+}
+
+/// A scale of scores that is wrong by one part in a hundred is still off by more than is allowed.
+TEST(Tolerance, TellsAScaleThatIsWrong) {
+  for (const char *lines : {"", kUndivided, "    divide: max(sum, 1)\n"}) {
+    Scaled scaled("D^-0.5 * 2", lines, 24), wrong("D^-0.5 * 2.02", lines, 24);
+    std::vector<double> o = scaled.output(), other = wrong.evaluate(scaled.inputs);
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < o.size(); ++i) {
+      difference += (o[i] - other[i]) * (o[i] - other[i]);
+      size += o[i] * o[i];
+    }
+    EXPECT_GT(std::sqrt(difference / size), 1.2 * scaled.allowed()) << lines;
+  }
+}
+
 /// Bounds for constant inputs, where they are known: all weights equal, v = 0.5, so o = 0.5.
 TEST(Bounds, AreAFewUlpsWhereNothingIsHard) {
   Compiled compiled;
