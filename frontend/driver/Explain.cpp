@@ -49,6 +49,21 @@ runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &ass
   return sizes;
 }
 
+runtime::AxisSizes smallSizes(const sema::Attention &attention, int64_t tokens, int64_t assumed) {
+  std::string names;
+  runtime::AxisSizes sizes = usualSizes(attention, names);
+  for (sema::AxisId id = 0; id < attention.axes.size(); ++id) {
+    const sema::Axis &axis = attention.axes[id];
+    auto found = sizes.find(axis.name);
+    if (found == sizes.end() || (axis.size && (axis.isStatic || axis.needsSize)))
+      continue;
+    AxisUse use = useOf(attention, id);
+    bool isToken = use == AxisUse::Queries || use == AxisUse::Keys;
+    found->second = std::min(found->second, !isToken ? 2 : axis.size ? tokens : std::min(tokens, assumed));
+  }
+  return sizes;
+}
+
 static int64_t sizeOf(const runtime::AxisSizes &sizes, llvm::StringRef axis) {
   auto found = sizes.find(std::string_view(axis.data(), axis.size()));
   return found == sizes.end() ? 1 : found->second;

@@ -21,6 +21,11 @@ namespace fovea::driver {
 /// each side of a grid of tokens, 1 batch, 16 heads or what else). `assumed` lists the latter, as NAME=VALUE.
 runtime::AxisSizes usualSizes(const sema::Attention &attention, std::string &assumed);
 
+/// The same for runs that are to be short: axes of queries and keys at most `tokens`, or `assumed` where the
+/// compilation knows no size, one bound for both, so that queries and keys of one length stay so; others at most 2.
+/// Sizes that are compiled in stay.
+runtime::AxisSizes smallSizes(const sema::Attention &attention, int64_t tokens, int64_t assumed);
+
 /// Work of one execution. Counts are exact for the key ranges that were derived, with scalars of data taken as 0.
 struct Work {
   double pairs = 0;    // of a query and a key, in the tiles visited

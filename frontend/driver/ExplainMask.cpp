@@ -27,7 +27,7 @@ int64_t MaskMap::count(const std::vector<std::string> &rows, char kind) {
 
 namespace {
 
-constexpr int64_t kUsualTokens = 2048, kMaxTiles = 64;
+constexpr int64_t kUsualTokens = 2048, kMostTokens = 4096, kMaxTiles = 64;
 
 /// A module's operation that goes with its owner.
 template <typename Op> struct Owned {
@@ -66,27 +66,9 @@ reference::AxisSizes toReference(const runtime::AxisSizes &sizes) { return {size
 
 /// Axis sizes of a map: the query and key axes as large as they are drawn, the others small.
 runtime::AxisSizes mapSizes(Compilation &compilation) {
-  std::string assumed;
-  runtime::AxisSizes sizes = usualSizes(*compilation.attention, assumed);
-  const sema::Attention &attention = *compilation.attention;
-  for (sema::AxisId id = 0; id < attention.axes.size(); ++id) {
-    const sema::Axis &axis = attention.axes[id];
-    auto found = sizes.find(axis.name);
-    if (found == sizes.end() || (axis.size && (axis.isStatic || axis.needsSize)))
-      continue;
-    AxisUse use = useOf(attention, id);
-    // One bound for both, so that queries and keys of one length stay so.
-    if (use == AxisUse::Queries || use == AxisUse::Keys)
-      found->second = std::min({axis.size.value_or(kUsualTokens), found->second,
-                                kMaxTiles * std::min(compilation.chosen.queryTile, compilation.chosen.keyTile)});
-    else
-      found->second = std::min<int64_t>(found->second, 2);
-  }
   // Reference and interpreter go over every pair: about 2^24 of them take a second.
-  for (auto &[name, size] : sizes)
-    if (size > 4096)
-      size = 4096;
-  return sizes;
+  int64_t tokens = kMaxTiles * std::min(compilation.chosen.queryTile, compilation.chosen.keyTile);
+  return smallSizes(*compilation.attention, std::min(tokens, kMostTokens), kUsualTokens);
 }
 
 llvm::Error drawFor(Compilation &compilation, const runtime::AxisSizes &sizes, llvm::StringRef name,

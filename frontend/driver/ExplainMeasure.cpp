@@ -37,17 +37,7 @@ static std::string trimmed(std::string_view text) {
 Measurement measure(Compilation &compilation) {
   Measurement result;
   const sema::Attention &attention = *compilation.attention;
-  std::string assumed;
-  runtime::AxisSizes sizes = usualSizes(attention, assumed);
-  for (sema::AxisId id = 0; id < attention.axes.size(); ++id) {
-    const sema::Axis &axis = attention.axes[id];
-    auto found = sizes.find(axis.name);
-    if (found == sizes.end() || (axis.size && (axis.isStatic || axis.needsSize)))
-      continue;
-    AxisUse use = useOf(attention, id);
-    bool tokens = use == AxisUse::Queries || use == AxisUse::Keys;
-    found->second = std::min<int64_t>(found->second, tokens ? 256 : 2);
-  }
+  runtime::AxisSizes sizes = smallSizes(attention, 256, 256);
   result.sizes = sizes;
   Result<Arrays> inputs = drawInputs(attention, compilation.interface, sizes, Pattern::Normal, 0);
   if (!inputs) {

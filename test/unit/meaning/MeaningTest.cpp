@@ -24,16 +24,6 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-sema::Options reading() {
-  sema::Options options;
-  options.readFile = [](std::string path) -> Result<std::string> {
-    if (!std::filesystem::is_regular_file(path))
-      return Error{ErrorCode::NotFound, path};
-    return test::readText(path);
-  };
-  return options;
-}
-
 /// Evaluates with normal reals, and integers from 0 to 5 unless `given`.
 Tensors run(const sema::Attention &attention, const syntax::SourceMap &sources, const AxisSizes &sizes,
             Tensors given = {}) {
@@ -82,7 +72,7 @@ Tensors run(const sema::Attention &attention, const syntax::SourceMap &sources, 
 Tensors runText(const std::string &text, const AxisSizes &sizes, Tensors given = {}) {
   syntax::DiagnosticEngine diagnostics;
   syntax::File file = syntax::parse(std::string(FOVEA_SOURCE_DIR) + "/examples/t.attn", text, diagnostics);
-  std::optional<sema::Program> program = sema::analyze(file, reading(), diagnostics);
+  std::optional<sema::Program> program = sema::analyze(file, test::reading(), diagnostics);
   if (!program) {
     ADD_FAILURE() << diagnostics.render() << text;
     return {};
@@ -339,7 +329,7 @@ TEST(Meaning, LawsOfTheLibraryHold) {
   for (const std::string &path : test::specs("examples/maps")) {
     syntax::DiagnosticEngine diagnostics;
     syntax::File file = syntax::parse(path, test::readText(path), diagnostics);
-    for (const sema::MapAttention &map : sema::mapAttentions(file, reading(), diagnostics)) {
+    for (const sema::MapAttention &map : sema::mapAttentions(file, test::reading(), diagnostics)) {
       AxisSizes sizes;
       for (const sema::Axis &a : map.attention.axes)
         if (a.relation == sema::AxisRelation::Plain)
@@ -360,7 +350,7 @@ Tensors runMap(const std::string &path, const std::string &name, const AxisSizes
   syntax::DiagnosticEngine diagnostics;
   std::string full = std::string(FOVEA_SOURCE_DIR) + "/examples/maps/" + path;
   syntax::File file = syntax::parse(full, test::readText(full), diagnostics);
-  for (const sema::MapAttention &map : sema::mapAttentions(file, reading(), diagnostics))
+  for (const sema::MapAttention &map : sema::mapAttentions(file, test::reading(), diagnostics))
     if (map.name == name && !map.isLaw)
       return run(map.attention, diagnostics.sources, sizes, std::move(given));
   ADD_FAILURE() << name << diagnostics.render();

@@ -4,6 +4,8 @@
 // Helpers of the syntax and sema tests: files of the repository, analysis of a text.
 #pragma once
 
+#include "frontend/sema/Analyze.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -34,6 +36,17 @@ inline std::vector<std::string> allSpecs() {
     for (std::string &path : specs(folder))
       paths.push_back(std::move(path));
   return paths;
+}
+
+/// Options of an analysis that reads imported files.
+inline sema::Options reading() {
+  sema::Options options;
+  options.readFile = [](std::string path) -> Result<std::string> {
+    if (!std::filesystem::is_regular_file(path))
+      return Error{ErrorCode::NotFound, path};
+    return readText(path);
+  };
+  return options;
 }
 
 } // namespace fovea::test
