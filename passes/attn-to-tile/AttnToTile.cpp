@@ -41,6 +41,8 @@ struct AttnToTile : fovea::impl::AttnToTilePassBase<AttnToTile> {
     choices.queryTile = queryTile;
     choices.keyTile = keyTile;
     choices.valueTile = valueTile;
+    choices.state = state;
+    choices.chunk = chunk;
     choices.elementType = type;
     choices.pack = pack;
     choices.split = split;

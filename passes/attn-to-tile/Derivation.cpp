@@ -225,7 +225,7 @@ bool Derivation::containsReduction(Value field) {
   Operation *op = field.getDefiningOp();
   // A sum along tokens is an array already.
   bool result =
-      isa<ReduceOp, DotOp, ExpectOp, StatOp, BlockReduceOp>(op) ||
+      isa<ReduceOp, DotOp, ExpectOp, StatOp, BlockReduceOp, ReadOp, LastOp, EveryOp>(op) ||
       (!isa<ScanOp>(op) && llvm::any_of(op->getOperands(), [&](Value operand) { return containsReduction(operand); }));
   return reductions[field] = result;
 }
@@ -280,7 +280,7 @@ Value Derivation::tensor(StringRef name, StringRef role, ArrayRef<StringAttr> de
 Value Derivation::viewOf(InputOp input) {
   Value &view = inputs[input];
   if (!view)
-    view = tensor(input.getName(), input.getRole() == Role::Param ? "param" : "input", toAxes(input.getDeclared()),
+    view = tensor(input.getName(), stringifyRole(input.getRole()), toAxes(input.getDeclared()),
                   storageType(input.getStorage()));
   return view;
 }
@@ -475,7 +475,10 @@ FailureOr<Prepared> Derivation::layOut(Value field, StringAttr token, Type eleme
   Prepared result;
   result.elementType = element;
   StringAttr feature;
+  SmallVector<StringAttr> parts = table.expand(rawOf(token));
   for (StringAttr axis : cast<FieldType>(field.getType()).getAxes()) {
+    if (axis != token && llvm::is_contained(parts, axis)) // of a grid
+      continue;
     if (axis != token && isToken(axis) && axis != rowsInside(field, token))
       return at->emitError("a field of the key also varies along '")
              << axis.getValue() << "'; a map of keys may depend on one token axis only";
@@ -507,8 +510,9 @@ bool Derivation::standsAlone(Value field) {
   if (!isNew)
     return it->second;
   Operation *op = field.getDefiningOp();
-  bool result = (isa<InputOp, ConstantOp, SizeOp, IndexOp, PositionOp, QueryPositionOp, RenameOp, RowAtOp, ReduceOp,
-                     DotOp, SliceOp, ConcatOp>(op) ||
+  bool result = !isTokenSum(op) && !(isa<ReduceOp>(op) && isReducedHead(toAxes(reducedAxes(*op)).front())) &&
+                (isa<InputOp, ConstantOp, SizeOp, IndexOp, PositionOp, QueryPositionOp, RenameOp, RowAtOp, ReduceOp,
+                     DotOp, SliceOp, ConcatOp, ConvOp>(op) ||
                  isa<PointwiseOpInterface>(op)) &&
                 llvm::all_of(op->getOperands(), [&](Value operand) { return standsAlone(operand); });
   return alone[field] = result;
@@ -621,12 +625,10 @@ LogicalResult Derivation::classifyAxes() {
       tokens.insert(axis.getQuery());
     }
   }
-  for (Operation &op : attention.getBody().front()) {
-    if (auto dot = dyn_cast<DotOp>(op))
-      contracted.insert_range(toAxes(dot.getAxes()));
-    else if (auto reduce = dyn_cast<ReduceOp>(op))
-      contracted.insert_range(toAxes(reduce.getAxes()));
-  }
+  classifySums();
+  for (Operation &op : attention.getBody().front())
+    if (ArrayAttr reduced = reducedAxes(op); reduced && !isTokenSum(&op))
+      contracted.insert_range(toAxes(reduced));
   auto inside = [&](Operation *op, StringAttr axis) -> LogicalResult {
     if (isToken(axis))
       return op->emitError("reduces over the token axis '")
@@ -636,7 +638,7 @@ LogicalResult Derivation::classifyAxes() {
   };
   for (Operation &op : attention.getBody().front()) {
     ArrayAttr reduced = reducedAxes(op);
-    if (reduced) {
+    if (reduced && !isTokenSum(&op) && !isReducedHead(toAxes(reduced).front())) {
       if (reduced.size() != 1)
         return op.emitError("contracts ")
                << reduced.size() << " axes at once; in this version one, that of the features";
@@ -659,6 +661,15 @@ LogicalResult Derivation::classifyAxes() {
     if (auto scan = dyn_cast<ScanOp>(op))
       if (!isFeature(scan.getAxisAttr()))
         tokens.insert(scan.getAxisAttr());
+  for (auto state : attention.getBody().front().getOps<StateOp>()) {
+    contracted.insert(state.getKeyAxisAttr());
+    tokens.insert(state.getTokenAttr());
+    if (isFeature(state.getTokenAttr()))
+      return state.emitError("runs along '") << state.getToken() << "', which is also summed over or an axis of features";
+    for (StringAttr axis : {state.getKeyAxisAttr(), state.getValueAxisAttr()})
+      if (axis && failed(inside(state, axis)))
+        return failure();
+  }
   // An output's last axis lies inside tiles too where it can: elements of one row are stored together.
   llvm::DenseSet<StringAttr> rows;
   for (auto weights : attention.getBody().front().getOps<WeightsOp>())
@@ -782,15 +793,16 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
   SmallVector<StringAttr> candidates, pieces;
   SmallVector<StringAttr> expanded = table.expand(toAxes(output.getDeclared()));
   // A grid whose tokens are pairs: the walked product is the axis of rows, and its parts are none of the batch.
-  for (AxisAttr walk : table.getAxes()) {
-    AxisAttr raw = walk.isWalk() ? table.lookup(walk.getRaw()) : AxisAttr();
-    if (!raw || !raw.isFactor())
-      continue;
-    SmallVector<StringAttr> parts = table.expand(walk.getRaw());
+  SmallVector<StringAttr> products(grids.begin(), grids.end());
+  for (AxisAttr walk : table.getAxes())
+    if (AxisAttr raw = walk.isWalk() ? table.lookup(walk.getRaw()) : AxisAttr(); raw && raw.isFactor())
+      products.push_back(walk.getRaw());
+  for (StringAttr product : products) {
+    SmallVector<StringAttr> parts = table.expand(product);
     if (!llvm::all_of(parts, [&](StringAttr part) { return llvm::is_contained(expanded, part); }) ||
-        llvm::is_contained(candidates, walk.getRaw()))
+        llvm::is_contained(candidates, product))
       continue;
-    candidates.push_back(walk.getRaw());
+    candidates.push_back(product);
     llvm::erase_if(expanded, [&](StringAttr axis) { return llvm::is_contained(parts, axis); });
   }
   for (StringAttr axis : expanded) {
@@ -832,10 +844,11 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
 LogicalResult Derivation::emitOutputs() {
   std::vector<std::pair<LaunchAxes, SmallVector<Store>>> groups;
   for (OutputOp output : attention.getOutputs()) {
-    Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output, {}};
-    if (cast<FieldType>(output.getValue().getType()).isInt())
-      store.elementType = IntegerType::get(context, 32);
-    store.view = tensor(output.getName(), "output", store.declared, store.elementType);
+    Store store = storeOf(output);
+    if (auto host = hosts.find(output); host != hosts.end()) {
+      loops[host->second].stores.push_back(store);
+      continue;
+    }
     FailureOr<LaunchAxes> axes = axesOf(output);
     if (failed(axes))
       return failure();
@@ -858,7 +871,20 @@ LogicalResult Derivation::emitOutputs() {
     } else if (failed(emitLaunch(uniqueName(kernelName(attention.getSymName())), axes.row, axes.batch, axes.tile,
                                  stores, nullptr, axes.keys, axes.packed)))
       return failure();
-  return success();
+  return emitLoops();
+}
+
+Store Derivation::storeOf(OutputOp output) {
+  Store store{output.getValue(), {}, toAxes(output.getDeclared()), storageType(output.getStorage()), output, {}};
+  if (cast<FieldType>(output.getValue().getType()).isInt())
+    store.elementType = IntegerType::get(context, 32);
+  if (output.getCarry())
+    for (InputOp input : attention.getInputs())
+      if (input.getName() == output.getName())
+        store.view = viewOf(input);
+  if (!store.view)
+    store.view = tensor(output.getName(), "output", store.declared, store.elementType);
+  return store;
 }
 
 LogicalResult Derivation::statePreference() {
@@ -890,7 +916,7 @@ void Derivation::prefer(const std::string &expression, const std::string &reason
 }
 
 FailureOr<tile::ProgramOp> Derivation::run() {
-  if (failed(checkChoices()) || failed(checkDepth()) || failed(classifyAxes()))
+  if (failed(checkChoices()) || failed(checkDepth()) || failed(splitReductions()) || failed(classifyAxes()))
     return failure();
   OpBuilder builder(context);
   builder.setInsertionPointAfter(attention);
@@ -921,7 +947,7 @@ FailureOr<tile::ProgramOp> Derivation::run() {
       (void)sizeOf(axis.getName());
   for (InputOp input : attention.getInputs())
     (void)viewOf(input);
-  if (failed(emitOutputs()) || failed(emitPrepared()) || failed(statePreference())) {
+  if (failed(planStates()) || failed(emitOutputs()) || failed(emitPrepared()) || failed(statePreference())) {
     program.erase();
     return failure();
   }

@@ -135,6 +135,32 @@ struct Prepared {
   mlir::Type elementType;
 };
 
+/// States whose recurrences run in one launch: of the same tokens, direction and axis of values.
+struct StateLoop {
+  mlir::StringAttr token, value; // value: null where no state has such an axis
+  bool isReverse = false;
+  bool isStep = false; // one token after the other, else chunks
+  llvm::SmallVector<attn::StateOp> states;
+  llvm::SmallVector<mlir::StringAttr> batch; // of the launch
+  std::vector<Store> stores;
+  bool isEmitted = false;
+};
+
+/// A sum or maximum over all tokens, as one tile per part of them.
+struct Summed {
+  mlir::Operation *op = nullptr;                 // a reduce or dot
+  llvm::SmallVector<mlir::StringAttr> over;      // one axis of tokens, or two: outer, inner
+  llvm::SmallVector<mlir::StringAttr> features;  // of the result, by their order
+  bool isProduct = false;                        // of matrices [tokens, feature]
+  attn::ReduceKind kind = attn::ReduceKind::Sum; // Min is kept as Max of the negated
+  int64_t rows = 0, tokens = 0;                  // of a step, of a part
+  int64_t width = 0;                             // features of a work item, where not all
+  mlir::Value size, count;                       // all tokens, all parts
+  mlir::Value view, second;                      // f32; of logsumexp the maxima, and the sums that go with them
+  llvm::SmallVector<mlir::StringAttr> axes;      // of the views: batch, `part`, then features or `one`
+  mlir::StringAttr part, one;                    // names that no axis has; `one`: 16 equal elements
+};
+
 class Derivation {
 public:
   Derivation(attn::AttentionOp attention, const TileChoices &choices)
@@ -187,6 +213,28 @@ public:
   /// The workspace of a running sum along tokens, in f32, and the launches that fill it.
   llvm::FailureOr<Prepared> scan(attn::ScanOp op);
 
+  /// The workspace of a read, of a last state or of snapshots, and the launch of the recurrence.
+  llvm::FailureOr<Prepared> ofState(mlir::Value field);
+  /// Tokens of a block of an axis of blocks.
+  int64_t blockSize(mlir::StringAttr blocks) const { return table.lookup(blocks).getStep(); }
+  /// The tokens of a chunk of this recurrence.
+  int64_t chunkOf(const StateLoop &loop) const;
+
+  /// The workspace of a sum over tokens, and the launch that fills it.
+  llvm::FailureOr<const Summed *> sum(mlir::Operation *op);
+  /// True for what sums over tokens alone.
+  bool isTokenSum(mlir::Operation *op) const;
+  /// True for a real field that follows from sums over tokens and does not vary with one.
+  bool isGlobal(mlir::Value field);
+  /// Its workspace, and the launch without tokens that fills it.
+  llvm::FailureOr<Prepared> prepareGlobal(mlir::Value field, mlir::Type elementType, mlir::Operation *at);
+  /// True for rows of such a launch.
+  bool isWithoutTokens(mlir::StringAttr rows) const;
+  /// True for heads that are reduced together with their features.
+  bool isReducedHead(mlir::StringAttr axis) const { return heads.contains(axis); }
+  /// The factor axis of these parts; null where there is none.
+  mlir::StringAttr factorOf(llvm::ArrayRef<mlir::StringAttr> parts) const;
+
   /// A workspace of i32 over batch axes, some rows and the tiles of an axis of tokens.
   mlir::Value makeWorkspace(std::string name, mlir::Location loc, llvm::ArrayRef<mlir::StringAttr> batch, int64_t rows,
                             mlir::StringAttr token, int64_t tile);
@@ -212,6 +260,10 @@ public:
 
 private:
   mlir::LogicalResult classifyAxes();
+  mlir::LogicalResult splitReductions();
+  void classifySums();
+  bool isOpen(mlir::StringAttr axis) const;
+  bool containsSum(mlir::Value field);
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
@@ -229,6 +281,13 @@ private:
   /// The launches of all prepared fields that stand alone, in front of all others.
   mlir::LogicalResult emitPrepared();
   bool hasF32Products();
+
+  /// Which states share a launch, and which outputs are computed in it.
+  mlir::LogicalResult planStates();
+  bool fitsLoop(attn::OutputOp output, const StateLoop &loop);
+  mlir::LogicalResult emitLoop(StateLoop &loop, mlir::Operation *before);
+  mlir::LogicalResult emitLoops();
+  Store storeOf(attn::OutputOp output);
   /// A launch before `before`, or the last one.
   /// The feature axis of the results that `valueTile` splits; null where none or several are longer.
   mlir::StringAttr splitAxis(llvm::ArrayRef<Store> stores);
@@ -268,6 +327,10 @@ private:
   llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
   std::deque<Coordinate> coordinates;
   std::deque<TileValue> indexTiles;
+  llvm::DenseSet<mlir::StringAttr> heads;  // that are reduced together with features
+  llvm::SetVector<mlir::StringAttr> grids; // factor axes whose parts are summed over together
+  std::map<mlir::Operation *, Summed> sums;
+  llvm::DenseMap<mlir::Value, bool> sumsInside;
   std::map<std::tuple<void *, int64_t, int64_t, void *, void *>, mlir::Value> mergedViews;
   llvm::DenseMap<mlir::Value, std::optional<double>> constants;
   llvm::DenseMap<mlir::Value, bool> reductions;
@@ -279,6 +342,10 @@ private:
     std::vector<Store> stores;
   };
   std::vector<Together> together;
+  std::vector<StateLoop> loops;
+  llvm::DenseMap<mlir::Operation *, size_t> loopOf;   // by state
+  llvm::DenseMap<mlir::Operation *, size_t> hosts;    // by output: the loop that computes it
+  llvm::MapVector<mlir::Value, Prepared> stateFields; // reads and states that stand in workspaces
   llvm::DenseMap<mlir::Value, bool> alone;
   llvm::SmallVector<mlir::Operation *> open; // launches whose body is being made
   std::set<std::string> names;
@@ -309,8 +376,13 @@ public:
     partCount = number;
   }
   bool hasFolds() const { return !folds.empty(); }
+  /// The launch of a sum over tokens.
+  mlir::LogicalResult emitSum(const Summed &sum);
 
   mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
+  /// The body of the launch of a recurrence. One token after the other the rows of tiles are values, over chunks
+  /// tokens.
+  mlir::LogicalResult emitStates(const StateLoop &loop);
 
 private:
   using Key = std::pair<void *, llvm::SmallVector<const Coordinate *, 6>>;
@@ -352,6 +424,40 @@ private:
   /// Where the same axes run here.
   llvm::FailureOr<Environment> translate(const Environment &env, mlir::Operation *at);
   llvm::FailureOr<mlir::Value> boundValue(const analysis::Bound &bound, const Environment &env);
+
+  // Recurrences.
+  struct States;
+  struct Chunk;
+  /// A read in the loop of its state, or from a workspace.
+  llvm::FailureOr<TileValue> stateField(mlir::Operation *op, const Environment &env);
+  llvm::FailureOr<TileValue> conv(attn::ConvOp op, const Environment &env);
+  llvm::FailureOr<mlir::Value> matrix(mlir::Value field, attn::StateOp op);
+  mlir::LogicalResult storeState(const Store &store, mlir::Value state, mlir::Value block, mlir::Value condition);
+  mlir::LogicalResult repeatRows(mlir::Operation *at, mlir::Value &view, llvm::SmallVectorImpl<mlir::Value> &indices,
+                                 llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned);
+  mlir::Value onlyFirst(const Store &store, mlir::Value condition);
+  mlir::OpBuilder onlyWhere(mlir::Value condition, mlir::Location loc);
+  void hoistInvariants(mlir::Operation *loop);
+  llvm::FailureOr<mlir::Value> perKey(mlir::Value field, attn::StateOp op, const Environment &env);
+  llvm::FailureOr<mlir::Value> perRow(mlir::Value field, attn::StateOp op);
+  llvm::FailureOr<mlir::Value> decayOnly(attn::StateOp op, mlir::Value state);
+  llvm::FailureOr<mlir::Value> nextState(attn::StateOp op);
+  llvm::FailureOr<mlir::Value> decayedStep(attn::StateOp op);
+  llvm::FailureOr<mlir::Value> nextStep(attn::StateOp op);
+  llvm::FailureOr<mlir::Value> nextChunk(attn::StateOp op);
+  llvm::FailureOr<TileValue> readStep(attn::ReadOp op, const Environment &env);
+  llvm::FailureOr<TileValue> readChunk(attn::ReadOp op, const Environment &env);
+  mlir::Value takingPart(mlir::Value tile, mlir::Value rows);
+  llvm::FailureOr<mlir::Value> chunkOperand(mlir::Value field, attn::StateOp op, const Environment &env,
+                                            mlir::Value rows);
+  llvm::FailureOr<Chunk *> chunkOf(attn::StateOp op);
+  llvm::FailureOr<mlir::Value> wideKey(attn::StateOp op, Chunk &chunk);
+  mlir::Value decayBetween(Chunk &chunk, bool exclusive, mlir::Type square);
+  llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, attn::StateOp state, const Environment &env, Chunk &chunk,
+                                            mlir::Value query);
+  llvm::FailureOr<std::pair<mlir::Value, mlir::Value>> chunkRest(attn::StateOp op, Chunk &chunk, bool needsWide);
+  mlir::LogicalResult makeInverse(attn::StateOp op, Chunk &chunk);
+  mlir::Value narrowState(attn::StateOp op);
 
   // Memory.
   llvm::FailureOr<TileValue> load(mlir::Location loc, mlir::Operation *at, mlir::Value view,
@@ -414,6 +520,19 @@ private:
   /// From data: the keys of the work item's rows from and to which any is seen, and all are.
   llvm::FailureOr<llvm::SmallVector<mlir::Value>> dataBounds(attn::WeightsOp op, const analysis::KeyRange &range,
                                                              size_t number, const Environment &env);
+
+  // Sums over all tokens, reductions over heads.
+  bool hasTokens() const { return !row || !derivation.isWithoutTokens(row->axis); }
+  llvm::FailureOr<TileValue> loadGlobal(mlir::Value field, const Environment &env, mlir::Type elementType,
+                                        mlir::Operation *at);
+  llvm::FailureOr<TileValue> loadSum(mlir::Operation *op, const Environment &env);
+  llvm::FailureOr<TileValue> reduceHeads(attn::ReduceOp op, const Environment &env);
+  /// With `none` where there is no token.
+  llvm::FailureOr<TileValue> summand(const Summed &sum, TileValue tile, mlir::Value exists, double none,
+                                     mlir::Operation *at);
+  /// The sum of factor * exp(x - max) over pairs of x and factor, or 1.
+  static mlir::Value addExponentials(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value max,
+                                     llvm::ArrayRef<std::pair<mlir::Value, mlir::Value>> terms);
 
   // Slices and concatenations of features, sums along tokens.
   llvm::FailureOr<TileValue> slice(attn::SliceOp op, const Environment &env);
@@ -479,10 +598,12 @@ private:
   std::map<mlir::Operation *, std::shared_ptr<Fold>> folds; // shared: Fold is complete in one file only
   std::map<std::tuple<const Coordinate *, const void *, const void *>, Coordinate *> shifted;
   std::map<std::pair<const void *, const void *>, const Coordinate *> places; // of indices, by axis
+  std::map<std::pair<const Coordinate *, int64_t>, Coordinate *> moves;       // by a number of places
   std::map<std::tuple<const Coordinate *, const void *, int64_t, int64_t>, const Coordinate *> parts;
   std::map<const analysis::BoundExpr *, mlir::Value> bounds;
   llvm::DenseSet<mlir::Operation *> live;
   llvm::SmallVector<mlir::Operation *> folding; // weights whose fold is being made
+  std::shared_ptr<States> states;               // of a recurrence; shared: complete in one file only
 };
 
 inline attn::FieldType fieldType(mlir::Value field) { return mlir::cast<attn::FieldType>(field.getType()); }

@@ -153,6 +153,9 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       !runsAlong(field, env, Where::Feature) && derivation.containsReduction(field))
     return loadPrepared(field, env, type.isReal() ? Type(outer.getF32Type()) : outer.getI32Type(), op);
 
+  if (hasTokens() && derivation.isGlobal(field))
+    return loadGlobal(field, env, outer.getF32Type(), op);
+
   if (isRecomputed(field, env))
     return loadPrepared(field, env, outer.getF32Type(), op);
 
@@ -205,6 +208,8 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       .Case<ConcatOp>([&](ConcatOp c) { return concat(c, env); })
       .Case<ScanOp>([&](ScanOp s) { return loadScan(s, env); })
       .Case<StatOp>([&](StatOp s) { return stat(s, env); })
+      .Case<ReadOp, LastOp, EveryOp>([&](auto field) { return stateField(field, env); })
+      .Case<ConvOp>([&](ConvOp c) { return conv(c, env); })
       .Default([&](Operation *) -> FailureOr<TileValue> {
         if (isa<PointwiseOpInterface>(op))
           return pointwise(op, env);
@@ -388,7 +393,11 @@ FailureOr<TileValue> LaunchEmitter::rowAt(RowAtOp op, const Environment &env) {
 }
 
 FailureOr<TileValue> LaunchEmitter::reduce(ReduceOp op, const Environment &env) {
+  if (derivation.isTokenSum(op))
+    return loadSum(op, env);
   StringAttr axis = toAxes(op.getAxes()).front();
+  if (derivation.isReducedHead(axis))
+    return reduceHeads(op, env);
   FailureOr<int64_t> size = derivation.featureSize(axis, op);
   if (failed(size))
     return failure();
@@ -573,6 +582,8 @@ FailureOr<TileValue> LaunchEmitter::operand(Value field, const Environment &oute
   }
   if (runsAlong(field, env, Where::Key))
     return loadPrepared(field, env, elementType, at);
+  if (hasTokens() && derivation.isGlobal(field))
+    return loadGlobal(field, env, elementType, at);
   FailureOr<TileValue> value = evaluate(field, env);
   if (failed(value))
     return failure();
@@ -585,6 +596,8 @@ FailureOr<TileValue> LaunchEmitter::operand(Value field, const Environment &oute
 }
 
 FailureOr<TileValue> LaunchEmitter::dot(DotOp op, const Environment &env) {
+  if (derivation.isTokenSum(op))
+    return loadSum(op, env);
   auto bare = dotWithoutConstant(op, env);
   if (failed(bare))
     return failure();
@@ -840,8 +853,11 @@ FailureOr<TileValue> LaunchEmitter::loadPrepared(Value field, const Environment 
                      +[](const Coordinate *c) { return c->kind == Where::Gathered || c->kind == Where::Batch; }})
     for (StringAttr axis : fieldType(field).getAxes()) {
       AxisAttr entry = derivation.table.lookup(axis);
-      if (!token && isFit(env.lookup(axis)) && (derivation.isToken(axis) || (entry && entry.isPieces())))
-        token = axis;
+      const Coordinate *c = env.lookup(axis);
+      if (!token && isFit(c) && (derivation.isToken(axis) || (entry && entry.isPieces()))) {
+        AxisAttr grid = c->whole ? derivation.table.lookup(c->whole->axis) : AxisAttr();
+        token = grid && grid.isFactor() ? c->whole->axis : axis;
+      }
     }
   if (!token)
     return at->emitError("has no axis of tokens along which it could be computed beforehand");
@@ -881,8 +897,12 @@ LogicalResult LaunchEmitter::store(const Store &store) {
   if (failed(value))
     return failure();
   for (const Dimension &d : value->dims)
-    if (!llvm::is_contained(spanned, d))
-      return store.at->emitError("the value varies along an axis that the output lacks");
+    if (!llvm::is_contained(spanned, d)) {
+      if (!states || d != dimensionOf(row))
+        return store.at->emitError("the value varies along an axis that the output lacks");
+      if (failed(repeatRows(store.at, view, *indices, dims, spanned)))
+        return failure();
+    }
   Location loc = store.at->getLoc();
   OpBuilder builder = builderFor({});
   Value tile = spread(builder, loc, *value, spanned);
@@ -895,12 +915,17 @@ LogicalResult LaunchEmitter::store(const Store &store) {
   if (store.totals)
     return storeScanned(store, tile, *indices, dims);
   // What has no part of the split axis is the same in each part: the first stores it.
-  if (part && llvm::none_of(spanned, [&](const Dimension &d) { return d.feature == part->axis; })) {
+  if (part && !states && llvm::none_of(spanned, [&](const Dimension &d) { return d.feature == part->axis; })) {
     Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part->base, zeroIndex());
     auto first = scf::IfOp::create(builder, loc, isFirst);
     builder.setInsertionPointToStart(first.thenBlock());
   }
-  tile::StoreOp::create(builder, loc, tile, view, *indices, dims);
+  if (states)
+    builder = onlyWhere(onlyFirst(store, {}), loc);
+  if (spanned.empty())
+    tile::StoreScalarOp::create(builder, loc, tile, view, *indices);
+  else
+    tile::StoreOp::create(builder, loc, tile, view, *indices, dims);
   return success();
 }
 

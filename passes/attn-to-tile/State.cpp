@@ -1,0 +1,351 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Recurrences of a program: which states share a launch, which outputs are computed in it, and what other launches read
+// from workspaces. A launch runs over the batch axes and, where values are split, over parts of them; tokens are its
+// loop.
+#include "passes/attn-to-tile/Derivation.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::attn;
+using namespace fovea::derivation;
+
+/// The state that a field of it comes from; null for others.
+static StateOp stateBehind(Operation *op) {
+  if (auto read = dyn_cast_or_null<ReadOp>(op))
+    return read.getState().getDefiningOp<StateOp>();
+  if (auto last = dyn_cast_or_null<LastOp>(op))
+    return last.getState().getDefiningOp<StateOp>();
+  if (auto every = dyn_cast_or_null<EveryOp>(op))
+    return every.getState().getDefiningOp<StateOp>();
+  return {};
+}
+
+/// Visits what a field is computed from until `visit` answers false; states are not entered.
+static void walkFields(Value from, llvm::function_ref<bool(Operation *)> visit) {
+  SmallVector<Operation *> todo{from.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || isa<StateOp>(op) || !seen.insert(op).second || !visit(op))
+      continue;
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+}
+
+int64_t Derivation::chunkOf(const StateLoop &loop) const {
+  int64_t chunk = choices.chunk;
+  for (StateOp state : loop.states) {
+    SmallVector<StringAttr> blocks;
+    if (StringAttr commit = state.getBlocksAttr())
+      blocks.push_back(commit);
+    for (Operation *user : state->getUsers())
+      if (auto every = dyn_cast<EveryOp>(user))
+        blocks.push_back(every.getBlocksAttr());
+    for (StringAttr axis : blocks)
+      chunk = std::gcd(chunk, blockSize(axis));
+  }
+  return chunk % 16 ? 0 : chunk;
+}
+
+//===--- which launch computes what ---===//
+
+/// Whether an output can be computed in the loop of a recurrence, on the rows of its chunks.
+bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
+  SmallVector<StringAttr> declared = table.expand(toAxes(output.getDeclared()));
+  auto has = [&](ArrayRef<StringAttr> axes, StringAttr axis) { return llvm::is_contained(axes, axis); };
+  if (!has(declared, loop.token))
+    return false;
+  for (StringAttr axis : loop.batch)
+    if (!has(declared, axis) || isFeature(axis))
+      return false;
+  auto isOwn = [&](Operation *op) {
+    StateOp state = stateBehind(op);
+    return state && llvm::is_contained(loop.states, state);
+  };
+  auto readsOwn = [&](Operation *op) {
+    bool found = false;
+    for (Value operand : op->getOperands())
+      walkFields(operand, [&](Operation *inner) {
+        found |= isOwn(inner);
+        return !found;
+      });
+    return found;
+  };
+  std::optional<int64_t> width = loop.value ? staticSize(loop.value) : std::nullopt;
+  bool parts = loop.isStep || (choices.valueTile && width && *width > choices.valueTile);
+  bool fits = true;
+  walkFields(output.getValue(), [&](Operation *op) {
+    if (!fits)
+      return false;
+    if (auto read = dyn_cast<ReadOp>(op); read && !isOwn(op))
+      return false; // from a workspace
+    if (isa<LastOp, EveryOp>(op)) {
+      fits &= !isOwn(op);
+      return false;
+    }
+    if (isa<ExpectOp, StatOp, WeightsOp, BlockReduceOp, FlattenOp, RowAtOp>(op)) {
+      fits = false;
+    } else if (auto rename = dyn_cast<RenameOp>(op)) {
+      if (readsOwn(op))
+        for (StringAttr axis : {rename.getFromAttr(), rename.getToAttr()})
+          fits &= axis != loop.token && axis != loop.value && !has(loop.batch, axis);
+    } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
+      for (StringAttr axis : toAxes(reduce.getAxes()))
+        if (has(declared, axis) || axis == loop.token || (!isFeature(axis) && readsOwn(op)) ||
+            (parts && axis == loop.value && readsOwn(op)))
+          fits = axis == loop.value && !parts ? fits : false;
+    } else if (isa<DotOp, ScanOp, SliceOp, ConcatOp, GatherOp, ConvOp>(op)) {
+      fits &= !readsOwn(op);
+    }
+    return fits;
+  });
+  return fits;
+}
+
+LogicalResult Derivation::planStates() {
+  if (!choices.state.empty() && choices.state != "fused" && choices.state != "step")
+    return attention.emitError("the schedule '") << choices.state << "' of recurrences is not one of fused and step";
+  if (choices.chunk < 16 || choices.chunk > 256 || choices.chunk % 16)
+    return attention.emitError("a chunk of ")
+           << choices.chunk << " tokens is not possible; take a multiple of 16 from 16 to 256";
+  llvm::DenseMap<Operation *, unsigned> level; // states on the longest way to an operation
+  llvm::DenseSet<Operation *> isLive;
+  SmallVector<Operation *> todo;
+  for (OutputOp output : attention.getOutputs())
+    todo.push_back(output);
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (op && isLive.insert(op).second)
+      for (Value operand : op->getOperands())
+        todo.push_back(operand.getDefiningOp());
+  }
+  for (Operation &op : attention.getBody().front()) {
+    unsigned deepest = 0;
+    for (Value operand : op.getOperands())
+      deepest = std::max(deepest, level.lookup(operand.getDefiningOp()));
+    level[&op] = deepest + isa<StateOp>(op);
+    auto state = dyn_cast<StateOp>(op);
+    if (!state || !isLive.contains(&op))
+      continue;
+    auto together = [&](const StateLoop &loop) {
+      StateOp first = loop.states.front();
+      bool values = !loop.value || !state.getValueAxisAttr() || loop.value == state.getValueAxisAttr();
+      return values && level[first] == level[&op] && first.getTokenAttr() == state.getTokenAttr() &&
+             first.getReverse() == state.getReverse() && first.getKey() == state.getKey() &&
+             first.getDecay() == state.getDecay() && first.getErase() == state.getErase() &&
+             first.getWhere() == state.getWhere() && first.getCommit() == state.getCommit();
+    };
+    auto loop = llvm::find_if(loops, together);
+    if (loop == loops.end()) {
+      loops.push_back({state.getTokenAttr(), {}, bool(state.getReverse()), false, {}, {}, {}});
+      loop = std::prev(loops.end());
+    }
+    if (!loop->value)
+      loop->value = state.getValueAxisAttr();
+    loop->states.push_back(state);
+    for (StringAttr axis : state.getStateType().getBatch())
+      if (!llvm::is_contained(loop->batch, axis))
+        loop->batch.push_back(axis);
+    loopOf[state] = loop - loops.begin();
+  }
+  for (StateLoop &loop : loops) {
+    bool chunks = chunkOf(loop) && !elementType.isF32();
+    for (StateOp state : loop.states) {
+      chunks &= state.getValueAxisAttr() || !state.getErase();
+      // Powers of the steps themselves would overflow.
+      bool channels = state.getDecay() && cast<FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());
+      for (Operation *user : state->getUsers())
+        if (auto read = dyn_cast<ReadOp>(user); read && read.getPoint() == ReadPoint::Prev)
+          chunks &= !channels || !elementType.isF16();
+    }
+    if (choices.state == "fused" && !chunks)
+      return loop.states.front().emitError("cannot run over chunks of tokens here: ")
+             << (elementType.isF32() ? "its operands are f32" : "its blocks, its form or its type do not allow it");
+    loop.isStep = choices.state == "step" || !chunks;
+  }
+
+  // An output that reads states is computed with the one that comes last, where that is possible.
+  llvm::SetVector<Operation *> stored;
+  auto collect = [&](Value field, const StateLoop *own) {
+    walkFields(field, [&](Operation *op) {
+      StateOp state = stateBehind(op);
+      if (!state)
+        return true;
+      bool here = own && isa<ReadOp>(op) && llvm::is_contained(own->states, state);
+      if (!here)
+        stored.insert(op);
+      return here;
+    });
+  };
+  for (OutputOp output : attention.getOutputs()) {
+    Operation *value = output.getValue().getDefiningOp();
+    if (StateOp state = stateBehind(value); state && isa<LastOp, EveryOp>(value)) {
+      hosts[output] = loopOf[state];
+      continue;
+    }
+    std::optional<size_t> best;
+    walkFields(output.getValue(), [&](Operation *op) {
+      auto read = dyn_cast<ReadOp>(op);
+      if (!read)
+        return !isa<LastOp, EveryOp>(op);
+      size_t loop = loopOf[read.getState().getDefiningOp()];
+      auto rank = [&](size_t n) { return std::pair(level[loops[n].states.front()], n); };
+      if (!best || rank(loop) > rank(*best))
+        best = loop;
+      return true;
+    });
+    if (best && fitsLoop(output, loops[*best]))
+      hosts[output] = *best;
+    collect(output.getValue(), hosts.count(output) ? &loops[*best] : nullptr);
+  }
+  for (StateLoop &loop : loops)
+    for (StateOp state : loop.states)
+      for (Value operand : state->getOperands())
+        collect(operand, nullptr);
+
+  // What others read stands in workspaces of f32.
+  for (Operation *op : stored) {
+    Value field = op->getResult(0);
+    StateOp state = stateBehind(op);
+    StateLoop &loop = loops[loopOf[state]];
+    Prepared result;
+    result.elementType = Float32Type::get(context);
+    StringAttr key = state.getKeyAxisAttr(), value = state.getValueAxisAttr();
+    SmallVector<StringAttr> last;
+    if (isa<ReadOp>(op))
+      last = {loop.token};
+    else
+      last = {key};
+    if (value)
+      last.push_back(value);
+    for (StringAttr axis : cast<FieldType>(field.getType()).getAxes())
+      if (!llvm::is_contained(last, axis))
+        result.axes.push_back(axis);
+    result.axes.append(last);
+    std::string name = uniqueName(workspaceName(state.getKey()) + (isa<ReadOp>(op) ? "_read" : "_state"));
+    SmallVector<std::string> dims;
+    Type type = viewType(result.axes, result.elementType, dims);
+    SmallVector<Attribute> names;
+    for (StringAttr axis : result.axes)
+      names.push_back(StringAttr::get(context, sizeText(axis)));
+    OpBuilder builder = head();
+    result.view = tile::WorkspaceOp::create(builder, op->getLoc(), type, builder.getStringAttr(name),
+                                            builder.getArrayAttr(names));
+    stateFields[field] = result;
+    loop.stores.push_back({field, result.view, result.axes, result.elementType, op, {}});
+  }
+  return success();
+}
+
+FailureOr<Prepared> Derivation::ofState(Value field) {
+  auto found = stateFields.find(field);
+  StateOp state = stateBehind(field.getDefiningOp());
+  if (found == stateFields.end())
+    return field.getDefiningOp()->emitError("is read where its state is not known; that is not in this version");
+  Prepared result = found->second;
+  StateLoop &loop = loops[loopOf[state]];
+  if (!loop.isEmitted && failed(emitLoop(loop, open.back())))
+    return failure();
+  return result;
+}
+
+//===--- the launch ---===//
+
+LogicalResult Derivation::emitLoops() {
+  for (StateLoop &loop : loops)
+    if (!loop.isEmitted && failed(emitLoop(loop, nullptr)))
+      return failure();
+  return success();
+}
+
+LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
+  loop.isEmitted = true;
+  if (loop.stores.empty())
+    return success();
+  if (open.size() > 16)
+    return attention.emitError("recurrences are nested too deeply; at most 16 launches may wait for one another");
+  Location loc = loop.states.front().getLoc();
+  // Whatever a store varies along and is not inside a tile or along the loop has one index per work item.
+  SmallVector<StringAttr> inside{loop.token};
+  for (StateOp state : loop.states)
+    inside.push_back(state.getKeyAxisAttr());
+  if (loop.value)
+    inside.push_back(loop.value);
+  for (const Store &store : loop.stores)
+    for (StringAttr axis : table.expand(store.declared)) {
+      AxisAttr entry = table.lookup(axis);
+      bool isBlocks = isa<EveryOp>(store.field.getDefiningOp()) && entry && entry.isPieces();
+      bool isOther = isFeature(axis) && !isa<ReadOp, LastOp, EveryOp>(store.field.getDefiningOp());
+      if (!isBlocks && !isOther && !llvm::is_contained(inside, axis) && !llvm::is_contained(loop.batch, axis))
+        loop.batch.push_back(axis);
+    }
+
+  SmallVector<Value> extents;
+  SmallVector<Attribute> axes;
+  for (StringAttr axis : loop.batch) {
+    extents.push_back(sizeOf(axis));
+    axes.push_back(axis);
+  }
+  int64_t width = 16, tileWidth = 16;
+  if (loop.value) {
+    FailureOr<int64_t> size = featureSize(loop.value, loop.states.front());
+    if (failed(size))
+      return failure();
+    width = *size;
+    int64_t whole = llvm::alignTo(width, 16), wanted = choices.valueTile;
+    if (!wanted)
+      wanted = loop.isStep ? 64 : whole;
+    tileWidth = std::min(whole, wanted);
+    if (tileWidth < width || loop.isStep) {
+      extents.push_back(indexConstant(llvm::divideCeil(width, tileWidth)));
+      axes.push_back(loop.value);
+    }
+  }
+  if (extents.empty()) { // one work item
+    extents.push_back(indexConstant(1));
+    axes.push_back(StringAttr::get(context, "one"));
+  }
+
+  std::string name = before ? "state_" + workspaceName(loop.states.front().getKey()) : attention.getSymName().str();
+  OpBuilder builder(context);
+  if (before)
+    builder.setInsertionPoint(before);
+  else
+    builder.setInsertionPointToEnd(&program.getBody().front());
+  auto launch = tile::LaunchOp::create(builder, loc, builder.getStringAttr(uniqueName(kernelName(name))),
+                                       builder.getArrayAttr(axes), extents, DictionaryAttr());
+  Block *block = new Block;
+  launch.getBody().push_back(block);
+  for (size_t n = 0; n < extents.size(); ++n)
+    block->addArgument(builder.getIndexType(), loc);
+  Environment env;
+  for (auto [n, axis] : llvm::enumerate(loop.batch))
+    env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
+
+  builder.setInsertionPointToEnd(block);
+  Value from;
+  if (loop.value && extents.size() > loop.batch.size())
+    from = arith::MulIOp::create(builder, loc, block->getArguments().back(), indexConstant(tileWidth));
+  const Coordinate *row = nullptr, *part = nullptr;
+  if (loop.isStep) {
+    // Rows are values.
+    row = newCoordinate({Coordinate::Kind::Row, loop.value ? loop.value : loop.token, from, tileWidth});
+    if (loop.value)
+      env.set(loop.value, row);
+  } else {
+    row = newCoordinate({Coordinate::Kind::Row, loop.token, {}, chunkOf(loop)});
+    if (from)
+      part = newCoordinate({Coordinate::Kind::Feature, loop.value, from, tileWidth});
+    if (loop.value)
+      env.set(loop.value, part ? part : feature(loop.value, width));
+  }
+  enter(launch);
+  LogicalResult result = LaunchEmitter(*this, launch, env, row, part).emitStates(loop);
+  leave();
+  return result;
+}

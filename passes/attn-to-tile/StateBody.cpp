@@ -1,0 +1,890 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Recurrences inside one launch. A state is held transposed, [values, keys] in f32. One token after the other it is
+// updated as it is defined, with values as rows. Over chunks of tokens, whose rows are tokens, products of tiles do the
+// same: with G the running sums of the decay within the chunk, L[r, s] = <erase_r, key_s> exp(G_r - G_s) below the
+// diagonal and R = (I + L)^-1 (value - (erase exp G) S), the reads are (query exp G) S + A R with A[r, s] = <query_r,
+// key_s> exp(G_r - G_s) up to the diagonal, and the state after the chunk exp(G_C) S + (key exp(G_C - G))^T R (Yang et
+// al., arXiv 2412.06464). No exponent is positive.
+#include "passes/attn-to-tile/Derivation.h"
+
+#include <numbers>
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::attn;
+using namespace fovea::derivation;
+
+using Where = Coordinate::Kind;
+
+namespace {
+
+/// Arithmetic on tiles and scalars of one type.
+struct Arith {
+  OpBuilder b;
+  Location loc;
+
+  Value mul(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
+  Value add(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+  Value sub(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
+  Value fma(Value x, Value y, Value z) { return math::FmaOp::create(b, loc, x, y, z); }
+  Value exp2(Value x) { return math::Exp2Op::create(b, loc, x); }
+  Value select(Value c, Value x, Value y) { return arith::SelectOp::create(b, loc, c, x, y); }
+  Value constant(Type type, double value) { return emitConstant(b, loc, type, value); }
+  Value constantLike(Value x, double value) { return constant(x.getType(), value); }
+  static Type with(Type type, Type element) {
+    if (auto tensor = dyn_cast<RankedTensorType>(type))
+      return tensor.clone(element);
+    return element;
+  }
+  Value narrow(Value x, Type element) { return arith::TruncFOp::create(b, loc, with(x.getType(), element), x); }
+  /// A scalar or a vector along dimension `dim` as a tile.
+  Value spread(Value x, Type type, int64_t dim) {
+    Type full = with(type, getElementTypeOrSelf(x));
+    if (x.getType() == full)
+      return x;
+    if (!isa<RankedTensorType>(x.getType())) {
+      Attribute constant;
+      if (matchPattern(x, m_Constant(&constant)))
+        return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(cast<ShapedType>(full), constant));
+      return tile::SplatOp::create(b, loc, full, x);
+    }
+    return tile::BroadcastOp::create(b, loc, full, x, ArrayRef<int64_t>{dim});
+  }
+  Value transpose(Value x) {
+    auto type = cast<RankedTensorType>(x.getType());
+    return tile::TransposeOp::create(
+        b, loc, RankedTensorType::get({type.getDimSize(1), type.getDimSize(0)}, type.getElementType()), x);
+  }
+  Value reduce(Value x, int64_t dim) {
+    auto type = cast<RankedTensorType>(x.getType());
+    return tile::ReduceOp::create(b, loc, RankedTensorType::get({type.getDimSize(1 - dim)}, type.getElementType()),
+                                  b.getStringAttr("add"), x, b.getI64IntegerAttr(dim));
+  }
+  Value dot(Value x, Value y, Value acc, int64_t right) {
+    return tile::DotOp::create(b, loc, acc.getType(), x, y, acc, ArrayRef<int64_t>{1, right}).getTile();
+  }
+};
+
+// The hardware's exponential of anything below is 0.
+constexpr double kLeastStep = -127;
+
+} // namespace
+
+/// What the states of a loop share in a chunk.
+struct LaunchEmitter::Chunk {
+  enum class Decay { None, Constant, Token, Channel };
+  Decay decay = Decay::None;
+  bool isReverse = false;
+  Value exists;                                    // rows of tokens that take part
+  Value all;                                       // rows of tokens that exist
+  Value count;                                     // Constant: how many tokens exist, f32
+  Value step;                                      // log2 of the decay: a scalar, per row, per row and key
+  Value sum, exclusive;                            // running sums, the own step included and not
+  Value total;                                     // of the chunk: a scalar, per key
+  Value key, keyWide;                              // operand, and f32
+  Value erase;                                     // operand
+  Value inverse;                                   // operand
+  std::map<std::pair<void *, int>, Value> weights; // by query and read point: A in f32
+  std::map<void *, Value> queries;                 // operands
+  bool isScalar() const { return decay == Decay::Constant || decay == Decay::Token; }
+};
+
+struct LaunchEmitter::States {
+  const StateLoop *loop;
+  Value start;
+  const Coordinate *token;
+  DenseMap<Operation *, Value> carried, next, decayed, narrow, aside; // by state
+  DenseMap<Operation *, std::pair<Value, Value>> rest;                // R transposed: f32 if it was made, operand
+  std::shared_ptr<Chunk> chunk;
+  Type element; // of operands
+};
+
+//===--- the loop ---===//
+
+/// Whether the work item is the one that stores what lacks some of the launch's axes, and the condition holds, if there
+/// is one; null where all store.
+Value LaunchEmitter::onlyFirst(const Store &store, Value condition) {
+  SmallVector<StringAttr> declared = derivation.table.expand(store.declared);
+  Value result = condition;
+  OpBuilder builder = builderFor({});
+  auto require = [&](Value index) {
+    Value zero = arith::CmpIOp::create(builder, store.at->getLoc(), arith::CmpIPredicate::eq, index, zeroIndex());
+    result = result ? arith::AndIOp::create(builder, store.at->getLoc(), result, zero).getResult() : zero;
+  };
+  for (StringAttr axis : states->loop->batch)
+    if (!llvm::is_contained(declared, axis))
+      require(env.lookup(axis)->base);
+  StringAttr value = states->loop->value;
+  if (value && !llvm::is_contained(declared, value) && launch.getExtents().size() > states->loop->batch.size())
+    require(launch.getBody().front().getArguments().back());
+  return result;
+}
+
+/// [values, keys], or what a state without values is: [keys] over chunks, else [rows, keys] with equal rows.
+FailureOr<Value> LaunchEmitter::matrix(Value field, StateOp op) {
+  FailureOr<int64_t> size = derivation.featureSize(op.getKeyAxisAttr(), op);
+  if (failed(size))
+    return failure();
+  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *size);
+  Environment inner = env.with(op.getKeyAxisAttr(), key);
+  Dimensions wanted;
+  if (op.getValueAxisAttr())
+    wanted.push_back(dimensionOf(env.lookup(op.getValueAxisAttr())));
+  else if (states->loop->isStep)
+    wanted.push_back(dimensionOf(row));
+  wanted.push_back(dimensionOf(key));
+  OpBuilder builder = builderFor({});
+  Type type = typeOf(wanted, builder.getF32Type());
+  if (!field)
+    return emitConstant(builder, op.getLoc(), type, 0);
+  strip(field, inner);
+  FailureOr<TileValue> value = failure();
+  if (auto input = field.getDefiningOp<InputOp>()) {
+    value = loadInput(input, inner);
+    if (succeeded(value) && !getElementTypeOrSelf(value->value).isF32())
+      value = widen(*value, op.getLoc());
+  } else {
+    value = evaluate(field, inner);
+  }
+  if (failed(value))
+    return failure();
+  Arith a{builderFor({}), op.getLoc()};
+  if (value->dims.size() == 2 && wanted.size() == 2 && value->dims[0] == wanted[1])
+    return a.transpose(value->value);
+  return spread(a.b, op.getLoc(), *value, wanted);
+}
+
+/// Rows that are all equal, stored to one place: the view gets a dimension along which nothing moves, behind one of the
+/// work item's own.
+LogicalResult LaunchEmitter::repeatRows(Operation *at, Value &view, SmallVectorImpl<Value> &indices,
+                                        SmallVectorImpl<int64_t> &dims, Dimensions &spanned) {
+  int64_t place = dims.empty() ? int64_t(indices.size()) - 1 : dims.front() - 1;
+  if (place < 0)
+    return at->emitError("not in this version: an array of a state without values whose first axis lies in tiles");
+  view = derivation.mergedView(view, place, -1, derivation.indexConstant(1), derivation.indexConstant(row->extent));
+  indices.insert(indices.begin() + place + 1, zeroIndex());
+  for (int64_t &d : dims)
+    ++d;
+  dims.insert(dims.begin(), place + 1);
+  spanned.insert(spanned.begin(), dimensionOf(row));
+  return success();
+}
+
+LogicalResult LaunchEmitter::storeState(const Store &store, Value state, Value block, Value condition) {
+  Location loc = store.at->getLoc();
+  Environment inner = env;
+  Operation *from = store.field.getDefiningOp();
+  auto op = from->getOperand(0).getDefiningOp<StateOp>();
+  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
+  inner.set(op.getKeyAxisAttr(), key);
+  if (auto every = dyn_cast<EveryOp>(from))
+    inner.set(every.getBlocksAttr(), derivation.newCoordinate({Where::Batch, every.getBlocksAttr(), block}));
+  SmallVector<int64_t> dims;
+  Dimensions spanned;
+  Value view = store.view;
+  FailureOr<SmallVector<Value>> indices = indicesOf(store.at, store.declared, inner, dims, spanned, view);
+  if (failed(indices))
+    return failure();
+  Arith a{builderFor({}), loc};
+  if (spanned.size() == 2 && spanned[0] == dimensionOf(key))
+    state = a.transpose(state);
+  else if (spanned.size() == 1 && cast<RankedTensorType>(state.getType()).getRank() == 2 &&
+           failed(repeatRows(store.at, view, *indices, dims, spanned)))
+    return failure();
+  if (!store.elementType.isF32())
+    state = a.narrow(state, store.elementType);
+  OpBuilder builder = onlyWhere(onlyFirst(store, condition), loc);
+  tile::StoreOp::create(builder, loc, state, view, *indices, dims);
+  return success();
+}
+
+OpBuilder LaunchEmitter::onlyWhere(Value condition, Location loc) {
+  OpBuilder builder = builderFor({});
+  if (condition) {
+    auto branch = scf::IfOp::create(builder, loc, condition);
+    builder.setInsertionPointToStart(branch.thenBlock());
+  }
+  return builder;
+}
+
+LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
+  Location loc = launch.getLoc();
+  states = std::make_shared<States>();
+  states->loop = &loop;
+  states->element = derivation.elementType;
+  for (const Store &store : loop.stores)
+    collectLive(store.field);
+  SmallVector<Value> init;
+  SmallVector<StateOp> aside; // with the state that a block which is not committed goes back to
+  for (StateOp op : loop.states) {
+    FailureOr<Value> first = matrix(op.getInitial(), op);
+    if (failed(first))
+      return failure();
+    init.push_back(*first);
+    if (op.getCommit())
+      aside.push_back(op);
+  }
+  for (StateOp op : aside)
+    init.push_back(init[llvm::find(loop.states, op) - loop.states.begin()]);
+
+  OpBuilder builder = builderFor({});
+  Value size = derivation.sizeOf(loop.token);
+  int64_t step = loop.isStep ? 1 : row->extent;
+  auto recurrence = tile::RecurrenceOp::create(builder, loc, zeroIndex(), size, step, loop.isReverse, init);
+  Block *body = new Block;
+  recurrence.getBody().push_back(body);
+  Value start = states->start = body->addArgument(builder.getIndexType(), loc);
+  for (Value state : init)
+    body->addArgument(state.getType(), loc);
+  for (auto [n, op] : llvm::enumerate(loop.states))
+    states->carried[op] = body->getArgument(1 + n);
+  for (auto [n, op] : llvm::enumerate(aside))
+    states->aside[op] = body->getArgument(1 + loop.states.size() + n);
+  const Coordinate *token = row;
+  if (loop.isStep)
+    token = derivation.newCoordinate({Where::Batch, loop.token, start});
+  else
+    const_cast<Coordinate *>(row)->base = start;
+  states->token = token;
+  env.set(loop.token, token);
+  innermost = body;
+
+  for (const Store &each : loop.stores)
+    if (!isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
+      return failure();
+  Arith a{builderFor({}), loc};
+  // Whether a block of tokens ends with this chunk.
+  auto endsBlock = [&](StringAttr blocks) -> Value {
+    Value length = derivation.indexConstant(derivation.blockSize(blocks));
+    Value at = start;
+    if (!loop.isReverse)
+      at = arith::AddIOp::create(a.b, loc, start, derivation.indexConstant(step));
+    Value rest = arith::RemUIOp::create(a.b, loc, at, length);
+    Value whole = arith::CmpIOp::create(a.b, loc, arith::CmpIPredicate::eq, rest, zeroIndex());
+    if (loop.isReverse)
+      return whole;
+    Value last = arith::CmpIOp::create(a.b, loc, arith::CmpIPredicate::sge, at, size);
+    return arith::OrIOp::create(a.b, loc, whole, last);
+  };
+  auto blockAt = [&](StringAttr blocks) -> Value {
+    return arith::DivUIOp::create(a.b, loc, start, derivation.indexConstant(derivation.blockSize(blocks)));
+  };
+  SmallVector<Value> yields, asides;
+  for (StateOp op : loop.states) {
+    FailureOr<Value> next = nextState(op);
+    if (failed(next))
+      return failure();
+    a.b = builderFor({});
+    if (op.getCommit()) {
+      FailureOr<Value> kept = decayOnly(op, states->aside[op]);
+      if (failed(kept))
+        return failure();
+      Environment inner = env;
+      a.b = builderFor({});
+      inner.set(op.getBlocksAttr(),
+                derivation.newCoordinate({Where::Batch, op.getBlocksAttr(), blockAt(op.getBlocksAttr())}));
+      FailureOr<TileValue> commits = evaluate(op.getCommit(), inner);
+      if (failed(commits))
+        return failure();
+      a.b = builderFor({});
+      Value ends = endsBlock(op.getBlocksAttr()), taken = commits->value;
+      Type type = next->getType();
+      Value back = a.select(a.spread(taken, type, 0), *next, *kept);
+      Value isEnd = a.spread(ends, type, 0);
+      next = a.select(isEnd, back, *next);
+      asides.push_back(a.select(isEnd, back, *kept));
+    }
+    yields.push_back(*next);
+  }
+  for (const Store &each : loop.stores)
+    if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
+      a.b = builderFor({});
+      Value state = yields[llvm::find(loop.states, every.getState().getDefiningOp()) - loop.states.begin()];
+      if (failed(storeState(each, state, blockAt(every.getBlocksAttr()), endsBlock(every.getBlocksAttr()))))
+        return failure();
+    }
+  yields.append(asides);
+  a.b = builderFor({});
+  tile::RecurrenceYieldOp::create(a.b, loc, yields);
+  innermost = nullptr;
+  for (const Store &each : loop.stores)
+    if (auto last = dyn_cast<LastOp>(each.field.getDefiningOp())) {
+      size_t number = llvm::find(loop.states, last.getState().getDefiningOp()) - loop.states.begin();
+      if (failed(storeState(each, recurrence.getStates()[number], {}, {})))
+        return failure();
+    }
+  hoistInvariants(recurrence);
+  states.reset();
+  return success();
+}
+
+/// Scalars and vectors that no token changes are made before the loop.
+void LaunchEmitter::hoistInvariants(Operation *loop) {
+  auto fromOutside = [&](Operation &op) {
+    return llvm::all_of(op.getOperands(),
+                        [&](Value x) { return !loop->isAncestor(x.getParentBlock()->getParentOp()); });
+  };
+  for (Operation &op : llvm::make_early_inc_range(loop->getRegion(0).front().without_terminator())) {
+    if (op.getNumRegions() || op.getNumResults() != 1 || !fromOutside(op))
+      continue;
+    auto type = dyn_cast<RankedTensorType>(op.getResult(0).getType());
+    if (type && (type.getRank() > 1 || isa<tile::BroadcastOp>(op)))
+      continue;
+    bool isLoad = isa<tile::LoadOp, tile::LoadScalarOp>(op);
+    auto tensor = isLoad ? op.getOperand(0).getDefiningOp<tile::TensorOp>() : tile::TensorOp();
+    if (isMemoryEffectFree(&op) || (tensor && (tensor.getRole() == "input" || tensor.getRole() == "param")))
+      op.moveBefore(loop);
+  }
+}
+
+//===--- reads ---===//
+
+FailureOr<TileValue> LaunchEmitter::stateField(Operation *op, const Environment &at) {
+  if (auto read = dyn_cast<ReadOp>(op); read && states) {
+    auto state = read.getState().getDefiningOp<StateOp>();
+    bool isHere = llvm::is_contained(states->loop->states, state) && at.lookup(states->loop->token) == states->token;
+    for (StringAttr axis : state.getStateType().getBatch())
+      isHere &= at.lookup(axis) == env.lookup(axis);
+    if (StringAttr value = state.getValueAxisAttr())
+      isHere &= at.lookup(value) == env.lookup(value);
+    if (isHere)
+      return states->loop->isStep ? readStep(read, at) : readChunk(read, at);
+  }
+  FailureOr<Prepared> stored = derivation.ofState(op->getResult(0));
+  if (failed(stored))
+    return failure();
+  Environment inner = at;
+  return load(op->getLoc(), op, stored->view, stored->axes, inner);
+}
+
+//===--- one token after the other ---===//
+
+/// A field over [rows, keys] with 0 where the tile pads keys.
+FailureOr<Value> LaunchEmitter::perKey(Value field, StateOp op, const Environment &at) {
+  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
+  FailureOr<TileValue> value = evaluate(field, at.with(op.getKeyAxisAttr(), key));
+  if (failed(value))
+    return failure();
+  TileValue masked = maskPadding(*value, 0, op.getLoc());
+  Dimensions dims{dimensionOf(row), dimensionOf(key)};
+  for (const Dimension &d : masked.dims)
+    if (!llvm::is_contained(dims, d))
+      return field.getDefiningOp()->emitError("of a state varies along an axis that lies inside tiles and is not the "
+                                              "state's key; that is not in this version");
+  OpBuilder builder = builderFor({});
+  return spread(builder, op.getLoc(), masked, dims);
+}
+
+/// A field of rows alone: of values one after the other, of tokens over chunks.
+FailureOr<Value> LaunchEmitter::perRow(Value field, StateOp op) {
+  FailureOr<TileValue> value = evaluate(field, env);
+  if (failed(value))
+    return failure();
+  Dimensions dims{dimensionOf(row)};
+  for (const Dimension &d : value->dims)
+    if (d != dims[0])
+      return field.getDefiningOp()->emitError("of a state varies along an axis that lies inside tiles and is not the "
+                                              "state's value; that is not in this version");
+  OpBuilder builder = builderFor({});
+  return spread(builder, op.getLoc(), *value, dims);
+}
+
+/// What a step, or a chunk, leaves of a state that nothing is written to.
+FailureOr<Value> LaunchEmitter::decayOnly(StateOp op, Value state) {
+  if (!op.getDecay())
+    return state;
+  Arith a{builderFor({}), op.getLoc()};
+  if (!states->loop->isStep) {
+    FailureOr<Chunk *> chunk = chunkOf(op);
+    if (failed(chunk))
+      return failure();
+    a.b = builderFor({});
+    Value kept = a.exp2((*chunk)->total);
+    return a.mul(state, a.spread(kept, state.getType(), cast<RankedTensorType>(state.getType()).getRank() - 1));
+  }
+  FailureOr<Value> g = perKey(op.getDecay(), op, env);
+  if (failed(g))
+    return failure();
+  a.b = builderFor({});
+  Value power = a.mul(*g, a.constantLike(*g, std::numbers::log2e));
+  if (op.getWhere()) {
+    FailureOr<TileValue> where = evaluate(op.getWhere(), env);
+    if (failed(where))
+      return failure();
+    a.b = builderFor({});
+    power = a.select(a.spread(where->value, power.getType(), 0), power, a.constantLike(power, 0));
+  }
+  return a.mul(state, a.exp2(power));
+}
+
+FailureOr<Value> LaunchEmitter::nextState(StateOp op) {
+  if (Value known = states->next.lookup(op))
+    return known;
+  FailureOr<Value> next = states->loop->isStep ? nextStep(op) : nextChunk(op);
+  if (succeeded(next))
+    states->next[op] = *next;
+  return next;
+}
+
+FailureOr<Value> LaunchEmitter::decayedStep(StateOp op) {
+  Value &known = states->decayed[op];
+  if (!known) {
+    FailureOr<Value> made = decayOnly(op, states->carried[op]);
+    if (failed(made))
+      return failure();
+    states->decayed[op] = *made;
+    return *made;
+  }
+  return known;
+}
+
+FailureOr<Value> LaunchEmitter::nextStep(StateOp op) {
+  FailureOr<Value> decayed = decayedStep(op), key = perKey(op.getKey(), op, env);
+  if (failed(decayed) || failed(key))
+    return failure();
+  FailureOr<Value> value = perRow(op.getValue(), op);
+  if (failed(value))
+    return failure();
+  Value written = *value;
+  if (op.getErase()) {
+    FailureOr<Value> erase = perKey(op.getErase(), op, env);
+    if (failed(erase))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    written = a.sub(written, a.reduce(a.mul(*decayed, *erase), 1));
+  }
+  Arith a{builderFor({}), op.getLoc()};
+  Value next = a.fma(*key, a.spread(written, key->getType(), 0), *decayed);
+  if (op.getWhere()) {
+    FailureOr<TileValue> where = evaluate(op.getWhere(), env);
+    if (failed(where))
+      return failure();
+    a.b = builderFor({});
+    next = a.select(a.spread(where->value, next.getType(), 0), next, states->carried[op]);
+  }
+  return next;
+}
+
+FailureOr<TileValue> LaunchEmitter::readStep(ReadOp op, const Environment &at) {
+  auto state = op.getState().getDefiningOp<StateOp>();
+  FailureOr<Value> from = op.getPoint() == ReadPoint::After     ? nextState(state)
+                          : op.getPoint() == ReadPoint::Decayed ? decayedStep(state)
+                                                                : FailureOr<Value>(states->carried[state]);
+  FailureOr<Value> query = perKey(op.getQuery(), state, at);
+  if (failed(from) || failed(query))
+    return failure();
+  Arith a{builderFor({}), op.getLoc()};
+  return TileValue{a.reduce(a.mul(*from, *query), 1), {dimensionOf(row)}};
+}
+
+//===--- chunks of tokens ---===//
+
+/// With 0 in the rows of tokens that take no part.
+Value LaunchEmitter::takingPart(Value tile, Value rows) {
+  if (!rows)
+    return tile;
+  Arith a{builderFor({}), launch.getLoc()};
+  return a.select(a.spread(rows, tile.getType(), 0), tile, a.constantLike(tile, 0));
+}
+
+/// A field of a token's key axis as operand of a product: as it is stored, or masked and rounded.
+FailureOr<Value> LaunchEmitter::chunkOperand(Value field, StateOp op, const Environment &outer, Value rows) {
+  Environment at = outer.with(op.getKeyAxisAttr(),
+                              derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr())));
+  Value stripped = field;
+  strip(stripped, at);
+  // Rows beyond the array are loaded as 0.
+  if (auto input = stripped.getDefiningOp<InputOp>();
+      input && !op.getWhere() && derivation.storageType(input.getStorage()) == states->element &&
+      runsAlong(stripped, at, Where::Row) && runsAlong(stripped, at, Where::Feature)) {
+    FailureOr<TileValue> tile = loadInput(input, at);
+    if (failed(tile))
+      return failure();
+    if (tile->dims.size() == 2 && llvm::is_sorted(tile->dims))
+      return tile->value;
+  }
+  FailureOr<Value> wide = perKey(field, op, outer);
+  if (failed(wide))
+    return failure();
+  Value masked = takingPart(*wide, rows);
+  Arith a{builderFor({}), op.getLoc()};
+  return a.narrow(masked, states->element);
+}
+
+FailureOr<LaunchEmitter::Chunk *> LaunchEmitter::chunkOf(StateOp op) {
+  if (states->chunk)
+    return states->chunk.get();
+  auto chunk = std::make_shared<Chunk>();
+  states->chunk = chunk;
+  Location loc = op.getLoc();
+  Arith a{builderFor({}), loc};
+  Type f32 = a.b.getF32Type(), i32 = a.b.getI32Type();
+  auto vector = [&](Type element) { return RankedTensorType::get({row->extent}, element); };
+  chunk->isReverse = op.getReverse();
+  auto toInt = [&](Value index) -> Value { return arith::IndexCastOp::create(a.b, loc, i32, index); };
+
+  Value size = derivation.sizeOf(states->loop->token);
+  Value index = tile::IotaOp::create(a.b, loc, vector(i32), states->start);
+  chunk->all =
+      arith::CmpIOp::create(a.b, loc, arith::CmpIPredicate::slt, index, a.spread(toInt(size), index.getType(), 0));
+  chunk->exists = chunk->all;
+  if (op.getWhere()) {
+    FailureOr<TileValue> where = evaluate(op.getWhere(), env);
+    if (failed(where))
+      return failure();
+    a.b = builderFor({});
+    chunk->exists = arith::AndIOp::create(a.b, loc, chunk->all, a.spread(where->value, chunk->all.getType(), 0));
+  }
+
+  if (op.getDecay()) {
+    const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
+    FailureOr<TileValue> decay = evaluate(op.getDecay(), env.with(op.getKeyAxisAttr(), key));
+    if (failed(decay))
+      return failure();
+    a.b = builderFor({});
+    bool channels = llvm::any_of(decay->dims, [](const Dimension &d) { return d.kind == Where::Feature; });
+    bool rows = llvm::any_of(decay->dims, [](const Dimension &d) { return d.kind == Where::Row; });
+    TileValue g = channels ? maskPadding(*decay, 0, loc) : *decay;
+    a.b = builderFor({});
+    // An exclusive sum is made of the key's own step, whose inverse must be finite.
+    double least = kLeastStep;
+    for (StateOp each : states->loop->states)
+      for (Operation *user : each->getUsers())
+        if (auto read = dyn_cast<ReadOp>(user); read && read.getPoint() == ReadPoint::Prev && channels)
+          least = -60;
+    auto clamped = [&](Value x) -> Value {
+      Value power = a.mul(x, a.constantLike(x, std::numbers::log2e));
+      return arith::MaximumFOp::create(a.b, loc, power, a.constantLike(power, least));
+    };
+    if (channels || rows || op.getWhere()) {
+      Dimensions dims{dimensionOf(row)};
+      if (channels)
+        dims.push_back(dimensionOf(key));
+      chunk->decay = channels ? Chunk::Decay::Channel : Chunk::Decay::Token;
+      chunk->step = takingPart(clamped(spread(a.b, loc, g, dims)), chunk->exists);
+      a.b = builderFor({});
+      Type total = channels ? Type(typeOf({dimensionOf(key)}, f32)) : f32;
+      auto scan = tile::ScanOp::create(a.b, loc, chunk->step.getType(), total, chunk->step, 0, chunk->isReverse);
+      chunk->sum = scan.getTile();
+      chunk->total = scan.getTotal();
+      chunk->exclusive = a.sub(chunk->sum, chunk->step);
+    } else {
+      // Of a constant the sums are multiples, and differences of sums are exact ones.
+      chunk->decay = Chunk::Decay::Constant;
+      chunk->step = clamped(g.value);
+      Value rest = arith::SubIOp::create(a.b, loc, size, states->start);
+      Value count = arith::MinSIOp::create(a.b, loc, rest, derivation.indexConstant(row->extent));
+      Value number = arith::SIToFPOp::create(a.b, loc, f32, toInt(count));
+      chunk->total = a.mul(number, chunk->step);
+      auto multiple = [&](int64_t first) -> Value { // of the steps up to a row
+        Value place =
+            tile::IotaOp::create(a.b, loc, vector(i32), derivation.indexConstant(chunk->isReverse ? 0 : first));
+        Value counts = a.spread(toInt(count), place.getType(), 0);
+        Value zero = a.constant(place.getType(), 0);
+        if (chunk->isReverse) {
+          Value after = arith::SubIOp::create(a.b, loc, counts, place);
+          if (first == 0)
+            after = arith::SubIOp::create(a.b, loc, after, a.constant(place.getType(), 1));
+          place = arith::MaxSIOp::create(a.b, loc, after, zero);
+        } else {
+          place = arith::MinSIOp::create(a.b, loc, place, counts);
+        }
+        Value real = arith::SIToFPOp::create(a.b, loc, vector(f32), place);
+        return a.mul(real, a.spread(chunk->step, real.getType(), 0));
+      };
+      chunk->sum = multiple(1);
+      chunk->exclusive = multiple(0);
+    }
+  }
+  FailureOr<Value> key = chunkOperand(op.getKey(), op, env, chunk->exists);
+  if (failed(key))
+    return failure();
+  chunk->key = *key;
+  return chunk.get();
+}
+
+FailureOr<Value> LaunchEmitter::wideKey(StateOp op, Chunk &chunk) {
+  if (!chunk.keyWide) {
+    FailureOr<Value> wide = perKey(op.getKey(), op, env);
+    if (failed(wide))
+      return failure();
+    chunk.keyWide = takingPart(*wide, chunk.exists);
+  }
+  return chunk.keyWide;
+}
+
+/// Whether row r of the chunk sees row s of it, [tokens, tokens].
+static Value sees(Arith &a, int64_t size, bool isReverse, bool isStrict, Value zero) {
+  auto vector = RankedTensorType::get({size}, a.b.getI32Type());
+  Type square = RankedTensorType::get({size, size}, a.b.getI32Type());
+  Value index = tile::IotaOp::create(a.b, a.loc, vector, zero);
+  Value other = tile::IotaOp::create(a.b, a.loc, vector, zero);
+  using P = arith::CmpIPredicate;
+  P predicate = isReverse ? (isStrict ? P::slt : P::sle) : (isStrict ? P::sgt : P::sge);
+  return arith::CmpIOp::create(a.b, a.loc, predicate, a.spread(index, square, 0), a.spread(other, square, 1));
+}
+
+/// exp2 of the decay between rows, where one sees the other; elsewhere anything finite. `exclusive`: without the step
+/// of the row that reads.
+Value LaunchEmitter::decayBetween(Chunk &chunk, bool exclusive, Type square) {
+  Arith a{builderFor({}), launch.getLoc()};
+  Value zero = a.constant(square, 0);
+  if (chunk.decay == Chunk::Decay::Token) {
+    Value difference =
+        a.sub(a.spread(exclusive ? chunk.exclusive : chunk.sum, square, 0), a.spread(chunk.sum, square, 1));
+    return a.exp2(arith::MinimumFOp::create(a.b, a.loc, difference, zero));
+  }
+  auto integers = RankedTensorType::get({row->extent}, a.b.getI32Type());
+  Type wide = a.with(square, a.b.getI32Type());
+  Value rows = tile::IotaOp::create(a.b, a.loc, integers, zeroIndex());
+  Value columns = tile::IotaOp::create(a.b, a.loc, integers, exclusive ? derivation.indexConstant(1) : zeroIndex());
+  if (chunk.isReverse) {
+    rows = tile::IotaOp::create(a.b, a.loc, integers, exclusive ? derivation.indexConstant(1) : zeroIndex());
+    columns = tile::IotaOp::create(a.b, a.loc, integers, zeroIndex());
+  }
+  rows = a.spread(rows, wide, 0);
+  columns = a.spread(columns, wide, 1);
+  Value steps = arith::SubIOp::create(a.b, a.loc, chunk.isReverse ? columns : rows, chunk.isReverse ? rows : columns);
+  steps = arith::MaxSIOp::create(a.b, a.loc, steps, a.constant(wide, 0));
+  Value real = arith::SIToFPOp::create(a.b, a.loc, square, steps);
+  return a.exp2(a.mul(real, a.spread(chunk.step, square, 0)));
+}
+
+/// A of a read: what its query has in common with the chunk's keys, decayed, f32.
+FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, StateOp state, const Environment &at, Chunk &chunk,
+                                             Value query) {
+  Value &known = chunk.weights[{op.getQuery().getAsOpaquePointer(), int(op.getPoint())}];
+  if (known)
+    return known;
+  bool isStrict = op.getPoint() != ReadPoint::After, exclusive = op.getPoint() == ReadPoint::Prev;
+  Arith a{builderFor({}), op.getLoc()};
+  Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
+  if (chunk.decay == Chunk::Decay::Channel) {
+    Value key = chunk.key, sum = chunk.sum;
+    if (exclusive) { // between exclusive sums lies one step too many, that of the key
+      FailureOr<Value> wide = wideKey(state, chunk);
+      if (failed(wide))
+        return failure();
+      a.b = builderFor({});
+      Value back = a.exp2(a.sub(a.constantLike(chunk.step, 0), chunk.step));
+      key = a.narrow(a.mul(*wide, back), states->element);
+      sum = chunk.exclusive;
+    }
+    return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, key, sum, isStrict, chunk.isReverse)
+                       .getTile();
+  }
+  Value weights = a.dot(query, chunk.key, a.constant(square, 0), 1);
+  if (chunk.isScalar()) {
+    Value between = decayBetween(chunk, exclusive, square);
+    a.b = builderFor({});
+    weights = a.mul(weights, between);
+  }
+  Value mask = sees(a, row->extent, chunk.isReverse, isStrict, zeroIndex());
+  return known = a.select(mask, weights, a.constant(square, 0));
+}
+
+/// What the chunk writes: R transposed, [values, tokens], as operand; in f32 too where that was made.
+FailureOr<std::pair<Value, Value>> LaunchEmitter::chunkRest(StateOp op, Chunk &chunk, bool needsWide) {
+  auto &known = states->rest[op];
+  if (known.second && (known.first || !needsWide))
+    return known;
+  Arith a{builderFor({}), op.getLoc()};
+  Environment at = env;
+  Value stripped = op.getValue();
+  strip(stripped, at);
+  const Coordinate *values = env.lookup(op.getValueAxisAttr());
+  Dimensions dims{dimensionOf(row), dimensionOf(values)};
+  auto input = stripped.getDefiningOp<InputOp>();
+  if (input && !op.getErase() && !op.getWhere() && derivation.storageType(input.getStorage()) == states->element) {
+    FailureOr<TileValue> tile = loadInput(input, at);
+    if (failed(tile))
+      return failure();
+    if (tile->dims == dims) {
+      a.b = builderFor({});
+      if (!known.second)
+        known.second = a.transpose(tile->value);
+      if (needsWide) {
+        Value wide = widen(*tile, op.getLoc()).value;
+        a.b = builderFor({});
+        known.first = a.transpose(wide);
+      }
+      return known;
+    }
+  }
+  FailureOr<TileValue> value = evaluate(op.getValue(), env);
+  if (failed(value))
+    return failure();
+  for (const Dimension &d : value->dims)
+    if (!llvm::is_contained(dims, d))
+      return op.emitError("has a value with another axis inside tiles than '")
+             << values->axis.getValue() << "'; that is not in this version";
+  a.b = builderFor({});
+  Value wide = takingPart(spread(a.b, op.getLoc(), *value, dims), chunk.exists);
+  a.b = builderFor({});
+  wide = a.transpose(wide);
+  if (op.getErase()) {
+    if (failed(makeInverse(op, chunk)))
+      return failure();
+    Value right = chunk.erase;
+    if (chunk.decay == Chunk::Decay::Channel) {
+      FailureOr<Value> erase = perKey(op.getErase(), op, env);
+      if (failed(erase))
+        return failure();
+      Value masked = takingPart(*erase, chunk.exists);
+      a.b = builderFor({});
+      right = a.narrow(a.mul(masked, a.exp2(chunk.sum)), states->element);
+    }
+    Value held = a.dot(narrowState(op), right, a.constantLike(wide, 0), 1);
+    a.b = builderFor({});
+    if (chunk.isScalar())
+      held = a.mul(held, a.spread(a.exp2(chunk.sum), held.getType(), 1));
+    Value rest = a.narrow(a.sub(wide, held), states->element);
+    wide = a.dot(rest, chunk.inverse, a.constantLike(wide, 0), 1);
+  }
+  known = {wide, a.narrow(wide, states->element)};
+  return known;
+}
+
+LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
+  if (chunk.inverse)
+    return success();
+  FailureOr<Value> erase = chunkOperand(op.getErase(), op, env, chunk.exists);
+  if (failed(erase))
+    return failure();
+  chunk.erase = *erase;
+  Arith a{builderFor({}), op.getLoc()};
+  Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
+  Value lower;
+  if (chunk.decay == Chunk::Decay::Channel) {
+    lower =
+        tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key, chunk.sum, true, chunk.isReverse)
+            .getTile();
+  } else {
+    lower = a.dot(chunk.erase, chunk.key, a.constant(square, 0), 1);
+    if (chunk.isScalar()) {
+      Value between = decayBetween(chunk, false, square);
+      a.b = builderFor({});
+      lower = a.mul(lower, between);
+    }
+  }
+  Value inverse = tile::UnitTrilInverseOp::create(a.b, op.getLoc(), square, lower, chunk.isReverse).getTile();
+  chunk.inverse = a.narrow(inverse, states->element);
+  return success();
+}
+
+/// The state before the chunk as operand.
+Value LaunchEmitter::narrowState(StateOp op) {
+  Value &known = states->narrow[op];
+  if (!known) {
+    Arith a{builderFor({}), op.getLoc()};
+    known = a.narrow(states->carried[op], states->element);
+  }
+  return known;
+}
+
+FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) {
+  auto state = op.getState().getDefiningOp<StateOp>();
+  FailureOr<Chunk *> shared = chunkOf(state);
+  if (failed(shared))
+    return failure();
+  Chunk &chunk = **shared;
+  Value &query = chunk.queries[op.getQuery().getAsOpaquePointer()];
+  if (!query) {
+    FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, {});
+    if (failed(made))
+      return failure();
+    query = *made;
+  }
+  FailureOr<Value> weights = chunkWeights(op, state, at, chunk, query);
+  if (failed(weights))
+    return failure();
+  Value sum = op.getPoint() == ReadPoint::Prev ? chunk.exclusive : chunk.sum;
+  bool channels = chunk.decay == Chunk::Decay::Channel, isMatrix = bool(state.getValueAxisAttr());
+  Value wide;
+  if (channels || !isMatrix) {
+    FailureOr<Value> made = perKey(op.getQuery(), state, at);
+    if (failed(made))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    wide = channels ? a.mul(*made, a.exp2(sum)) : *made;
+  }
+  if (!isMatrix) {
+    FailureOr<Value> written = perRow(state.getValue(), state);
+    if (failed(written))
+      return failure();
+    Value masked = takingPart(*written, chunk.exists);
+    Arith a{builderFor({}), op.getLoc()};
+    Value before = a.reduce(a.mul(wide, a.spread(states->carried[state], wide.getType(), 1)), 1);
+    if (chunk.isScalar())
+      before = a.mul(before, a.exp2(sum));
+    // Keys that take no part are 0, and so are their weights: a constant needs no mask.
+    std::optional<double> one = derivation.constantOf(state.getValue());
+    Value within = *weights;
+    if (one != 1.0)
+      within = a.mul(within, a.spread(masked, within.getType(), 1));
+    return TileValue{a.add(before, a.reduce(within, 1)), {dimensionOf(row)}};
+  }
+  FailureOr<std::pair<Value, Value>> rest = chunkRest(state, chunk, chunk.isScalar());
+  if (failed(rest))
+    return failure();
+  Value held = narrowState(state);
+  Arith a{builderFor({}), op.getLoc()};
+  Value right = channels ? a.narrow(wide, states->element) : query;
+  const Coordinate *values = env.lookup(state.getValueAxisAttr());
+  Type type = RankedTensorType::get({values->extent, row->extent}, a.b.getF32Type());
+  Value result = a.dot(held, right, a.constant(type, 0), 1);
+  if (chunk.isScalar())
+    result = a.mul(result, a.spread(a.exp2(sum), type, 1));
+  result = a.dot(rest->second, a.narrow(*weights, states->element), result, 1);
+  return TileValue{a.transpose(result), {dimensionOf(row), dimensionOf(values)}};
+}
+
+FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
+  FailureOr<Chunk *> shared = chunkOf(op);
+  if (failed(shared))
+    return failure();
+  Chunk &chunk = **shared;
+  Value state = states->carried[op];
+  bool channels = chunk.decay == Chunk::Decay::Channel;
+  if (!op.getValueAxisAttr()) {
+    FailureOr<Value> key = wideKey(op, chunk), written = perRow(op.getValue(), op);
+    if (failed(key) || failed(written))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    Value product = *key;
+    std::optional<double> one = derivation.constantOf(op.getValue());
+    if (one != 1.0)
+      product = a.mul(product, a.spread(*written, product.getType(), 0));
+    if (channels)
+      product = a.mul(product, a.exp2(a.sub(a.spread(chunk.total, product.getType(), 1), chunk.sum)));
+    else if (chunk.isScalar())
+      product = a.mul(product, a.spread(a.exp2(a.sub(a.spread(chunk.total, chunk.sum.getType(), 0), chunk.sum)),
+                                        product.getType(), 0));
+    Value added = a.reduce(product, 0);
+    if (chunk.decay == Chunk::Decay::None)
+      return a.add(state, added);
+    return a.fma(state, a.spread(a.exp2(chunk.total), state.getType(), 0), added);
+  }
+  FailureOr<std::pair<Value, Value>> rest = chunkRest(op, chunk, chunk.isScalar());
+  if (failed(rest))
+    return failure();
+  Value key = chunk.key, left = rest->second;
+  if (channels) {
+    FailureOr<Value> wide = wideKey(op, chunk);
+    if (failed(wide))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    Value later = a.exp2(a.sub(a.spread(chunk.total, wide->getType(), 1), chunk.sum));
+    key = a.narrow(a.mul(*wide, later), states->element);
+  }
+  Arith a{builderFor({}), op.getLoc()};
+  if (chunk.isScalar()) {
+    Value later = a.exp2(a.sub(a.spread(chunk.total, chunk.sum.getType(), 0), chunk.sum));
+    left = a.narrow(a.mul(rest->first, a.spread(later, rest->first.getType(), 1)), states->element);
+  }
+  if (chunk.decay != Chunk::Decay::None)
+    state = a.mul(state, a.spread(a.exp2(chunk.total), state.getType(), 1));
+  return a.dot(left, key, state, 0);
+}
