@@ -173,7 +173,16 @@ AxisUse useOf(const sema::Attention &attention, sema::AxisId axis) {
     if (node.op == sema::Op::Scan && node.attrAxes[0] == axis)
       return AxisUse::Queries;
   const sema::Axis &entry = attention.axes[axis];
-  return entry.needsSize || entry.isStatic ? AxisUse::Feature : AxisUse::Batch;
+  if (entry.needsSize || entry.isStatic)
+    return AxisUse::Feature;
+  // Tokens of a set are summed over by themselves, heads together with features.
+  auto isOpen = [&](sema::AxisId id) { return !attention.axes[id].needsSize && !attention.axes[id].isStatic; };
+  for (const sema::Node &node : attention.nodes)
+    if ((node.op == sema::Op::Reduce || node.op == sema::Op::Dot) &&
+        std::find(node.attrAxes.begin(), node.attrAxes.end(), axis) != node.attrAxes.end() &&
+        std::all_of(node.attrAxes.begin(), node.attrAxes.end(), isOpen))
+      return AxisUse::Queries;
+  return AxisUse::Batch;
 }
 
 bool isDerived(const sema::Axis &axis) {
