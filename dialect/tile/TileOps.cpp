@@ -25,8 +25,8 @@ static LogicalResult verifyDims(Operation *op, ViewType view, ArrayAttr dims) {
 }
 
 LogicalResult TensorOp::verify() {
-  if (getRole() != "input" && getRole() != "param" && getRole() != "output")
-    return emitOpError("has the role '") << getRole() << "'; expected input, param or output";
+  if (getRole() != "input" && getRole() != "param" && getRole() != "output" && getRole() != "carry")
+    return emitOpError("has the role '") << getRole() << "'; expected input, param, output or carry";
   if (std::optional<uint64_t> bytes = getAlignment()) {
     unsigned element = std::max(1u, getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
     if (!llvm::isPowerOf2_64(*bytes) || *bytes > 16 || *bytes < element)
@@ -480,7 +480,8 @@ LogicalResult ConvertLayoutOp::verify() {
 static LogicalResult verifyRing(Operation *op, SmemType smem, ArrayRef<int64_t> tile, Type element) {
   if (smem.getElementType() != element)
     return op->emitOpError("moves elements of type ") << element << " through a ring of " << smem.getElementType();
-  if (tile.size() != 2 || tile[0] != smem.getRows() || tile[1] != smem.getColumns())
+  int64_t rows = tile.size() == 2 ? tile[0] : 1; // a vector is one row
+  if (tile.empty() || tile.size() > 2 || rows != smem.getRows() || tile.back() != smem.getColumns())
     return op->emitOpError("moves a tile whose shape is not that of the ring's stages");
   return success();
 }

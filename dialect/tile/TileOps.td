@@ -38,7 +38,7 @@ def Tile_AxisOp : Tile_Op<"axis", [Pure]> {
 def Tile_TensorOp : Tile_Op<"tensor", [Pure]> {
   let summary = "a tensor that the caller passes";
   let arguments = (ins Tile_AttrArg<StrAttr, "the name of the tensor in the specification">:$name,
-                       Tile_AttrArg<StrAttr, "`input`, `param` or `output`">:$role,
+                       Tile_AttrArg<StrAttr, "`input`, `param`, `output`, or `carry`: read and written in place">:$role,
                        Tile_AttrArg<StrArrayAttr, "per dimension, the axes whose product is its size, as in `Hk*G`">:$dims,
                        Tile_AttrArg<OptionalAttr<I64Attr>, "bytes to which its address and outer strides may be assumed to be aligned: a power of two up to 16, at least an element; absent: 16">:$alignment);
   let results = (outs Tile_Res<Tile_ViewType, "the memory of the tensor">:$view);
@@ -307,15 +307,17 @@ def Tile_DecayedDotOp : Tile_Op<"decayed_dot", [Pure]> {
     `r[i, j] = sum_d a[i, d] b[j, d] 2^(g[i, d] - g[j, d])` for j <= i and 0 elsewhere; with `strict` for j < i; with `reverse` for j >= i (j > i).
     g holds running sums along rows of steps that are at most 0, the own row's included, in base-2 logarithms; with `reverse` they run from the
     last row to the first. So no exponent that is evaluated is positive, and no schedule may evaluate a positive one: 2^(-g[j, d])
-    alone may be infinite. Yang et al. (arXiv 2312.06635, "gated linear attention") compute it by sub-blocks for that reason.
+    alone may be infinite. With `exclusive` the left row is without its own step: 2^(g[i - 1, d] - g[j, d]) for j < i, so that the first
+    row is 0; with `reverse` it is g[i + 1, d], j > i and the last row. Yang et al. (arXiv 2312.06635, "gated linear attention") compute it by sub-blocks for that reason.
   }];
   let arguments = (ins Tile_Arg<Tile_FloatTensor, "left rows, [C, K], bf16, f16 or f32">:$a,
                        Tile_Arg<Tile_FloatTensor, "right rows, of the same shape and element type">:$b,
                        Tile_Arg<Tile_FloatTensor, "running sums of base-2 logarithms, [C, K], f32">:$g,
                        Tile_AttrArg<UnitAttr, "the diagonal is 0">:$strict,
+                       Tile_AttrArg<UnitAttr, "the left row is without its own step, and the diagonal is 0">:$exclusive,
                        Tile_AttrArg<UnitAttr, "rows follow each other from the last to the first">:$reverse);
   let results = (outs Tile_Res<Tile_FloatTensor, "[C, C], f32">:$tile);
-  let assemblyFormat = "$a `,` $b `,` $g (`strict` $strict^)? (`reverse` $reverse^)? attr-dict `:` type($a) `,` type($b) `,` type($g) `->` type($tile)";
+  let assemblyFormat = "$a `,` $b `,` $g (`strict` $strict^)? (`exclusive` $exclusive^)? (`reverse` $reverse^)? attr-dict `:` type($a) `,` type($b) `,` type($g) `->` type($tile)";
   let hasVerifier = 1;
 }
 
@@ -505,7 +507,7 @@ def Tile_SmemReadOp : Tile_Op<"smem_read", [AttrSizedOperandSegments, MemoryEffe
 }
 
 def Tile_SmemWriteOp : Tile_Op<"smem_write", [MemoryEffects<[MemWrite]>]> {
-  let summary = "writes a tile into one stage of a ring";
+  let summary = "writes a tile into one stage of a ring; a vector into a stage of one row";
   let arguments = (ins Tile_Arg<Tile_Tensor, "the tile">:$tile, Tile_Arg<Tile_SmemType, "the ring">:$smem, Tile_Arg<Index, "which stage">:$stage);
   let assemblyFormat = "$tile `to` $smem `[` $stage `]` attr-dict `:` type($tile) `->` qualified(type($smem))";
   let hasVerifier = 1;

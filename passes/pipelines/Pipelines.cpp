@@ -31,6 +31,7 @@ void fovea::buildProgramPipeline(OpPassManager &pm) {
   OpPassManager &program = pm.nest<tile::ProgramOp>();
   // Folds before functions: the loop that a fold becomes uses exponentials and logarithms itself.
   program.addPass(tile::createTileExpandFoldPass());
+  program.addPass(tile::createTileExpandRecurrencePass());
   program.addPass(tile::createTileExpandMathPass());
   program.addPass(createCanonicalizerPass());
   program.addPass(createCSEPass());

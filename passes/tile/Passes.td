@@ -41,6 +41,15 @@ def TileExpandFoldPass : Pass<"tile-expand-fold", "::fovea::tile::ProgramOp"> {
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def TileExpandRecurrencePass : Pass<"tile-expand-recurrence", "::fovea::tile::ProgramOp"> {
+  let summary = "Turns each recurrence into a loop over its chunks";
+  let description = [{
+    The loop counts chunks from 0 by 1, forwards also where the recurrence is reversed: then the first token of chunk n is that of the n-th
+    chunk from the end.
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
+}
+
 def TileExpandMathPass : Pass<"tile-expand-math"> {
   let summary = "Takes functions apart into those that a GPU has";
   let description = [{

@@ -129,6 +129,38 @@ Step machine::finishFor(Thread &thread, Frame &frame) {
   return Step::Entered;
 }
 
+// Operands: the first token, the end, the states. The frame counts chunks.
+Step machine::runRecurrence(Thread &thread, const Instr &instr) {
+  auto op = cast<RecurrenceOp>(instr.op);
+  int64_t lo = thread.integer(instr, 0), hi = thread.integer(instr, 1), step = int64_t(op.getStep());
+  const machine::Block &body = instr.blocks[0];
+  int64_t count = lo < hi ? (hi - lo - 1) / step + 1 : 0;
+  for (size_t k = 2; k < instr.in.size(); ++k)
+    thread.slots[count ? body.args[k - 1] : instr.out[k - 2]] = thread.slots[instr.in[k]];
+  if (!count)
+    return Step::Next;
+  thread.enter(body, &instr);
+  Frame &frame = thread.frames.back();
+  frame.step = op.getReverse() ? -step : step;
+  frame.index = op.getReverse() ? lo + (count - 1) * step : lo;
+  frame.bound = count;
+  thread.setInteger(body.args[0], frame.index);
+  return Step::Entered;
+}
+
+Step machine::finishRecurrence(Thread &thread, Frame &frame) {
+  const machine::Block &body = *frame.block;
+  if (--frame.bound == 0) {
+    passOn(thread, body, frame.owner->out);
+    return Step::Next;
+  }
+  passOn(thread, body, ArrayRef(body.args).drop_front());
+  frame.index += frame.step;
+  thread.setInteger(body.args[0], frame.index);
+  frame.pc = 0;
+  return Step::Entered;
+}
+
 Step machine::runIf(Thread &thread, const Instr &instr) {
   thread.enter(instr.blocks[thread.integer(instr, 0) ? 0 : 1], &instr);
   return Step::Entered;

@@ -36,7 +36,7 @@ public:
       to.args.push_back(slotOf(argument));
     for (Operation &op : from) {
       if (op.hasTrait<OpTrait::IsTerminator>()) {
-        if (!isa<scf::YieldOp, FoldYieldOp, MaskYieldOp>(op))
+        if (!isa<scf::YieldOp, FoldYieldOp, MaskYieldOp, RecurrenceYieldOp>(op))
           return failure(&op, "is not known to the tile interpreter");
         for (Value operand : op.getOperands())
           to.yields.push_back(slotOf(operand));
@@ -157,6 +157,10 @@ private:
           instr.finish = finishFor;
           return handler(runFor);
         })
+        .Case([&](RecurrenceOp) {
+          instr.finish = finishRecurrence;
+          return handler(runRecurrence);
+        })
         .Case([&](scf::IfOp) {
           instr.finish = finishIf;
           return handler(runIf);
@@ -201,6 +205,9 @@ private:
           instr.immediate = op.getDim();
           return handler(runScan);
         })
+        .Case([&](TransposeOp) { return handler(runTranspose); })
+        .Case([&](UnitTrilInverseOp) { return handler(runUnitTrilInverse); })
+        .Case([&](DecayedDotOp) { return handler(runDecayedDot); })
         .Case([&](SliceOp op) {
           instr.immediate = op.getDim();
           return handler(runSlice);

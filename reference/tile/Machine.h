@@ -83,6 +83,7 @@ struct Array {
   double *data = nullptr;
   std::vector<double> own;
   bool isInput = false;
+  bool isCarry = false; ///< read before it is written
   /// Of a merged dimension: index r moves the outer dimension by r / inner and the inner one by r % inner.
   struct Merged {
     int64_t inner = 0; ///< 0: an ordinary dimension
@@ -295,8 +296,15 @@ Step runFold(Thread &, const Instr &);
 Step finishFold(Thread &thread, Frame &frame);
 void computeDot(const Cell *a, const Cell *b, const Cell *acc, Cell *out, const Instr &instr, bool roundToF32);
 
+// Chunks.cpp
+Step runTranspose(Thread &, const Instr &);
+Step runUnitTrilInverse(Thread &, const Instr &);
+Step runDecayedDot(Thread &, const Instr &);
+
 // Control.cpp
 Step runLaunch(Thread &, const Instr &);
+Step runRecurrence(Thread &, const Instr &);
+Step finishRecurrence(Thread &, Frame &);
 Step runFor(Thread &, const Instr &);
 Step finishFor(Thread &, Frame &);
 Step runIf(Thread &, const Instr &);

@@ -115,7 +115,8 @@ static Step addArray(Thread &thread, const Instr &instr, std::unique_ptr<Array> 
   for (size_t d = array->shape.size(); d-- > 0; stride *= array->shape[d])
     array->strides[d] = stride;
   if (!array->isInput) {
-    array->own.assign(stride, std::numeric_limits<double>::quiet_NaN());
+    if (!array->isCarry)
+      array->own.assign(stride, std::numeric_limits<double>::quiet_NaN());
     array->data = array->own.data();
     array->writer.assign(stride, 0);
   }
@@ -157,6 +158,7 @@ Step machine::runMergeDims(Thread &thread, const Instr &instr) {
   array->strides = from.strides;
   array->data = from.data;
   array->isInput = from.isInput;
+  array->isCarry = from.isCarry;
   array->memory = from.memory ? from.memory : &from;
   array->merged = from.merged;
   array->merged.resize(from.shape.size());
@@ -194,8 +196,9 @@ Step machine::runTensor(Thread &thread, const Instr &instr) {
   if (!shape)
     return thread.fail(instr, "cannot be made: " + llvm::toString(shape.takeError()));
   array->shape = std::move(*shape);
-  array->isInput = op.getRole() != "output";
-  if (array->isInput) {
+  array->isCarry = op.getRole() == "carry";
+  array->isInput = op.getRole() != "output" && !array->isCarry;
+  if (array->isInput || array->isCarry) {
     auto found = thread.machine.tensors->find(array->name);
     if (found == thread.machine.tensors->end())
       return thread.fail(instr, "is an input that is not given: '" + array->name + "'");
@@ -206,7 +209,10 @@ Step machine::runTensor(Thread &thread, const Instr &instr) {
     if (given.shape != array->shape || int64_t(given.data.size()) != elements)
       return thread.fail(instr, "has the shape " + text(array->shape) + ", but '" + array->name + "' is given with " +
                                     text(given.shape) + " and " + llvm::Twine(given.data.size()) + " elements");
-    array->data = given.data.data();
+    if (array->isInput)
+      array->data = given.data.data();
+    else
+      array->own = given.data;
   }
   return addArray(thread, instr, std::move(array));
 }
@@ -287,6 +293,8 @@ bool sane(const Claim &box) {
 
 const char *mayRead(const Machine &machine, const Array &array, int64_t offset) {
   uint32_t writer = array.writers()[offset];
+  if (writer == 0 && array.isCarry)
+    return nullptr;
   if (writer == 0)
     return "reads an element that was never written, of '";
   if (machine.inLaunch && writer >= machine.firstItemOfLaunch && writer != machine.itemNumber)

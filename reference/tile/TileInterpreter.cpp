@@ -21,7 +21,7 @@ llvm::Error fovea::tile::runTileProgram(ProgramOp program, const std::map<std::s
   if (thread.run() != Thread::State::Done)
     return llvm::createStringError(machine.error);
   for (auto op : program.getBody().getOps<TensorOp>()) {
-    if (op.getRole() != "output")
+    if (op.getRole() != "output" && op.getRole() != "carry")
       continue;
     for (const auto &array : machine.arrays)
       if (!array->isInput && !array->memory && array->name == op.getName())

@@ -129,12 +129,13 @@ Step machine::runScan(Thread &thread, const Instr &instr) {
   int64_t dim = instr.immediate, length = instr.shape[dim], others = instr.elements / length;
   int64_t step = dim + 1 == int64_t(instr.shape.size()) ? 1 : instr.shape.back();
   int64_t next = step == 1 ? length : 1; // from one run of sums to its neighbour
-  bool rounds = thread.machine.rounds();
+  bool rounds = thread.machine.rounds(), reverse = cast<ScanOp>(instr.op).getReverse();
   const Cell *in = thread.get(instr, 0);
   Cell *out = thread.result(instr), *total = thread.put(instr.out[1], others);
   for (int64_t k = 0; k < others; ++k) {
     double sum = 0;
-    for (int64_t n = 0; n < length; ++n) {
+    for (int64_t m = 0; m < length; ++m) {
+      int64_t n = reverse ? length - 1 - m : m;
       sum += in[k * next + n * step].f;
       out[k * next + n * step].f = rounds ? double(float(sum)) : sum;
     }

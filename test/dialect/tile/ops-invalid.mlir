@@ -1,6 +1,6 @@
 // RUN: fovea-opt %s --split-input-file --verify-diagnostics
 
-// expected-error @+1 {{has the role 'result'; expected input, param or output}}
+// expected-error @+1 {{has the role 'result'; expected input, param, output or carry}}
 %q = tile.tensor "q" "result" ["T", "D"] : !tile.view<?x64xbf16>
 
 // -----

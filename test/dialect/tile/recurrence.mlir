@@ -1,6 +1,21 @@
 // What the chunk form of a recurrence is made of: parsed, verified, printed, and again.
 // RUN: fovea-opt %s | fovea-opt | FileCheck %s
 
+// CHECK: tile.tensor "h" "carry"
+// CHECK: tile.smem_write %{{.*}} : tensor<64xf32> -> !tile.smem<1x1x64xf32, 0>
+tile.program @carried {
+  %h = tile.tensor "h" "carry" ["64"] : !tile.view<64xf32>
+  tile.launch "forward" [] () {
+    %c0 = arith.constant 0 : index
+    %x = tile.load %h[%c0] dims [0] pad 0.0 : f32 : !tile.view<64xf32> -> tensor<64xf32>
+    %s = tile.smem_alloc : !tile.smem<1x1x64xf32, 0>
+    tile.smem_write %x to %s[%c0] : tensor<64xf32> -> !tile.smem<1x1x64xf32, 0>
+    tile.barrier
+    %y = tile.smem_read %s[%c0] of tile %x : tensor<64xf32> : !tile.smem<1x1x64xf32, 0> -> tensor<64xf32>
+    tile.store %y, %h[%c0] dims [0] : tensor<64xf32>, !tile.view<64xf32>
+  }
+}
+
 // CHECK-LABEL: tile.program @chunks
 tile.program @chunks {
   %T = tile.axis "T"
@@ -36,6 +51,8 @@ tile.program @chunks {
       %sums, %total = tile.scan %steps dim 0 reverse : tensor<16x64xf32> -> tensor<16x64xf32>, tensor<64xf32>
       // CHECK: tile.decayed_dot %{{.*}}, %{{.*}}, %{{.*}} reverse :
       %p = tile.decayed_dot %sums, %sums, %sums reverse : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
+      // CHECK: tile.decayed_dot %{{.*}}, %{{.*}}, %{{.*}} exclusive reverse :
+      %e = tile.decayed_dot %sums, %sums, %sums exclusive reverse : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
       // CHECK: tile.unit_tril_inverse %{{.*}} reverse : tensor<16x16xf32>
       %x = tile.unit_tril_inverse %p reverse : tensor<16x16xf32>
       // CHECK: tile.transpose %{{.*}} : tensor<16x64xf32> -> tensor<64x16xf32>

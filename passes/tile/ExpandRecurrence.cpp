@@ -1,0 +1,64 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// tile-expand-recurrence: see Passes.td.
+#include "passes/tile/Passes.h"
+
+namespace fovea::tile {
+#define GEN_PASS_DEF_TILEEXPANDRECURRENCEPASS
+#include "passes/tile/Passes.h.inc"
+} // namespace fovea::tile
+
+using namespace mlir;
+using namespace fovea::tile;
+
+namespace {
+
+void expand(RecurrenceOp op, IRRewriter &rewriter) {
+  Location loc = op.getLoc();
+  rewriter.setInsertionPoint(op);
+  auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(rewriter, loc, value); };
+  Value zero = constant(0), one = constant(1), step = constant(int64_t(op.getStep()));
+  APInt lo;
+  bool fromZero = matchPattern(op.getLo(), m_ConstantInt(&lo)) && lo.isZero();
+  // Sizes are divided unsigned, so an end in front of the beginning is the beginning. Axes have at least one token.
+  Value end = op.getHi();
+  if (!fromZero || !end.getDefiningOp<AxisOp>())
+    end = arith::MaxSIOp::create(rewriter, loc, end, op.getLo());
+  Value tokens = fromZero ? end : arith::SubIOp::create(rewriter, loc, end, op.getLo()).getResult();
+  Value count = arith::CeilDivUIOp::create(rewriter, loc, tokens, step);
+  Value last = op.getReverse() ? arith::SubIOp::create(rewriter, loc, count, one).getResult() : Value();
+  auto loop = scf::ForOp::create(rewriter, loc, zero, count, one, op.getInit());
+  // A loop without states has a terminator already.
+  Block *body = loop.getBody();
+  if (!body->empty())
+    rewriter.eraseOp(body->getTerminator());
+  rewriter.setInsertionPointToEnd(body);
+  Value chunk = loop.getInductionVar();
+  if (last)
+    chunk = arith::SubIOp::create(rewriter, loc, last, chunk);
+  Value start = arith::MulIOp::create(rewriter, loc, chunk, step);
+  if (!fromZero)
+    start = arith::AddIOp::create(rewriter, loc, op.getLo(), start);
+  SmallVector<Value> arguments{start};
+  llvm::append_range(arguments, loop.getRegionIterArgs());
+  rewriter.inlineBlockBefore(&op.getBody().front(), body, body->end(), arguments);
+  auto yield = cast<RecurrenceYieldOp>(body->getTerminator());
+  rewriter.setInsertionPoint(yield);
+  rewriter.replaceOpWithNewOp<scf::YieldOp>(yield, yield.getStates());
+  rewriter.replaceOp(op, loop.getResults());
+}
+
+struct ExpandRecurrence : fovea::tile::impl::TileExpandRecurrencePassBase<ExpandRecurrence> {
+  using TileExpandRecurrencePassBase::TileExpandRecurrencePassBase;
+
+  void runOnOperation() override {
+    IRRewriter rewriter(&getContext());
+    SmallVector<RecurrenceOp> ops;
+    getOperation().walk([&](RecurrenceOp op) { ops.push_back(op); });
+    for (RecurrenceOp op : ops)
+      expand(op, rewriter);
+  }
+};
+
+} // namespace

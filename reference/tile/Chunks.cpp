@@ -1,0 +1,70 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What the chunk form of a recurrence is made of: transposes, inverses of unit triangles, products with decay.
+#include "reference/tile/Machine.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace fovea::tile;
+using namespace fovea::tile::machine;
+
+Step machine::runTranspose(Thread &thread, const Instr &instr) {
+  int64_t rows = instr.shape[0], columns = instr.shape[1]; // of the result
+  const Cell *in = thread.get(instr, 0);
+  Cell *out = thread.result(instr);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c)
+      out[r * columns + c] = in[c * rows + r];
+  return Step::Next;
+}
+
+Step machine::runUnitTrilInverse(Thread &thread, const Instr &instr) {
+  bool reverse = cast<UnitTrilInverseOp>(instr.op).getReverse();
+  int64_t size = instr.shape[0];
+  const Cell *in = thread.get(instr, 0);
+  std::vector<double> x(size * size, 0.0);
+  // Row by row: X[r] = e_r - sum of L[r, c] X[c] over the rows c that come before r.
+  for (int64_t n = 0; n < size; ++n) {
+    int64_t r = reverse ? size - 1 - n : n;
+    double *row = &x[r * size];
+    row[r] = 1;
+    for (int64_t m = 0; m < n; ++m) {
+      int64_t c = reverse ? size - 1 - m : m;
+      double factor = in[r * size + c].f;
+      const double *before = &x[c * size];
+      for (int64_t q = 0; q <= m; ++q) { // the triangle alone, whatever the factor is
+        int64_t k = reverse ? size - 1 - q : q;
+        row[k] -= factor * before[k];
+      }
+    }
+  }
+  bool rounds = thread.machine.rounds();
+  Cell *out = thread.result(instr);
+  for (int64_t k = 0; k < size * size; ++k)
+    out[k].f = rounds ? double(float(x[k])) : x[k];
+  return Step::Next;
+}
+
+Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
+  auto op = cast<DecayedDotOp>(instr.op);
+  bool exclusive = op.getExclusive(), strict = op.getStrict() || exclusive, reverse = op.getReverse();
+  int64_t rows = instr.shape[0], features = cast<RankedTensorType>(op.getA().getType()).getDimSize(1);
+  const Cell *a = thread.get(instr, 0), *b = thread.get(instr, 1), *g = thread.get(instr, 2);
+  bool rounds = thread.machine.rounds();
+  Cell *out = thread.result(instr);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < rows; ++j) {
+      int64_t before = reverse ? j - i : i - j; // how many rows j comes before i
+      double sum = 0;
+      if (before > 0 || (before == 0 && !strict)) {
+        int64_t from = exclusive ? (reverse ? i + 1 : i - 1) : i;
+        for (int64_t d = 0; d < features; ++d)
+          sum += a[i * features + d].f * b[j * features + d].f *
+                 std::exp2(g[from * features + d].f - g[j * features + d].f);
+      }
+      out[i * rows + j].f = rounds ? double(float(sum)) : sum;
+    }
+  return Step::Next;
+}
