@@ -1,4 +1,5 @@
 # Language level, warnings, linker and ccache: the same for every target.
+include(GNUInstallDirs)
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -48,6 +49,21 @@ function(fovea_library name)
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
   target_compile_options(${name} PRIVATE ${FOVEA_WARNINGS})
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
+endfunction()
+
+# fovea_interface_library(NAME LINK libs...): what the shared libraries for users have in common: the headers in
+# runtime/include, and no symbols but those of the C interface.
+function(fovea_interface_library name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  target_include_directories(${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/runtime/include>"
+                                            "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
+                             PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
+  target_compile_options(${name} PRIVATE ${FOVEA_WARNINGS} -fvisibility=hidden)
+  set(exports "${PROJECT_SOURCE_DIR}/runtime/api/exports.map")
+  target_link_options(${name} PRIVATE "LINKER:--version-script=${exports}" "LINKER:--gc-sections")
+  target_link_libraries(${name} PRIVATE ${ARG_LINK})
+  set_target_properties(${name} PROPERTIES LINK_DEPENDS "${exports}" VERSION ${PROJECT_VERSION} SOVERSION 0
+                        LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
 endfunction()
 
 # fovea_executable(NAME sources... LINK libs...)

@@ -66,6 +66,7 @@ public:
 
 private:
   friend class ExprParser;
+  friend class ExprProgram;
   enum class Op : uint8_t {
     Constant,
     Axis,

@@ -11,6 +11,7 @@
 #include <array>
 #include <dlfcn.h>
 #include <map>
+#include <mutex>
 #include <vector>
 
 namespace fovea::runtime {
@@ -79,11 +80,13 @@ public:
   explicit CudaDevice(std::unique_ptr<Driver> driver) : driver_(std::move(driver)) {}
 
   ~CudaDevice() override {
-    if (context_)
+    if (context_ && !borrowed_)
       (void)driver_->primaryContextRelease(device_);
   }
 
-  Status open(int index) {
+  Status open(int index, void *context) {
+    context_ = static_cast<CUcontext>(context);
+    borrowed_ = context != nullptr;
     // Until the device is there, whatever fails means that there is none.
     Status status = find(index);
     if (!status)
@@ -158,6 +161,7 @@ public:
 
   Status unloadModule(ModuleHandle module) override {
     return call([&]() -> Status {
+      std::lock_guard lock(mutex_);
       sharedAllowed_.clear(); // the driver may give a function of another module the same handle
       FOVEA_CUDA_TRY(moduleUnload, reinterpret_cast<CUmodule>(module));
       return {};
@@ -178,10 +182,19 @@ public:
   }
 
   Status launch(KernelHandle kernel, const LaunchShape &shape, std::span<const std::byte> args) override {
+    if (Status status = prepareKernel(kernel, shape); !status)
+      return status;
+    return launchOn(nullptr, kernel, shape, args);
+  }
+
+  /// More than 48 KiB of dynamic shared memory and large clusters must be asked for, once per kernel.
+  Status prepareKernel(KernelHandle kernel, const LaunchShape &shape) override {
+    uint32_t clusterSize = shape.cluster[0] * shape.cluster[1] * shape.cluster[2];
+    if (shape.sharedBytes <= 48 << 10 && clusterSize <= 8)
+      return {};
     return call([&]() -> Status {
       auto function = reinterpret_cast<CUfunction>(kernel);
-      uint32_t clusterSize = shape.cluster[0] * shape.cluster[1] * shape.cluster[2];
-      // More than 48 KiB of dynamic shared memory must be asked for, once per kernel.
+      std::lock_guard lock(mutex_);
       uint32_t &allowed = sharedAllowed_[kernel];
       if (shape.sharedBytes > 48 << 10 && shape.sharedBytes > allowed) {
         FOVEA_CUDA_TRY(functionSetAttribute, function, kFunctionMaxDynamicSharedSizeBytes,
@@ -190,14 +203,23 @@ public:
       }
       if (clusterSize > 8)
         FOVEA_CUDA_TRY(functionSetAttribute, function, kFunctionNonPortableClusterSizeAllowed, 1);
+      return {};
+    });
+  }
 
+  Status launchOn(DeviceStream queue, KernelHandle kernel, const LaunchShape &shape,
+                  std::span<const std::byte> args) override {
+    return call([&]() -> Status {
+      auto function = reinterpret_cast<CUfunction>(kernel);
+      auto stream = static_cast<CUstream>(queue);
+      uint32_t clusterSize = shape.cluster[0] * shape.cluster[1] * shape.cluster[2];
       size_t size = args.size();
       void *extra[] = {kLaunchParamBufferPointer, const_cast<std::byte *>(args.data()), kLaunchParamBufferSize, &size,
                        kLaunchParamEnd};
       void **packed = size > 0 ? extra : nullptr;
       if (clusterSize == 1) {
         FOVEA_CUDA_TRY(launchKernel, function, shape.grid[0], shape.grid[1], shape.grid[2], shape.block[0],
-                       shape.block[1], shape.block[2], shape.sharedBytes, nullptr, nullptr, packed);
+                       shape.block[1], shape.block[2], shape.sharedBytes, stream, nullptr, packed);
         return {};
       }
       if (!driver_->launchKernelEx)
@@ -206,11 +228,21 @@ public:
       attribute.id = kLaunchAttributeClusterDimension;
       attribute.value.clusterDim = {shape.cluster[0], shape.cluster[1], shape.cluster[2]};
       CUlaunchConfig config = {shape.grid[0],  shape.grid[1],     shape.grid[2], shape.block[0], shape.block[1],
-                               shape.block[2], shape.sharedBytes, nullptr,       &attribute,     1};
+                               shape.block[2], shape.sharedBytes, stream,        &attribute,     1};
       FOVEA_CUDA_TRY(launchKernelEx, &config, function, nullptr, packed);
       return {};
     });
   }
+
+  Status fillZeroOn(DeviceStream stream, DeviceAddress address, size_t bytes) override {
+    return call([&]() -> Status {
+      if (bytes > 0)
+        FOVEA_CUDA_TRY(memsetBytesAsync, address, 0, bytes, static_cast<CUstream>(stream));
+      return {};
+    });
+  }
+
+  bool launchesFromThreads() const override { return true; }
 
   Status synchronize() override {
     return call([&]() -> Status {
@@ -303,15 +335,18 @@ private:
     facts_.maxSharedBytesPerBlock = shared;
     facts_.maxThreadsPerBlock = threads;
     facts_.totalMemoryBytes = static_cast<int64_t>(memory);
-    FOVEA_CUDA_TRY(primaryContextRetain, &context_, device_);
+    if (!borrowed_)
+      FOVEA_CUDA_TRY(primaryContextRetain, &context_, device_);
     return {};
   }
 
   std::unique_ptr<Driver> driver_;
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
+  bool borrowed_ = false; // the context is the caller's
   DeviceFacts facts_;
-  std::map<KernelHandle, uint32_t> sharedAllowed_;
+  std::mutex mutex_;
+  std::map<KernelHandle, uint32_t> sharedAllowed_; // under the mutex
 };
 
 } // namespace
@@ -321,7 +356,7 @@ Result<std::unique_ptr<Device>> openCudaDevice(const CudaOptions &options) {
   if (Status status = driver->load(options.library); !status)
     return status.error();
   auto device = std::make_unique<CudaDevice>(std::move(driver));
-  if (Status status = device->open(options.index); !status)
+  if (Status status = device->open(options.index, options.context); !status)
     return status.error();
   return std::unique_ptr<Device>(std::move(device));
 }

@@ -14,6 +14,7 @@ namespace fovea::runtime {
 struct CudaOptions {
   int index = 0;                        // of the device, as the driver counts
   std::string library = "libcuda.so.1"; // name or path of the driver
+  void *context = nullptr;              // a CUcontext of the caller, which outlives the device; null: the primary one
 };
 
 /// Opens a device in its primary context. No driver, no device, or a driver that does not start is an Error of code

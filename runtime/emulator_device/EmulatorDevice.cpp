@@ -111,6 +111,8 @@ public:
         {shape.block[0], shape.block[1], shape.block[2]}, shape.sharedBytes, params, memory_, options_.emulator);
     if (!report)
       return Error{report.error().code, "kernel " + name + ": " + report.error().message};
+    if (!options_.keepReports)
+      reports_.clear();
     reports_.push_back({name, shape, std::move(*report)});
     const emulator::LaunchReport &done = reports_.back().report;
     if (done.completed && (!options_.failOnFindings || done.clean()))

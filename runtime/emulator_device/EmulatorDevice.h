@@ -18,7 +18,8 @@ struct EmulatorDeviceOptions {
   /// Findings make the launch an Error of code LaunchFailed; otherwise they only stand in the reports. A kernel that
   /// did not come to its end is an error in any case.
   bool failOnFindings = true;
-  int sms = 108; // what `device.sms` gives
+  bool keepReports = true; // else that of the last launch alone
+  int sms = 108;           // what `device.sms` gives
   int64_t maxSharedBytesPerBlock = 227 << 10;
   int64_t memoryBytes = int64_t{8} << 30; // allocations beyond it are refused
 };
@@ -35,7 +36,7 @@ public:
   static Result<std::unique_ptr<EmulatorDevice>> create(const EmulatorDeviceOptions &options = {});
   ~EmulatorDevice() override;
 
-  /// Of every launch since the last clearReports(), also of those that failed.
+  /// Of every launch since the last clearReports() (or of the last alone), also of those that failed.
   virtual const std::vector<Report> &reports() const = 0;
   virtual void clearReports() = 0;
   /// For launches from now on.

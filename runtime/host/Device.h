@@ -35,6 +35,9 @@ enum class ModuleHandle : uint64_t {};
 enum class KernelHandle : uint64_t {};
 enum class EventHandle : uint64_t {};
 
+/// A queue of work of a device: over CUDA a CUstream, null the default stream. Other devices have one queue.
+using DeviceStream = void *;
+
 struct LaunchShape {
   std::array<uint32_t, 3> grid = {1, 1, 1};  // x up to 2^31-1, y and z up to 65535
   std::array<uint32_t, 3> block = {1, 1, 1}; // threads
@@ -43,7 +46,8 @@ struct LaunchShape {
 };
 
 /// All work of a device is ordered: each call takes effect after those before it. Launches may return before they ran;
-/// their faults are then reported by the next call that waits. Not for use by several threads at once.
+/// their faults are then reported by the next call that waits. Not for use by several threads at once, but for
+/// `launchOn` and `fillZeroOn` where `launchesFromThreads` says so.
 class Device {
 public:
   virtual ~Device() = default;
@@ -65,6 +69,16 @@ public:
   /// `args` holds the parameters packed as the kernel declares them.
   virtual Status launch(KernelHandle kernel, const LaunchShape &shape, std::span<const std::byte> args) = 0;
   virtual Status synchronize() = 0;
+
+  /// What `launch` does for a kernel beforehand, so that `launchOn` is one call of the driver.
+  virtual Status prepareKernel(KernelHandle kernel, const LaunchShape &shape) { return Status::success(); }
+  /// Launch and fill in a queue of the caller, allocating nothing; the kernel was prepared.
+  virtual Status launchOn(DeviceStream, KernelHandle kernel, const LaunchShape &shape,
+                          std::span<const std::byte> args) {
+    return launch(kernel, shape, args);
+  }
+  virtual Status fillZeroOn(DeviceStream, DeviceAddress address, size_t bytes) { return fillZero(address, bytes); }
+  virtual bool launchesFromThreads() const { return false; }
 
   virtual Result<EventHandle> createEvent() = 0;
   virtual Status destroyEvent(EventHandle event) = 0;

@@ -620,6 +620,13 @@ LoadedPlan::~LoadedPlan() {
     (void)device_->unloadModule(module);
 }
 
+Result<KernelHandle> LoadedPlan::kernel(uint32_t module, const std::string &name) const {
+  auto it = kernels_.find({module, name});
+  if (it == kernels_.end())
+    return invalid("kernel " + name + " is not part of this plan");
+  return it->second;
+}
+
 Status LoadedPlan::launch(const ResolvedCall &call, const std::vector<DeviceAddress> &tensors,
                           const std::vector<DeviceAddress> &workspaces) {
   if (tensors.size() != plan_->tensors.size() || workspaces.size() != call.workspaces.size())

@@ -82,6 +82,7 @@ public:
 
   const Plan &plan() const { return *plan_; }
   Device &device() const { return *device_; }
+  Result<KernelHandle> kernel(uint32_t module, const std::string &name) const;
   /// Starts the launches of a call. Addresses of all tensors, in order, and of the call's workspaces, which this call
   /// zeroes where the plan asks for it. Allocates nothing on the device.
   Status launch(const ResolvedCall &call, const std::vector<DeviceAddress> &tensors,

@@ -131,6 +131,10 @@ FAKE CUresult cuMemsetD8_v2(CUdeviceptr to, unsigned char value, size_t bytes) {
   std::memset(reinterpret_cast<void *>(to), value, bytes);
   return logged("cuMemsetD8_v2", numbers({value, bytes}));
 }
+FAKE CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
+  std::memset(reinterpret_cast<void *>(to), value, bytes);
+  return logged("cuMemsetD8Async", numbers({value, bytes, reinterpret_cast<uintptr_t>(stream)}));
+}
 FAKE CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
   CUresult result = logged("cuModuleLoadDataEx", static_cast<const char *>(image));
   *module = handle<CUmodule>(0x2000);
