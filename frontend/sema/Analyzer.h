@@ -287,6 +287,9 @@ private:
   Value finishHandle(Handle h);
   Value attend(const Expr &e, const Context &context);
   Value merge(const Expr &e, const Context &context);
+  Value joint(const Expr &e, const Context &context);
+  /// The context in which `score` names this node.
+  Context scoreScope(const Context &context, NodeId score, Span span);
   Value expectation(const Symbol &p, const Expr &e, const Context &context);
   Value expectationOf(NodeId p, const Expr &argument, const Context &context, Span whole);
   Value branchExpectation(const Handle &h, NodeId node, const Expr &argument, const Context &context, Span whole);

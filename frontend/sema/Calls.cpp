@@ -41,15 +41,15 @@ const std::set<std::string> &reductions() {
 }
 
 const std::set<std::string> &reservedFunctions() {
-  static const std::set<std::string> names = {"outer", "project", "topk",  "threshold", "argmax",  "rank",
-                                              "stop",  "ste",     "joint", "any",       "windows", "multiset"};
+  static const std::set<std::string> names = {"outer", "project", "topk", "threshold", "argmax",  "rank",
+                                              "stop",  "ste",     "any",  "windows",   "multiset"};
   return names;
 }
 
 /// Functions of the language with axes in brackets that are read by themselves.
 const std::set<std::string> &axisFunctions() {
-  static const std::set<std::string> names = {"cumsum", "cummean", "cat",  "rope",    "block", "start", "last",
-                                              "merge",  "conv",    "read", "decayed", "prev",  "every"};
+  static const std::set<std::string> names = {"cumsum", "cummean", "cat",  "rope", "block",   "start", "last",
+                                              "merge",  "joint",   "conv", "read", "decayed", "prev",  "every"};
   return names;
 }
 
@@ -139,11 +139,11 @@ Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brac
           "expected 'conv[T](x, w)' or 'conv[Y, X](x, w)'");
     return std::nullopt;
   }
-  if (name == "merge" && !brackets)
-    return merge(e, context);
+  if ((name == "merge" || name == "joint") && !brackets)
+    return name == "merge" ? merge(e, context) : joint(e, context);
   if (name == "rope")
     return rope(e, brackets, context);
-  if (axisFunctions().count(name) && name != "merge") {
+  if (axisFunctions().count(name) && name != "merge" && name != "joint") {
     if (!brackets || brackets->children.size() != 2) {
       error(brackets ? brackets->span : e.children[0]->span, quoted(name) + " works on one axis",
             "expected '" + name +

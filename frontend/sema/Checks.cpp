@@ -448,13 +448,16 @@ void Analyzer::outputOrder(std::vector<AxisId> &axes) const {
   std::stable_sort(axes.begin(), axes.end(), [&](AxisId a, AxisId b) { return rank(a) < rank(b); });
 }
 
-/// Runs of factors become the factor axis again, the longest first.
+/// Runs of factors become the factor axis again, the longest first; an axis that nothing names is none that is meant.
 void Analyzer::regroup(const std::vector<AxisId> &axes, std::vector<AxisId> &declared) const {
   for (size_t k = 0; k < axes.size();) {
     AxisId best = axes[k];
     size_t length = 1;
     for (AxisId f = 0; f < attention_.axes.size(); ++f) {
       const std::vector<AxisId> &factors = attention_.axes[f].factors;
+      auto named = scope_.symbols.find(attention_.axes[f].name);
+      if (named != scope_.symbols.end() && !named->second.used)
+        continue;
       if (factors.size() > length && k + factors.size() <= axes.size() &&
           std::equal(factors.begin(), factors.end(), axes.begin() + static_cast<ptrdiff_t>(k))) {
         best = f;
@@ -568,10 +571,17 @@ void Analyzer::finish() {
     return !isFeature(a) && (hasFeature ? n.op == Op::Reduce : attention_.claim == Claim::Set);
   };
   for (const Node &n : nodes) {
-    if (n.op == Op::Dot || n.op == Op::Reduce || n.op == Op::Slice || n.op == Op::Concat)
+    bool sums = n.op == Op::Dot || n.op == Op::Reduce;
+    if (sums || n.op == Op::Slice || n.op == Op::Concat)
       for (AxisId a : n.attrAxes)
-        if ((n.op != Op::Dot && n.op != Op::Reduce) || !isOpen(n, a))
+        if (!sums || !isOpen(n, a))
           need(a, n.span);
+    // The features of what tokens are summed of.
+    if (sums && std::all_of(n.attrAxes.begin(), n.attrAxes.end(), [&](AxisId a) { return isOpen(n, a); }))
+      for (NodeId operand : n.operands)
+        for (AxisId a : nodes[operand].axes)
+          if (axes[a].isStatic)
+            need(a, n.span);
     if (n.op == Op::State)
       for (size_t k = 1; k < n.attrAxes.size() - n.hasCommit; ++k)
         need(n.attrAxes[k], n.span);

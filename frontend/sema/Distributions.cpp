@@ -371,6 +371,144 @@ Value Analyzer::branchExpectation(const Handle &h, NodeId p, const Expr &argumen
   return d.result;
 }
 
+/// joint(p1 of v1, p2 of v2, .., reference: rowmax): the sum of all weights times values over the sum of all weights.
+/// Exp weights count relative to the greatest score of the row, or by `reference: true` as they are.
+Value Analyzer::joint(const Expr &e, const Context &context) {
+  if (context.walk && !context.inMap) {
+    error(e.span, "an expectation inside a walk needs a subscript", "name it with 'let' before and use its value");
+    return std::nullopt;
+  }
+  bool asTheyAre = false, good = true;
+  const Expr *divide = nullptr;
+  std::vector<const Expr *> branches;
+  for (size_t k = 1; k < e.children.size(); ++k) {
+    const Expr &a = *e.children[k];
+    if (a.kind == ExprKind::Binary && a.text == "of") {
+      branches.push_back(&a);
+      continue;
+    }
+    static const std::vector<std::string> labels = {"reference", "divide"};
+    bool labelled = a.kind == ExprKind::Labelled && a.children[0]->kind == ExprKind::Name;
+    std::string label = labelled ? a.children[0]->text : "";
+    if (label == "divide") {
+      divide = a.children[1].get();
+    } else if (label == "reference") {
+      const Expr &choice = bare(*a.children[1]);
+      static const std::vector<std::string> choices = {"rowmax", "true"};
+      if (choice.kind != ExprKind::Name || std::find(choices.begin(), choices.end(), choice.text) == choices.end()) {
+        error(a.children[1]->span, "unknown reference", "expected rowmax or true",
+              choice.kind == ExprKind::Name ? syntax::closest(choice.text, choices) : "");
+        good = false;
+      }
+      asTheyAre = choice.text == "true";
+    } else if (label == "max") {
+      notYet(a.span, "'max' of 'joint'", "it concerns gradients");
+      good = false;
+    } else {
+      error(a.span, "unknown argument of 'joint'", "expected 'p of v', 'reference: ..' or 'divide: ..'",
+            labelled ? syntax::closest(label, labels) : "");
+      good = false;
+    }
+  }
+  if (good && (branches.size() < 2 || branches.size() > kMaxBranches)) {
+    error(e.span, "'joint' joins two to " + std::to_string(kMaxBranches) + " weights",
+          "expected 'joint(near of v, far of v)'");
+    good = false;
+  }
+  struct Branch {
+    NodeId node = 0, sum = 0; // weights; what they make of the values
+    bool isExp = false;
+  };
+  std::vector<Branch> parts;
+  Handle shared; // what is divided by
+  shared.kind = WeightKind::Free;
+  for (const Expr *b : branches) {
+    Value p = eval(*b->children[0], context);
+    if (!p) {
+      good = false;
+      continue;
+    }
+    if (!isHandle(*p) || !handleOf(*p).branches.empty()) {
+      error(b->children[0]->span, "'joint' joins weights",
+            isHandle(*p) ? "these are merged" : "this is " + describe(*p));
+      good = false;
+      continue;
+    }
+    Handle &h = handleOf(*p);
+    h.massMatters = true;
+    if (h.divide != Handle::Divide::Sum && h.divide != Handle::Divide::None) {
+      error(b->children[0]->span, "'joint' has one divisor for all",
+            "these weights have one of their own; 'divide:' "
+            "can stand in 'joint(..)'");
+      good = false;
+      continue;
+    }
+    if (!h.sinks.empty()) {
+      notYet(b->children[0]->span, "sinks in 'joint'");
+      good = false;
+      continue;
+    }
+    shared.walk = h.walk;
+    Branch part;
+    part.node = h.node;
+    part.isExp = h.kind == WeightKind::Exp;
+    Value v = branchExpectation(h, h.node, *b->children[1], context, b->span);
+    good &= v.has_value();
+    part.sum = v ? *v : 0;
+    parts.push_back(part);
+  }
+  if (!good)
+    return std::nullopt;
+  // The greatest score m of the row; of `true`, at least 0, so that no factor exceeds 1.
+  graph_.here = e.span;
+  NodeId none = graph_.real(-std::numeric_limits<double>::infinity()), zero = graph_.real(0);
+  std::optional<NodeId> greatest;
+  unsigned exps = 0;
+  for (const Branch &p : parts)
+    if (p.isExp) {
+      NodeId own = graph_.stat(StatKind::Max, p.node);
+      greatest = greatest ? graph_.binary(Op::Max, *greatest, own) : own;
+      ++exps;
+    }
+  bool shifts = greatest && asTheyAre;
+  if (shifts)
+    greatest = graph_.binary(Op::Max, *greatest, zero);
+  NodeId scale = shifts ? graph_.unary(Op::Exp, graph_.unary(Op::Neg, *greatest)) : graph_.real(1);
+  std::optional<NodeId> above, below;
+  for (const Branch &p : parts) {
+    NodeId mass = graph_.stat(StatKind::Mass, p.node), term = p.sum, factor = scale;
+    if (p.isExp) {
+      // The expectation is divided by the mass already.
+      term = graph_.binary(Op::Mul, term, mass);
+      NodeId own = graph_.stat(StatKind::Max, p.node);
+      factor = shifts || exps > 1 ? graph_.select(graph_.binary(Op::Gt, own, none),
+                                                  graph_.unary(Op::Exp, graph_.binary(Op::Sub, own, *greatest)), zero)
+                                  : graph_.real(1);
+    }
+    term = graph_.binary(Op::Mul, factor, term);
+    mass = graph_.binary(Op::Mul, factor, mass);
+    above = above ? graph_.binary(Op::Add, *above, term) : term;
+    below = below ? graph_.binary(Op::Add, *below, mass) : mass;
+  }
+  if (divide && !divideField(*divide, shared, context))
+    return std::nullopt;
+  graph_.here = e.span;
+  NodeId limit = shifts ? graph_.binary(Op::Mul, scale, shared.divisor) : shared.divisor;
+  switch (shared.divide) {
+  case Handle::Divide::Sum:
+    break;
+  case Handle::Divide::SumPlus:
+    return graph_.binary(Op::Div, *above, graph_.binary(Op::Add, *below, limit));
+  case Handle::Divide::AtLeast:
+    return graph_.binary(Op::Div, *above, graph_.binary(Op::Max, *below, limit));
+  case Handle::Divide::Count:
+  case Handle::Divide::None:
+    error(divide->span, "'joint' divides by the sum of all weights", "expected sum, sum + eps or max(sum, c)");
+    return std::nullopt;
+  }
+  return graph_.select(graph_.binary(Op::Ne, *below, zero), graph_.binary(Op::Div, *above, *below), zero);
+}
+
 /// merge(p1, p2, ..): one softmax over the keys of all.
 Value Analyzer::merge(const Expr &e, const Context &context) {
   Handle joined;

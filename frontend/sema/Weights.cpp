@@ -183,6 +183,21 @@ bool Analyzer::rowValue(const Expr &e, const char *what, const Handle &h, const 
   return true;
 }
 
+Context Analyzer::scoreScope(const Context &context, NodeId score, Span span) {
+  scopes_.push_back(std::make_unique<Scope>());
+  Scope *named = scopes_.back().get();
+  named->parent = context.scope;
+  Symbol s;
+  s.what = "score";
+  s.used = s.ofWalk = true;
+  s.kind = Symbol::Kind::Field;
+  s.node = score;
+  declare(*named, {"score", span}, std::move(s));
+  Context with = context;
+  with.scope = named;
+  return with;
+}
+
 /// `weight: sigmoid`, a function of the score, or `weight: ..`, an expression that may name it `score`.
 bool Analyzer::weightField(const Expr &w, Handle &h, const Context &context) {
   const Expr &name = bare(w);
@@ -200,19 +215,7 @@ bool Analyzer::weightField(const Expr &w, Handle &h, const Context &context) {
     h.weight = graph_.toReal(graph_.unary(function->second, *h.score));
     return true;
   }
-  Context with = context;
-  if (h.score) {
-    scopes_.push_back(std::make_unique<Scope>());
-    Scope *named = scopes_.back().get();
-    named->parent = context.scope;
-    Symbol s;
-    s.what = "score";
-    s.used = s.ofWalk = true;
-    s.kind = Symbol::Kind::Field;
-    s.node = *h.score;
-    declare(*named, {"score", w.span}, std::move(s));
-    with.scope = named;
-  }
+  Context with = h.score ? scoreScope(context, *h.score, w.span) : context;
   Value v = evalNumber(w, with);
   if (!v)
     return false;
@@ -349,18 +352,7 @@ Value Analyzer::weights(const Expr &e, const Context &context, NodeId *query, No
     }
     h.score = scaled;
     if (scoreText) {
-      scopes_.push_back(std::make_unique<Scope>());
-      Scope *named = scopes_.back().get();
-      named->parent = context.scope;
-      Symbol s;
-      s.what = "score";
-      s.used = s.ofWalk = true;
-      s.kind = Symbol::Kind::Field;
-      s.node = *scaled;
-      declare(*named, {"score", scoreText->span}, std::move(s));
-      Context with = inner;
-      with.scope = named;
-      h.score = evalNumber(*scoreText, with);
+      h.score = evalNumber(*scoreText, scoreScope(inner, *scaled, scoreText->span));
       h.scoreSpan = scoreText->span;
       good &= h.score.has_value();
     }

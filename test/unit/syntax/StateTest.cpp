@@ -513,4 +513,59 @@ TEST(Conv, Misused) {
             "9:9: a param has no token axis | 'T' is one; declare it as an input\n");
 }
 
+/// Weights near the query, and a linear branch for the rest.
+const std::string kBranches =
+    "  let near = weights over T { score: dot[K](q[i], k[j]); where: 0 <= i - j < 64; mass: sigmoid(b)[i] }\n"
+    "  let far = weights over T { weight: dot[K](exp(q)[i], exp(k)[j]); where: j <= i and not "
+    "near.where }\n";
+
+TEST(Joint, SharesADivisor) {
+  Result r = in(kBranches + "  output o = joint(near of v, far of v)");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("= weights [j, T] % where % mass %") && r.has("= weights free [j_2, T] % where %")) << r.program;
+  EXPECT_TRUE(r.has("= stat mass") && r.has("= select % % % : [B, T, H, V] real")) << r.program;
+  EXPECT_FALSE(r.has("= stat max")) << r.program; // the mass is relative to it already
+  EXPECT_EQ(r.program,
+            in(kBranches + "  output o = joint(near of v, far of v, reference: rowmax, divide: sum)").program);
+  EXPECT_TRUE(in(kBranches + "  output o = joint(near of v, far of v, reference: true)").has("= stat max"));
+  EXPECT_EQ(says(kBranches + "  output o = joint(near of v, far of c[i] * v[j], divide: sum + 1e-6)"), "");
+  EXPECT_EQ(says(kBranches + "  output o = joint(near of v, far of v, near of 2 * v[j], divide: max(sum, 1))"), "");
+}
+
+TEST(Joint, Misused) {
+  auto joint = [](const std::string &arguments) {
+    std::string text = says(kBranches + "  output o = joint(" + arguments + ")");
+    return text.substr(text.find(": ") + 2);
+  };
+  EXPECT_EQ(says(kBranches + "  output o = joint(near of v)"),
+            "11:14: 'joint' joins two to 16 weights | expected 'joint(near of v, far of v)'\n");
+  EXPECT_EQ(joint("near, far"), "unknown argument of 'joint' | expected 'p of v', 'reference: ..' or 'divide: ..'\n"
+                                "11:26: unknown argument of 'joint' | expected 'p of v', 'reference: ..' or 'divide: "
+                                "..'\n");
+  EXPECT_EQ(joint("near of v, far of v, refrence: true"),
+            "unknown argument of 'joint' | expected 'p of v', 'reference: ..' or 'divide: ..' | reference?\n");
+  EXPECT_EQ(joint("near of v, far of v, reference: rowmx"), "unknown reference | expected rowmax or true | rowmax?\n");
+  EXPECT_EQ(joint("near of v, v of v"), "'joint' joins weights | this is real on [B, T, H, V]\n");
+  EXPECT_EQ(joint("near of v, merge(near, near, multiset) of v"), "'joint' joins weights | these are merged\n");
+  EXPECT_EQ(joint("near of v, (weights over T { weight: exp(i - j); where: j <= i; divide: count }) of v"),
+            "'joint' has one divisor for all | these weights have one of their own; 'divide:' can stand in "
+            "'joint(..)'\n");
+  EXPECT_EQ(joint("near of v, (weights over T { score: i - j; where: j <= i; sink: 0 }) of v"),
+            "not in this version: sinks in 'joint'\n");
+  EXPECT_EQ(joint("near of v, far of v, max: stopped"),
+            "not in this version: 'max' of 'joint' | it concerns gradients\n");
+  EXPECT_EQ(joint("near of v, far of v, divide: count"),
+            "'joint' divides by the sum of all weights | expected sum, sum + eps or max(sum, c)\n");
+  EXPECT_NE(joint("near of v, far of tanh(q[i] - k[j])").find("is no accumulator"), std::string::npos);
+  EXPECT_NE(says(kBranches + "  output o = near(joint(near of v, far of v))").find("inside a walk needs a subscript"),
+            std::string::npos);
+}
+
+TEST(Outputs, KeepTheAxesThatTheTextNames) {
+  // A factor axis that nothing names is not what an output is on.
+  std::string text = "fovea 1\nattention a {\n  axis B, D\n  axis T = Y * X\n  input q : [B, Y, X, D]\n";
+  EXPECT_TRUE(analyzeText(text + "  output o = q\n}\n").has("output o : [B, Y, X, D]"));
+  EXPECT_TRUE(analyzeText(text + "  input z : [B, T]\n  output o = q * z\n}\n").has("output o : [B, T, D]"));
+}
+
 } // namespace
