@@ -205,7 +205,7 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       if (seen.insert(each.name()).second)
         cases.push_back(std::move(each));
     }
-  for (Pattern pattern : kAdversarial)
+  for (Pattern pattern : adversarialPatterns(*attention))
     add(64, 64, 70, 150, false, pattern);
   add(64, 64, 150, 70, false, Pattern::LargeLogits);
   for (auto [first, second] : {std::pair<int64_t, int64_t>{128, 128}, {32, 96}, {96, 32}, {128, 256}}) {

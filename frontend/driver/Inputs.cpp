@@ -31,6 +31,14 @@ const char *patternName(Pattern pattern) {
     return "tiny";
   case Pattern::Zeros:
     return "zeros";
+  case Pattern::Decays:
+    return "decays";
+  case Pattern::DecayNeighbours:
+    return "decay-neighbours";
+  case Pattern::EqualKeys:
+    return "equal-keys";
+  case Pattern::Strengths:
+    return "strengths";
   }
   return "?";
 }
@@ -96,6 +104,123 @@ static double keepRange(double x, const Range &range) {
   if (range.upper)
     return *range.upper - std::abs(x) - (range.upperOpen ? 0.01 : 0);
   return x;
+}
+
+static double clampRange(double x, const Range &range) {
+  // Away from an open end, so that rounding does not reach it.
+  if (range.lower && (x < *range.lower || (range.lowerOpen && x == *range.lower)))
+    x = *range.lower + (range.lowerOpen ? 0.01 : 0);
+  if (range.upper && (x > *range.upper || (range.upperOpen && x == *range.upper)))
+    x = *range.upper - (range.upperOpen ? 0.01 : 0);
+  return x;
+}
+
+namespace {
+
+/// What an input is to the states that it reaches.
+struct StateUse {
+  bool decay = false, key = false;
+  bool strength = false;   // of erase vectors, and not part of a key
+  bool squashed = false;   // on its way to decay or erase it goes through a bounded or one-sided function
+  bool byChannel = false;  // the decay differs along the key axis, the input's last one
+  bool normaliser = false; // the initial value of a state of one column
+};
+
+} // namespace
+
+/// Decays and strengths are reached point by point, keys in any way.
+static StateUse stateUse(const sema::Attention &attention, const sema::Declaration &declaration) {
+  enum : unsigned { Pointwise = 1, Squashed = 2, Any = 4 };
+  std::vector<unsigned> follows(attention.nodes.size());
+  follows[declaration.node] = Pointwise | Any;
+  StateUse use;
+  bool erases = false;
+  for (sema::NodeId id = 0; id < attention.nodes.size(); ++id) {
+    const sema::Node &node = attention.nodes[id];
+    if (node.op == sema::Op::State) {
+      unsigned key = follows[node.operands[0]];
+      use.key |= (key & Any) != 0;
+      size_t next = 2;
+      auto take = [&](bool has) { return has ? follows[node.operands[next++]] : 0u; };
+      sema::NodeId decayNode = node.operands[std::min<size_t>(2, node.operands.size() - 1)];
+      unsigned decay = take(node.hasDecay), erase = take(node.hasErase);
+      if (decay & Pointwise) {
+        use.decay = true;
+        use.squashed |= (decay & Squashed) != 0;
+        const std::vector<sema::AxisId> &axes = attention.nodes[decayNode].axes;
+        sema::AxisId keyAxis = node.attrAxes[1];
+        use.byChannel |= std::find(axes.begin(), axes.end(), keyAxis) != axes.end() && !declaration.axes.empty() &&
+                         declaration.axes.back() == keyAxis;
+      }
+      if ((erase & Pointwise) && !(key & Any)) {
+        erases = true;
+        use.squashed |= (erase & Squashed) != 0;
+      }
+      if (node.hasInitial && follows[node.operands.back()] && node.attrAxes.size() == (node.hasCommit ? 3u : 2u))
+        use.normaliser = true;
+      continue;
+    }
+    if (node.kind == sema::Kind::Weights)
+      continue;
+    unsigned all = 0;
+    for (sema::NodeId operand : node.operands)
+      all |= follows[operand];
+    switch (node.op) {
+    case sema::Op::Input:
+    case sema::Op::Read:
+    case sema::Op::Last:
+    case sema::Op::Every:
+    case sema::Op::Expect:
+    case sema::Op::Stat:
+      continue;
+    case sema::Op::Dot:
+    case sema::Op::Conv:
+    case sema::Op::Reduce:
+    case sema::Op::BlockReduce:
+    case sema::Op::Scan:
+    case sema::Op::Gather:
+      all &= Any;
+      break;
+    case sema::Op::Sigmoid:
+    case sema::Op::Softplus:
+    case sema::Op::LogSigmoid:
+    case sema::Op::Tanh:
+    case sema::Op::Exp:
+    case sema::Op::Log:
+      all |= all & Pointwise ? Squashed : 0u;
+      break;
+    default:
+      break;
+    }
+    follows[id] |= all;
+  }
+  use.strength = erases && !use.key && !use.decay;
+  return use;
+}
+
+std::vector<Pattern> adversarialPatterns(const sema::Attention &attention) {
+  std::vector<Pattern> patterns(std::begin(kAdversarial), std::end(kAdversarial));
+  bool decay = false, byChannel = false, key = false, strength = false;
+  for (const sema::Declaration &declaration : attention.declarations) {
+    if (declaration.role == sema::Role::Output || declaration.role == sema::Role::Const ||
+        declaration.kind != sema::Kind::Real)
+      continue;
+    StateUse use = stateUse(attention, declaration);
+    bool isInput = declaration.role == sema::Role::Input;
+    decay |= isInput && use.decay;
+    byChannel |= isInput && use.byChannel;
+    key |= isInput && use.key;
+    strength |= isInput && use.strength;
+  }
+  if (decay)
+    patterns.push_back(Pattern::Decays);
+  if (byChannel)
+    patterns.push_back(Pattern::DecayNeighbours);
+  if (key)
+    patterns.push_back(Pattern::EqualKeys);
+  if (strength)
+    patterns.push_back(Pattern::Strengths);
+  return patterns;
 }
 
 /// The axis that the input indexes, by itself or with something added, in a gather.
@@ -187,6 +312,10 @@ private:
       return token % 2;
     case Pattern::Tiny: // an order that goes down
       return (tokens - token) / 8;
+    case Pattern::Decays:
+    case Pattern::DecayNeighbours:
+    case Pattern::EqualKeys:
+    case Pattern::Strengths:
     case Pattern::Normal: {
       // From the token before to this one the number rises with one chance in 24.
       int64_t step = stream.integer(static_cast<uint64_t>(i), 0, 23) == 0 ? 1 : 0;
@@ -244,6 +373,15 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
   Range range = rangeOf(attention, *declaration, sizes);
   double smallest = tensor->type == runtime::StorageType::F16 ? 0x1p-14 : 0x1p-126;
   int64_t last = shape->empty() ? 1 : shape->back();
+  StateUse use = isInt ? StateUse() : stateUse(attention, *declaration);
+  // Through a function that is bounded at one end either sign may be the strong one.
+  auto decay = [&](int64_t i) {
+    constexpr double kSteps[] = {0, -1e-4, -5, -20, -1e4};
+    constexpr double kArguments[] = {0, -9.2, 9.2, -5, 5, -20, 20, -100, 100};
+    bool isFree = use.squashed && !range.upper;
+    int64_t n = stream.integer(static_cast<uint64_t>(i), 0, isFree ? 8 : 4);
+    return isFree ? kArguments[n] : kSteps[n];
+  };
   for (int64_t i = 0; i < array->elements(); ++i) {
     if (isInt) {
       array->setValue(i, whole.at(i));
@@ -281,7 +419,34 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
     case Pattern::Zeros:
       x = 0;
       break;
+    case Pattern::Decays:
+    case Pattern::DecayNeighbours:
+      if (pattern == Pattern::Decays ? !use.decay : !use.byChannel)
+        break;
+      // Without a contract and a function before it the sign is not known: a positive one would grow without bound.
+      if (!use.squashed && !range.upper)
+        x = -std::abs(x);
+      else if (pattern == Pattern::Decays)
+        x = decay(i);
+      else
+        x = use.squashed && !range.upper ? (i % last % 2 ? -20 : 20) : (i % last % 2 ? -20 : 0);
+      array->setValue(i, clampRange(x, range));
+      continue;
+    case Pattern::EqualKeys:
+      if (use.key && !use.decay && dim >= 0)
+        x = stream.normal(static_cast<uint64_t>(i - token * inner));
+      break;
+    case Pattern::Strengths:
+      if (!use.strength)
+        break;
+      x = static_cast<double>(stream.integer(static_cast<uint64_t>(i), 0, 2));
+      array->setValue(i, clampRange(use.squashed ? 40 * (x - 1) : x, range));
+      continue;
     }
+    if (use.strength && !use.squashed && !range.lower && !range.upper)
+      x = 1 / (1 + std::exp(-x));
+    if (use.normaliser)
+      x = std::abs(x);
     array->setValue(i, keepRange(x, range));
   }
   return array;

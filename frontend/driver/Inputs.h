@@ -1,7 +1,7 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Inputs drawn from a seed: ordinary ones, and such as provoke faults of online softmax.
+// Inputs drawn from a seed: ordinary ones, and such as provoke faults of online softmax and of recurrences.
 #pragma once
 
 #include "frontend/driver/Spec.h"
@@ -11,6 +11,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace fovea::driver {
 
@@ -24,10 +25,18 @@ enum class Pattern {
   Alternating, // cancellation in products
   Tiny,        // around the smallest normal number
   Zeros,
+  // Of states only; inputs that are not meant are as in Normal.
+  Decays,          // 0, -1e-4, -5, -20 and -1e4 per step, mixed
+  DecayNeighbours, // -20 in one channel beside 0 in its neighbour
+  EqualKeys,       // one key at all tokens: the triangular inverse of the delta rule is at its worst
+  Strengths,       // erase strengths 0, 1 and 2: nothing, a projection, a reflection
 };
 inline constexpr Pattern kAdversarial[] = {Pattern::Constant, Pattern::LargeLogits, Pattern::Early, Pattern::Late,
                                            Pattern::Rising,   Pattern::Alternating, Pattern::Tiny,  Pattern::Zeros};
 const char *patternName(Pattern pattern);
+
+/// kAdversarial, and the patterns of states for whose operands the attention has an input.
+std::vector<Pattern> adversarialPatterns(const sema::Attention &attention);
 
 using Arrays = std::map<std::string, runtime::Array, std::less<>>;
 
@@ -38,6 +47,8 @@ using Arrays = std::map<std::string, runtime::Array, std::less<>>;
 ///                         of their own, alternating, in no order
 ///   without any weights   40 to 100: arguments of a map
 ///   others                lengths and window sizes: up to the number of tokens; a default by Constant
+/// Reals that are only erase strengths, and have no contract, are within (0, 1): the recurrence then contracts. Initial
+/// values of a normaliser are positive.
 /// Errors: an unknown axis, a shape too large.
 Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime::Plan &interface,
                                  const std::string &name, const runtime::AxisSizes &sizes, Pattern pattern,

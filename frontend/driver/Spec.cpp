@@ -170,7 +170,9 @@ AxisUse useOf(const sema::Attention &attention, sema::AxisId axis) {
         pieces.raw == axis)
       return AxisUse::Queries;
   for (const sema::Node &node : attention.nodes)
-    if (node.op == sema::Op::Scan && node.attrAxes[0] == axis)
+    if ((node.op == sema::Op::Scan || node.op == sema::Op::State ||
+         (node.op == sema::Op::Conv && node.attrAxes.size() == 2)) &&
+        node.attrAxes[0] == axis)
       return AxisUse::Queries;
   const sema::Axis &entry = attention.axes[axis];
   if (entry.needsSize || entry.isStatic)

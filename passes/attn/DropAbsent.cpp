@@ -129,6 +129,36 @@ public:
     return again(op, operands);
   }
 
+  /// Operands that have no effect go; the others keep the axes that the recurrence names.
+  Value state(StateOp op, llvm::function_ref<Value(Value)> get) {
+    auto take = [&](Value operand) {
+      Value value = operand ? get(operand) : Value();
+      return value && isZero(value) && !fieldOf(value).isBool() ? Value() : value;
+    };
+    StringAttr key = op.getKeyAxisAttr(), value = op.getValueAxisAttr();
+    Value newKey = broadcast(get(op.getKey()), key), newValue = get(op.getValue()), initial = take(op.getInitial());
+    if (initial)
+      initial = broadcast(initial, key);
+    if (value) {
+      newValue = broadcast(newValue, value);
+      if (initial)
+        initial = broadcast(initial, value);
+    }
+    return StateOp::create(builder, loc, op.getTokenAttr(), op.getReverseAttr(), newKey, key, newValue, value,
+                           take(op.getDecay()), take(op.getErase()), op.getWhere() ? get(op.getWhere()) : Value(),
+                           op.getCommit() ? get(op.getCommit()) : Value(), op.getBlocksAttr(), initial);
+  }
+
+  Value conv(ConvOp op, SmallVector<Value> x) {
+    if (isZero(x[0]) || isZero(x[1]))
+      return zero(Kind::Real);
+    for (StringAttr axis : toAxes(op.getAlong()))
+      x[0] = broadcast(x[0], axis);
+    for (StringAttr axis : toAxes(op.getTaps()))
+      x[1] = broadcast(x[1], axis);
+    return again(op, x);
+  }
+
   Value rebuild(Operation *op, SmallVector<Value> x) {
     Kind kind = Kind::Real;
     if (auto field = dyn_cast<FieldType>(op->getResult(0).getType()))
@@ -145,6 +175,14 @@ public:
         .Case([&](ReduceOp op) { return reduce(op, x[0]); })
         .Case([&](DotOp op) { return dot(op, x[0], x[1]); })
         .Case([&](WeightsOp op) { return weights(op, x); })
+        .Case([&](StateOp op) {
+          return state(op,
+                       [&](Value operand) { return x[llvm::find(op->getOperands(), operand) - op->operand_begin()]; });
+        })
+        .Case([&](ReadOp op) {
+          return again(op, {x[0], broadcast(x[1], cast<StateType>(x[0].getType()).getKey())});
+        })
+        .Case([&](ConvOp op) { return conv(op, x); })
         .Case<RenameOp, SliceOp>([&](auto op) { return fieldOf(x[0]).hasAxis(op.getFromAttr()) ? again(op, x) : x[0]; })
         .Case([&](BlockReduceOp op) { return again(op, broadcast(x[0], op.getFromAttr())); })
         .Case([&](RowAtOp op) { return again(op, broadcast(x[0], op.getKeysAttr())); })
@@ -184,6 +222,12 @@ LogicalResult fovea::attn::dropAbsent(AttentionOp attention, ArrayRef<std::strin
         return input.emitOpError("'") << input.getName() << "' is not optional";
       mapping.map(input.getResult(), Rebuilder(&op).zero(input.getField().getKind()));
       replaced.push_back(&op);
+      continue;
+    }
+    // Memory that is not passed is not written.
+    if (auto output = dyn_cast<OutputOp>(op);
+        output && output.getCarry() && llvm::is_contained(names, output.getName())) {
+      op.erase();
       continue;
     }
     if (llvm::none_of(op.getOperands(), [&](Value operand) { return mapping.contains(operand); }))

@@ -86,6 +86,7 @@ def AttnDropAbsentPass : Pass<"attn-drop-absent", "::fovea::attn::AttentionOp"> 
   let description = [{
     The named inputs are replaced by 0, and what follows by what that makes of it: products with it vanish, operations
     are made again on operands that have fewer axes. Canonicalisation then drops the sums with it.
+    Carried memory that is absent is no longer written: its output goes too.
 
     ```mlir
     %b = attn.input "b" optional [T, S] : real [T, S]

@@ -79,3 +79,47 @@ attn.attention @axes none axes [T : 4, D : 8, R : 3, N, E = D + R, Tb = T / 2] {
   // CHECK: attn.output "gather1" %{{.*}} [T] : real []
   attn.output "gather1" %g2 [T] : real [T]
 }
+
+// -----
+
+// A recurrence without what is absent; memory that is not passed is not written.
+// CHECK-LABEL: @state
+attn.attention @state none axes [T, K, V, W] {
+  // CHECK-DAG: %[[Q:.*]] = attn.input "q"
+  %q = attn.input "q" [T, K] : real [T, K]
+  // CHECK-DAG: %[[V:.*]] = attn.input "v"
+  %v = attn.input "v" [T, V] : real [T, V]
+  %b = attn.input "b" optional carry f32 [K, V] : real [K, V]
+  %c = attn.input "c" optional [T, K] : real [T, K]
+  %n = attn.input "n" optional i32 [T] : int [T]
+  %w = attn.input "w" [W] : real [W]
+  %y = attn.conv %c, %w along [T] taps [W] : real [T, K], real [W]
+  // CHECK: %[[S:.*]] = attn.state along T key %[[Q]] over K : real [T, K] value %[[V]] over V : real [T, V]
+  // CHECK-NOT: initial
+  %S = attn.state along T key %q over K : real [T, K] value %v over V : real [T, V] decay %c : real [T, K] erase %y : real [T, K] initial %b : real [K, V]
+  // CHECK: %[[O:.*]] = attn.read after %[[S]], %[[Q]] : [] K x V along T, real [T, K]
+  %o = attn.read after %S, %q : [] K x V along T, real [T, K]
+  %l = attn.last %S : [] K x V along T
+  // CHECK: attn.output "o" %[[O]]
+  attn.output "o" %o [T, V] : real [T, V]
+  // CHECK-NOT: attn.output "b"
+  attn.output "b" carry %l f32 [K, V] : real [K, V]
+}
+
+// -----
+
+// What a recurrence names it keeps: a key and a query of ones.
+// CHECK-LABEL: @state_axes
+attn.attention @state_axes none axes [T, K : 4, V] {
+  %v = attn.input "v" [T, V] : real [T, V]
+  %b = attn.input "b" optional [T, K] : real [T, K]
+  %c = attn.input "c" optional [K] : real [K]
+  %n = attn.input "n" optional i32 [T] : int [T]
+  %one = attn.constant real 1.0
+  %k = attn.add %b, %one : real [T, K], real []
+  // CHECK: %[[S:.*]] = attn.state along T key %{{.*}} over K : real [K] value %{{.*}} over V : real [T, V]
+  %S = attn.state along T key %k over K : real [T, K] value %v over V : real [T, V]
+  // CHECK: attn.read after %[[S]], %{{.*}} : [] K x V along T, real [K]
+  %o = attn.read after %S, %k : [] K x V along T, real [T, K]
+  attn.output "o" %o [T, V] : real [T, V]
+}

@@ -12,6 +12,8 @@
 #include "mlir/IR/Diagnostics.h"
 #include "gtest/gtest.h"
 
+#include <cmath>
+
 using namespace fovea;
 
 namespace {
@@ -135,6 +137,60 @@ attention mean {
   EXPECT_EQ(outputs->at("o").data, (std::vector<double>{2, 2}));
 }
 
+TEST(Lowering, StatesReadsAndCarriedMemory) {
+  Lowered lowered(R"(fovea 1
+attention delta causal {
+  axis B, T, K, V
+  axis H = Hk * G
+  input q, k : [B, T, Hk, K]
+  input v : [B, T, H, V]
+  input g : f32 [B, T, H, K] <= 0
+  input beta : f32 [B, T, H]
+  carry h0 : f32 [B, H, K, V] optional
+  state S[K, V] = recur over T { key: k; value: beta * v; decay: g; erase: beta * k; initial: h0 }
+  output o = read(S, q)
+  output d = read(decayed(S), q)
+  output p = read(prev(S), q)
+}
+)",
+                  {{"K", "64"}, {"V", "32"}});
+  ASSERT_TRUE(lowered.module) << lowered.diagnostics.render() << lowered.messages;
+  std::string text = lowered.print();
+  for (const char *expected :
+       {"attn.input \"h0\" optional carry f32 [B, H, K, V] : real [B, Hk, G, K, V]", "attn.state along T key ",
+        " over K : real [B, T, Hk, K] value ", " decay ", " erase ", " initial ", "attn.read after ",
+        "attn.read decayed ", "attn.read prev ", " K x V along T", "attn.last ", "attn.output \"h0\" carry "})
+    EXPECT_NE(text.find(expected), std::string::npos) << "missing: " << expected << "\n" << text;
+}
+
+// One token of everything: S = exp(g) h0 + k (beta v - beta (exp(g) h0)^T k)^T
+TEST(Lowering, TextWithAStateIsEvaluated) {
+  Lowered lowered(R"(fovea 1
+attention delta {
+  axis T, K, V, Tb = T / 2
+  input q, k : [T, K]
+  input v : [T, V]
+  input g : f32 [T] <= 0
+  input w : [K, W]
+  axis W
+  carry h0 : f32 [K, V]
+  state S[K, V] = recur over T reverse { key: conv[T](k, w); value: v; decay: g; initial: h0; divide: sum + 1 }
+  output o = read(S, q)
+}
+)",
+                  {{"K", "1"}, {"V", "1"}, {"W", "2"}});
+  ASSERT_TRUE(lowered.module) << lowered.diagnostics.render() << lowered.messages;
+  auto attention = *lowered.module->getOps<attn::AttentionOp>().begin();
+  reference::Tensors in = {{"q", {{2, 1}, {1, 1}}},          {"k", {{2, 1}, {1, 2}}}, {"v", {{2, 1}, {3, 5}}},
+                           {"g", {{2}, {std::log(0.5), 0}}}, {"w", {{1, 2}, {1, 1}}}, {"h0", {{1, 1}, {4}}}};
+  auto outputs = reference::evaluate(attention, {}, in);
+  ASSERT_TRUE(bool(outputs)) << llvm::toString(outputs.takeError());
+  // Keys after the convolution: 1, 3. From token 1 on: S = 4 + 3 5 = 19, n = 3; then S = 9.5 + 3, n = 1.5 + 1.
+  EXPECT_NEAR(outputs->at("o").data[1], 19.0 / 4, 1e-12);
+  EXPECT_NEAR(outputs->at("o").data[0], 12.5 / 3.5, 1e-12);
+  EXPECT_NEAR(outputs->at("h0").data[0], 12.5, 1e-12);
+}
+
 TEST(Lowering, LocationsAreThoseOfTheText) {
   Lowered lowered(oneInput());
   ASSERT_TRUE(lowered.module) << lowered.messages;
@@ -225,6 +281,8 @@ TEST(Lowering, WordsOfBothSidesAgree) {
     EXPECT_TRUE(attn::symbolizeReduceKind(llvm::StringRef(sema::toString(kind))).has_value());
   for (sema::StatKind kind : {sema::StatKind::Lse, sema::StatKind::Max, sema::StatKind::Mass})
     EXPECT_TRUE(attn::symbolizeStatKind(llvm::StringRef(sema::toString(kind))).has_value());
+  for (sema::ReadPoint point : {sema::ReadPoint::After, sema::ReadPoint::Decayed, sema::ReadPoint::Prev})
+    EXPECT_TRUE(attn::symbolizeReadPoint(llvm::StringRef(sema::toString(point))).has_value());
   for (sema::StorageType type :
        {sema::StorageType::BF16, sema::StorageType::F16, sema::StorageType::F32, sema::StorageType::I32})
     EXPECT_TRUE(attn::symbolizeStorage(llvm::StringRef(sema::toString(type))).has_value());
