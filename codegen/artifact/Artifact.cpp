@@ -79,6 +79,7 @@ llvm::Expected<rt::Plan> codegen::makePlan(llvm::ArrayRef<tile::ProgramOp> progr
       entry.name = tensor.getName().str();
       entry.role = tensor.getRole() == "input"   ? rt::TensorRole::Input
                    : tensor.getRole() == "param" ? rt::TensorRole::Param
+                   : tensor.getRole() == "carry" ? rt::TensorRole::Carry
                                                  : rt::TensorRole::Output;
       auto type = storageOf(tensor.getView().getType().getElementType());
       if (!type)

@@ -8,6 +8,16 @@ using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
 
+Value Emitter::multiplyHalves(Type element, ArrayRef<Value> left, ArrayRef<Value> right, ArrayRef<Value> sums) {
+  Type single = b.getF32Type();
+  auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {single, single, single, single});
+  auto ptxType = element.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  std::array<NVVM::MMATypes, 2> types{ptxType, ptxType};
+  std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
+  return NVVM::MmaOp::create(b, loc, resultType, left, right, sums, ArrayRef<int64_t>{16, 8, 16}, std::nullopt,
+                             std::nullopt, types, layouts);
+}
+
 LogicalResult Emitter::emitDot(tile::DotOp op) {
   auto a = tensorType(op.getA()), c = tensorType(op.getTile());
   Type element = a.getElementType();
@@ -45,11 +55,6 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
 
   // bf16 fragments are i32, f16 fragments vector<2xf16>, in NVVM.
   Type fragment = element.isBF16() ? Type(b.getI32Type()) : Type(VectorType::get(2, element));
-  auto f32 = b.getF32Type();
-  auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
-  auto ptxType = element.isBF16() ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
-  std::array<NVVM::MMATypes, 2> types{ptxType, ptxType};
-  std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
   auto leftAt = [&](int64_t m, int64_t k) {
     SmallVector<Value> registers;
     for (auto [r, q] : {std::pair<int64_t, int64_t>{0, 0}, {8, 0}, {0, 8}, {8, 8}})
@@ -71,8 +76,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
     return places;
   };
   auto multiply = [&](ArrayRef<Value> av, ArrayRef<Value> bv, ArrayRef<Value> cv) -> Value {
-    return NVVM::MmaOp::create(b, loc, resultType, av, bv, cv, ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
-                               types, layouts);
+    return multiplyHalves(element, av, bv, cv);
   };
   // With hides: eight columns at a time, each a branch of its own, so that the rare path keeps few registers.
   using Fragments = SmallVector<SmallVector<Value>>;
@@ -87,7 +91,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
         before.push_back(sums[place]);
       auto hiding = [&] {
         SmallVector<Value> block(before);
-        emitHidingDot(element, multiply, av, bv, block);
+        emitHidingDot(element, multiply, multiply, av, bv, block);
         return block;
       };
       auto plain = [&] {

@@ -19,6 +19,7 @@ Value Emitter::i32(int64_t value) {
 Value Emitter::i64(int64_t value) {
   return LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(value));
 }
+Value Emitter::f32(double value) { return LLVM::ConstantOp::create(b, loc, b.getF32Type(), b.getF32FloatAttr(value)); }
 Value Emitter::add(Value x, Value y) { return LLVM::AddOp::create(b, loc, x, y); }
 Value Emitter::sub(Value x, Value y) { return LLVM::SubOp::create(b, loc, x, y); }
 Value Emitter::mul(Value x, Value y) { return LLVM::MulOp::create(b, loc, x, y); }
@@ -400,6 +401,10 @@ FailureOr<Kernel> Emitter::emit() {
       return failure();
   decodeWorkItem();
 
+  launch.walk([&](tile::SmemAllocOp ring) {
+    if (ring.getOffset())
+      ringBytes = std::max<int64_t>(ringBytes, *ring.getOffset() + ring.getSmem().getType().getBytes());
+  });
   b.setInsertionPointToEnd(body);
   if (failed(emitBlock(launch.getBody().front())))
     return failure();
@@ -440,6 +445,9 @@ LogicalResult Emitter::emitOp(Operation *op) {
       .Case<tile::ConcatOp>([&](auto o) { return emitConcat(o); })
       .Case<tile::StoreScalarOp>([&](auto o) { return emitStoreScalar(o); })
       .Case<tile::ConvertLayoutOp>([&](auto o) { return emitConvertLayout(o); })
+      .Case<tile::TransposeOp>([&](auto o) { return emitTranspose(o); })
+      .Case<tile::UnitTrilInverseOp>([&](auto o) { return emitUnitTrilInverse(o); })
+      .Case<tile::DecayedDotOp>([&](auto o) { return emitDecayedDot(o); })
       .Case<tile::DomainOp>([&](auto o) { return emitDomain(o); })
       .Case<tile::DomainCountOp>([&](tile::DomainCountOp o) {
         scalars[o.getCount()] = domains[o.getDomain()].count;
@@ -601,6 +609,31 @@ SmallVector<Value> Emitter::branch(Value condition, function_ref<SmallVector<Val
         after->addArgument(value.getType(), loc);
     LLVM::BrOp::create(b, loc, values, after);
   }
+  b.setInsertionPointToEnd(after);
+  return SmallVector<Value>(after->getArguments());
+}
+
+SmallVector<Value> Emitter::countedLoop(int64_t count, int64_t step, ArrayRef<Value> initial, LoopBody emitBody) {
+  Region &region = function.getBody();
+  Block *before = b.getInsertionBlock();
+  Block *body = b.createBlock(&region, region.end(), {b.getI32Type()}, {loc});
+  Block *after = b.createBlock(&region, region.end());
+  SmallVector<Value> enter;
+  b.setInsertionPointToEnd(before);
+  enter.push_back(i32(0));
+  llvm::append_range(enter, initial);
+  for (Value value : initial) {
+    body->addArgument(value.getType(), loc);
+    after->addArgument(value.getType(), loc);
+  }
+  LLVM::BrOp::create(b, loc, enter, body);
+  b.setInsertionPointToEnd(body);
+  SmallVector<Value> values(body->getArguments().drop_front());
+  values = emitBody(body->getArgument(0), values);
+  Value next = add(body->getArgument(0), i32(step));
+  SmallVector<Value> again{next};
+  llvm::append_range(again, values);
+  LLVM::CondBrOp::create(b, loc, icmp(LLVM::ICmpPredicate::slt, next, i32(count)), body, again, after, values);
   b.setInsertionPointToEnd(after);
   return SmallVector<Value>(after->getArguments());
 }

@@ -89,11 +89,12 @@ private:
   mlir::LogicalResult emitIota(tile::IotaOp op);
   mlir::LogicalResult emitReduce(tile::ReduceOp op);
   mlir::LogicalResult emitConvertLayout(tile::ConvertLayoutOp op);
+  mlir::LogicalResult emitTranspose(tile::TransposeOp op);
   mlir::LogicalResult emitDomain(tile::DomainOp op);
   mlir::LogicalResult emitDomainSlice(tile::DomainSliceOp op);
   mlir::LogicalResult emitDomainTile(tile::DomainTileOp op);
 
-  //===--- slices, concatenations, running sums (Parts.cpp) ---===//
+  //===--- slices and concatenations (Parts.cpp) ---===//
   struct TilePart {
     Value source;
     int64_t place; // of the source's index 0 in the result
@@ -101,8 +102,27 @@ private:
   mlir::LogicalResult emitParts(mlir::Operation *op, llvm::ArrayRef<TilePart> parts, unsigned dim);
   mlir::LogicalResult emitSlice(tile::SliceOp op);
   mlir::LogicalResult emitConcat(tile::ConcatOp op);
-  mlir::LogicalResult emitScan(tile::ScanOp op);
   mlir::LogicalResult emitStoreScalar(tile::StoreScalarOp op);
+
+  //===--- running sums (Scan.cpp) ---===//
+  mlir::LogicalResult emitScan(tile::ScanOp op);
+  /// Adds what the blocks of `block` rows before (or after) its own sum to, where warps have blocks in turn; totals
+  /// become those of the whole.
+  mlir::LogicalResult scanAcrossWarps(tile::ScanOp op, const Layout &at, int64_t block,
+                                      llvm::SmallVectorImpl<Value> &sums, llvm::SmallVectorImpl<Value> &totals);
+
+  //===--- triangular inverses (Inverse.cpp) ---===//
+  mlir::LogicalResult emitUnitTrilInverse(tile::UnitTrilInverseOp op);
+  /// Inverts the 16 by 16 blocks on the diagonal of the matrix at `base`.
+  void invertDiagonal(Value base, int64_t size);
+  /// With A and D on the diagonal inverted, `rows` of D below `width` of A, replaces B left of D by -D B A, of `pairs`
+  /// such groups that follow each other from `start`.
+  void mergeInverses(Value base, int64_t size, int64_t start, int64_t width, int64_t rows, int64_t pairs);
+
+  //===--- products that decay (DecayedDot.cpp) ---===//
+  mlir::LogicalResult emitDecayedDot(tile::DecayedDotOp op);
+  /// True for a read all of whose uses read the ring themselves.
+  static bool isReadByDecayedDot(tile::SmemReadOp op);
 
   //===--- device memory (Global.cpp) ---===//
   mlir::LogicalResult emitLoad(tile::LoadOp op);
@@ -133,6 +153,8 @@ private:
   /// True for a read whose one user reads fragment by fragment, so that few are held at once (Hidden.cpp).
   static bool isReadWithin(tile::SmemReadOp op);
   mlir::LogicalResult emitSmemWrite(tile::SmemWriteOp op);
+  /// Bytes behind the rings that operations use in turn, each beginning with a barrier.
+  Value scratch(int64_t bytes);
   /// First byte of a stage, as an i32 shared-memory address.
   Value stageBase(mlir::Value ring, mlir::Value stage);
   /// Byte offset within a stage of (row, 16-byte chunk): what is known at compile time apart from what is not. `row`
@@ -145,18 +167,25 @@ private:
   mlir::LogicalResult emitNarrowCopy(tile::CopyStartOp op);
   /// Registers read one by one (or in pairs), wherever the layout has them.
   mlir::LogicalResult readElements(tile::SmemReadOp op);
+  /// Where a tile's elements lie in a stage (Shared.cpp).
+  struct ElementPlaces;
   /// Address of the element at (row + rowConstant, column + columnConstant) of a stage.
   Value elementAddress(tile::SmemType type, Value stage, Value row, Value column, int64_t rowConstant,
                        int64_t columnConstant);
 
   //===--- products (Dot.cpp, SingleDot.cpp) ---===//
   mlir::LogicalResult emitDot(tile::DotOp op);
-  /// One block of a 16-bit product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per
-  /// step along the depth, and the block's sums, which `multiply(left, right, sums)` adds to.
+  /// mma.m16n8k16 of 16-bit fragments: the sums of 16 rows and 8 columns, a struct of four.
+  Value multiplyHalves(mlir::Type element, llvm::ArrayRef<Value> left, llvm::ArrayRef<Value> right,
+                       llvm::ArrayRef<Value> sums);
+  /// One block of a product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per step
+  /// along the depth, and the block's sums, which `multiply(left, right, sums)` adds to; `multiplySigns` does where all
+  /// elements are -1, 0 or 1.
   using MultiplyBlock = llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
-  void emitHidingDot(mlir::Type element, MultiplyBlock multiply, llvm::ArrayRef<llvm::SmallVector<Value>> left,
-                     llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
-  /// True in all threads of a warp where some of its 16-bit fragments holds a NaN or an infinity.
+  void emitHidingDot(mlir::Type element, MultiplyBlock multiply, MultiplyBlock multiplySigns,
+                     llvm::ArrayRef<llvm::SmallVector<Value>> left, llvm::ArrayRef<llvm::SmallVector<Value>> right,
+                     llvm::SmallVectorImpl<Value> &sums);
+  /// True in all threads of a warp where some of its fragments holds a NaN or an infinity.
   Value someNonfinite(mlir::Type element, llvm::ArrayRef<llvm::SmallVector<Value>> fragments);
   /// What follows runs where the condition holds, up to endWhere of the result; without a condition everywhere.
   mlir::Block *beginWhere(Value condition);
@@ -166,6 +195,9 @@ private:
   /// What one of two branches gives.
   llvm::SmallVector<Value> branch(Value condition, llvm::function_ref<llvm::SmallVector<Value>()> yes,
                                   llvm::function_ref<llvm::SmallVector<Value>()> no);
+  /// Runs the body for index = 0, step, ... below `count` (at least once), passing values from one run to the next.
+  using LoopBody = llvm::function_ref<llvm::SmallVector<Value>(Value index, llvm::ArrayRef<Value> values)>;
+  llvm::SmallVector<Value> countedLoop(int64_t count, int64_t step, llvm::ArrayRef<Value> initial, LoopBody body);
   /// Products of f32 by tensor cores, rounded or split.
   mlir::LogicalResult emitTf32Dot(tile::DotOp op);
   /// Products of f32 by multiply-adds.
@@ -179,6 +211,7 @@ private:
   //===--- helpers ---===//
   Value i32(int64_t value);
   Value i64(int64_t value);
+  Value f32(double value);
   Value add(Value a, Value b);
   Value sub(Value a, Value b);
   Value mul(Value a, Value b);
@@ -219,7 +252,7 @@ private:
   mlir::LLVM::LLVMFuncOp function;
   mlir::Operation *entryEnd = nullptr;
   Value lane, warp, threadId;
-  int64_t warps = 0, sharedBytes = 0;
+  int64_t warps = 0, sharedBytes = 0, ringBytes = 0;
   Kernel kernel;
 
   llvm::DenseMap<mlir::Value, Value> scalars;

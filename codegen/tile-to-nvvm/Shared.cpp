@@ -171,7 +171,7 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
   };
   // The cases differ in which rows and chunks a lane names and in transposition. A chunk is 8 elements of 16 bits, or 4
   // of 32, which only go untransposed.
-  enum class Fragment { None, Left, Right, RightTransposed } fragment = Fragment::None;
+  enum class Fragment { None, Left, LeftTransposed, Right, RightTransposed } fragment = Fragment::None;
   int64_t perChunk = 16 / bytes;
   if (bytes == 4) {
     if (auto l = Layout::mmaLeftSingle(rows, columns, warps); l && *l == *to)
@@ -185,11 +185,18 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
       fragment = Fragment::Right;
     else if (auto l = Layout::mmaRight(columns, rows, warps); l && l->transposed() == *to)
       fragment = Fragment::RightTransposed;
+    // Sixteen columns of an accumulator are held as the left operand is.
+    else if (auto l = Layout::mmaAccumulator(rows, columns, warps); l && *l == *to && columns % 16 == 0)
+      fragment = Fragment::Left;
+    else if (auto l = Layout::mmaLeft(columns, rows, warps); l && l->transposed() == *to)
+      fragment = Fragment::LeftTransposed;
+    else if (auto l = Layout::mmaAccumulator(columns, rows, warps); l && l->transposed() == *to && rows % 16 == 0)
+      fragment = Fragment::LeftTransposed;
   }
   if (fragment == Fragment::None)
     return failure();
   Value stage = stageBase(op.getSmem(), op.getStage());
-  bool transposed = fragment == Fragment::RightTransposed;
+  bool transposed = fragment == Fragment::RightTransposed || fragment == Fragment::LeftTransposed;
   // Matrices of one x4 load, in register order, with C elements a chunk: for the left operand (row, k) = (0,0) (8,0)
   // (0,C) (8,C); for the right operand (n, k) = (0,0) (0,C) (8,0) (8,C), read from rows n, or from rows k with
   // transposition.
@@ -207,8 +214,11 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
         Value column = rowsFirst ? bit4 : bit3;
         if (fragment == Fragment::Left)
           row = add(row, mulConstant(warp, 16));
-        int64_t ignored;
-        return swizzled(type, row, column, 0, chunk % chunksPerSpan, ignored);
+        if (fragment == Fragment::LeftTransposed)
+          column = add(column, mulConstant(warp, 16 / perChunk));
+        int64_t constant;
+        Value place = swizzled(type, row, column, 0, chunk % chunksPerSpan, constant);
+        return addConstant(place, constant);
       });
     return cached;
   };
@@ -231,7 +241,8 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
             bytes == 4 ? bitcast(register32, type.getElementType()) : register32);
     }
   };
-  int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16, columnStep = 2 * perChunk;
+  int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16;
+  int64_t columnStep = 2 * perChunk * (fragment == Fragment::LeftTransposed ? warps : 1);
   if (columnsFirst) {
     for (int64_t column = 0; column < columns; column += columnStep)
       for (int64_t row = 0; row < rows; row += rowStep)
@@ -250,6 +261,10 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     return op.emitOpError("works on a tile without layout");
   auto type = op.getSmem().getType();
   auto tileType = tensorType(op.getTile());
+  if (isReadByDecayedDot(op))
+    return success();
+  if (tileType.getRank() == 1)
+    return readElements(op);
   int64_t rows = tileType.getDimSize(0), columns = tileType.getDimSize(1);
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
   Value stage = stageBase(op.getSmem(), op.getStage());
@@ -310,44 +325,129 @@ Value Emitter::elementAddress(tile::SmemType type, Value stage, Value row, Value
   return addConstant(add(add(stage, place), inChunk), byteConstant);
 }
 
+struct Emitter::ElementPlaces {
+  Emitter &e;
+  const Layout &layout;
+  tile::SmemType type;
+  Value stage, row, column;
+  int64_t bits, span, perSpan;
+  bool paired = false; ///< registers 2n and 2n + 1 are neighbours in a row
+  /// Of pairs of 32 bits, the lanes of the upper half of a quad take the second element first. Two rows whose 16-byte
+  /// chunks change places by the exclusive or would else ask for the same banks.
+  bool split = false;
+  Value second; ///< i1: this lane takes the second element first
+  std::map<std::array<int64_t, 3>, Value> places;
+
+  ElementPlaces(Emitter &e, const Layout &layout, Value ring, Value stageNumber) : e(e), layout(layout) {
+    type = cast<tile::SmemType>(ring.getType());
+    stage = e.stageBase(ring, stageNumber);
+    bits = type.getElementType().getIntOrFloatBitWidth();
+    span = type.getSwizzle() ? type.getSwizzle() : type.getColumns() * bits / 8;
+    perSpan = span * 8 / bits;
+    bool matrix = layout.rank() == 2;
+    row = matrix ? e.threadOffset(layout, 0) : e.inEntry([&] { return e.i32(0); });
+    column = e.threadOffset(layout, matrix ? 1 : 0);
+    using V = Layout::Vector;
+    paired = !layout.reg.empty() && layout.reg.front() == (matrix ? V{0, 1} : V{1});
+    split = paired && matrix && bits == 32 && type.getSwizzle() && layout.lane[0] == V{0, 2} &&
+            layout.lane[1] == V{0, 4} && layout.lane[2] == V{1, 0};
+    if (split)
+      second = e.inEntry([&] {
+        Value bit = LLVM::AndOp::create(e.b, e.loc, e.lane, e.i32(2));
+        return e.icmp(LLVM::ICmpPredicate::ne, bit, e.i32(0));
+      });
+  }
+
+  /// Address of the element in register r; of a split pair, of what this lane takes first (`half` 0) or then (1).
+  Value at(int64_t r, int64_t half = 0) {
+    Layout::Vector constants = layout.registerOffset(r);
+    if (constants.size() == 1)
+      constants.insert(constants.begin(), 0);
+    // Where the exclusive or does not reach, addresses differ by constants: each of the others is computed once.
+    int64_t rowRest = constants[0] % 8, columnRest = constants[1] % perSpan;
+    Value &place = places[{rowRest, columnRest, half}];
+    if (!place)
+      place = e.inEntry([&] {
+        Value first = e.elementAddress(type, e.i32(0), row, column, rowRest, columnRest);
+        if (!split)
+          return first;
+        Value up = e.add(first, e.i32(4));
+        return half ? e.select(second, first, up) : e.select(second, up, first);
+      });
+    int64_t byteConstant = (constants[0] - rowRest) * span;
+    byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
+    return e.sharedPointer(e.addConstant(e.add(stage, place), byteConstant));
+  }
+};
+
 LogicalResult Emitter::readElements(tile::SmemReadOp op) {
   const Layout *to = layout(op.getTile());
-  auto type = op.getSmem().getType();
-  Type element = type.getElementType();
+  Type element = op.getSmem().getType().getElementType();
   unsigned bits = element.getIntOrFloatBitWidth();
   if (bits != 16 && bits != 32)
     return op.emitOpError("reads elements of ") << bits << " bits from shared memory";
-  Value stage = stageBase(op.getSmem(), op.getStage());
-  Value row = threadOffset(*to, 0), column = threadOffset(*to, 1);
-  // Neighbours in a row come in pairs where they are neighbours in the registers too.
-  bool paired = !to->reg.empty() && to->reg.front() == Layout::Vector{0, 1};
+  ElementPlaces places(*this, *to, op.getSmem(), op.getStage());
   TileValue result;
-  result.packed = paired && bits == 16;
-  // Where the exclusive or does not reach, addresses differ by constants: each of the others is computed once.
-  int64_t rowBytes = type.getColumns() * bits / 8, span = type.getSwizzle() ? type.getSwizzle() : rowBytes;
-  int64_t perSpan = span * 8 / bits;
-  std::map<std::pair<int64_t, int64_t>, Value> places;
-  for (int64_t r = 0; r < to->registers(); r += paired ? 2 : 1) {
-    Layout::Vector constants = to->registerOffset(r);
-    int64_t rowRest = constants[0] % 8, columnRest = constants[1] % perSpan;
-    Value &place = places[{rowRest, columnRest}];
-    if (!place)
-      place = inEntry([&] { return elementAddress(type, i32(0), row, column, rowRest, columnRest); });
-    int64_t byteConstant = (constants[0] - rowRest) * span;
-    byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
-    Value pointer = sharedPointer(addConstant(add(stage, place), byteConstant));
-    if (!paired) {
-      result.registers.push_back(LLVM::LoadOp::create(b, loc, element, pointer, bits / 8));
+  result.packed = places.paired && bits == 16;
+  for (int64_t r = 0; r < to->registers(); r += places.paired ? 2 : 1) {
+    if (!places.paired) {
+      result.registers.push_back(LLVM::LoadOp::create(b, loc, element, places.at(r), bits / 8));
     } else if (bits == 16) {
-      result.registers.push_back(LLVM::LoadOp::create(b, loc, b.getI32Type(), pointer, 4));
+      result.registers.push_back(LLVM::LoadOp::create(b, loc, b.getI32Type(), places.at(r), 4));
+    } else if (places.split) {
+      Value first = LLVM::LoadOp::create(b, loc, element, places.at(r, 0), 4);
+      Value then = LLVM::LoadOp::create(b, loc, element, places.at(r, 1), 4);
+      result.registers.push_back(select(places.second, then, first));
+      result.registers.push_back(select(places.second, first, then));
     } else {
-      Value pair = LLVM::LoadOp::create(b, loc, VectorType::get(2, element), pointer, 8);
+      Value pair = LLVM::LoadOp::create(b, loc, VectorType::get(2, element), places.at(r), 8);
       for (int64_t k : {0, 1})
         result.registers.push_back(LLVM::ExtractElementOp::create(b, loc, pair, i32(k)));
     }
   }
   tiles[op.getTile()] = result;
   return success();
+}
+
+LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
+  const Layout *from = layout(op.getTile());
+  if (!from)
+    return op.emitOpError("works on a tile without layout");
+  Type element = op.getSmem().getType().getElementType();
+  unsigned bits = element.getIntOrFloatBitWidth();
+  if (bits != 16 && bits != 32)
+    return op.emitOpError("writes elements of ") << bits << " bits to shared memory";
+  ElementPlaces places(*this, *from, op.getSmem(), op.getStage());
+  bool inPairs = places.paired && bits == 16;
+  SmallVector<Value> registers = inPairs ? pairs(op.getTile()) : elements(op.getTile());
+  Block *after = beginWhere(writesOnce(*from));
+  for (int64_t r = 0; r < from->registers(); r += places.paired ? 2 : 1) {
+    if (!places.paired) {
+      LLVM::StoreOp::create(b, loc, registers[r], places.at(r), bits / 8);
+    } else if (inPairs) {
+      LLVM::StoreOp::create(b, loc, registers[r / 2], places.at(r), 4);
+    } else if (places.split) {
+      LLVM::StoreOp::create(b, loc, select(places.second, registers[r + 1], registers[r]), places.at(r, 0), 4);
+      LLVM::StoreOp::create(b, loc, select(places.second, registers[r], registers[r + 1]), places.at(r, 1), 4);
+    } else {
+      Value pair = LLVM::UndefOp::create(b, loc, VectorType::get(2, element));
+      for (int64_t k : {0, 1})
+        pair = LLVM::InsertElementOp::create(b, loc, pair, registers[r + k], i32(k));
+      LLVM::StoreOp::create(b, loc, pair, places.at(r), 8);
+    }
+  }
+  endWhere(after);
+  return success();
+}
+
+Value Emitter::scratch(int64_t bytes) {
+  int64_t begin = llvm::alignTo(ringBytes, 128);
+  sharedBytes = std::max(sharedBytes, begin + bytes);
+  return inEntry([&] {
+    auto pointer = LLVM::LLVMPointerType::get(b.getContext(), 3);
+    Value base = LLVM::AddressOfOp::create(b, loc, pointer, "fovea_shared");
+    return addConstant(LLVM::PtrToIntOp::create(b, loc, b.getI32Type(), base), begin);
+  });
 }
 
 LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
@@ -417,42 +517,5 @@ LogicalResult Emitter::emitNarrowCopy(tile::CopyStartOp op) {
     LLVM::StoreOp::create(b, loc, write->getArgument(0), sharedPointer(address), 16);
   }
   endWhere(after);
-  return success();
-}
-
-LogicalResult Emitter::emitSmemWrite(tile::SmemWriteOp op) {
-  const Layout *from = layout(op.getTile());
-  if (!from)
-    return op.emitOpError("works on a tile without layout");
-  auto type = op.getSmem().getType();
-  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
-  auto accumulator = Layout::mmaAccumulator(type.getRows(), type.getColumns(), warps);
-  if (bytes != 2 || !accumulator || *accumulator != *from)
-    return op.emitOpError(
-        "stages a layout other than a 16-bit accumulator, which no schedule of this version asks for");
-  Value stage = stageBase(op.getSmem(), op.getStage());
-  Value row = threadOffset(*from, 0);
-  // A pair of columns is 4 bytes within a 16-byte chunk: the chunk number is a constant per register, the lane gives
-  // the place in it.
-  Value inChunk = inEntry([&] { return mulConstant(threadOffset(*from, 1), 2); });
-  SmallVector<Value> registers = pairs(op.getTile());
-  std::map<int64_t, Value> places;
-  int64_t span = type.getSwizzle() ? type.getSwizzle() : type.getColumns() * bytes;
-  int64_t chunksPerSpan = span / 16;
-  for (int64_t r = 0; r < from->registers(); r += 2) {
-    Layout::Vector constants = from->registerOffset(r);
-    int64_t chunk = constants[1] / 8;
-    Value &place = places[chunk % chunksPerSpan];
-    if (!place)
-      place = inEntry([&] {
-        int64_t ignored;
-        return add(swizzled(type, row, i32(0), 0, chunk % chunksPerSpan, ignored), inChunk);
-      });
-    // Rows move by 8 or more: outside the period of the exclusive or.
-    int64_t byteConstant = constants[0] * span;
-    if (type.getSwizzle())
-      byteConstant += chunk / chunksPerSpan * type.getRows() * span;
-    LLVM::StoreOp::create(b, loc, registers[r / 2], sharedPointer(addConstant(add(stage, place), byteConstant)), 4);
-  }
   return success();
 }

@@ -4,6 +4,8 @@
 // Products of f32: on tensor cores in tf32, once or three times, or by multiply-adds.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
+#include "mlir/IR/IRMapping.h"
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
@@ -52,6 +54,19 @@ static void sinkToUses(Operation *first, Operation *last) {
   }
 }
 
+/// What was emitted after `first`, in its block, to make `values`; in order.
+static SmallVector<Operation *> readsOf(ArrayRef<Value> values, Operation *first) {
+  SetVector<Operation *> reads;
+  SmallVector<Value> work(values);
+  while (!work.empty())
+    if (Operation *op = work.pop_back_val().getDefiningOp())
+      if (op->getBlock() == first->getBlock() && first->isBeforeInBlock(op) && reads.insert(op))
+        llvm::append_range(work, op->getOperands());
+  SmallVector<Operation *> sorted = reads.takeVector();
+  llvm::sort(sorted, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return sorted;
+}
+
 LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
   auto a = tensorType(op.getA()), c = tensorType(op.getTile());
   bool rightRows = op.getContract()[1] == 1; // b is [n, k]
@@ -80,14 +95,13 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     return op.emitOpError("has operands that are not in the layouts of mma.m16n8k8");
 
   bool thrice = op.getPrecision() == "3xtf32";
-  auto prepare = [&](Value operand) {
-    Split split{elements(operand), {}, {}, isExactInTf32(operand)};
+  bool leftExact = isExactInTf32(op.getA()), rightExact = isExactInTf32(op.getB());
+  auto prepare = [&](SmallVector<Value> whole, bool exact) {
+    Split split{std::move(whole), {}, {}, exact};
     split.high.resize(split.whole.size());
     split.low.resize(split.whole.size());
     return split;
   };
-  Operation *last = b.getInsertionBlock()->empty() ? nullptr : &b.getInsertionBlock()->back();
-  Split as = prepare(op.getA()), bs = prepare(op.getB());
   Type i32Type = b.getI32Type(), f32 = b.getF32Type();
   auto round = [&](Value x) { return callIntrinsic("llvm.nvvm.f2tf32.rna", i32Type, {x}); };
   auto high = [&](Split &split, int64_t r) {
@@ -101,71 +115,158 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     return split.low[r];
   };
   Registers aAt = indexOf(*left), bAt = indexOf(*right), cAt = indexOf(*accumulator);
-  SmallVector<Value> sums = elements(op.getAcc());
   auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
   std::array<NVVM::MMATypes, 2> types{NVVM::MMATypes::tf32, NVVM::MMATypes::tf32};
   std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
-  auto multiply = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) {
-    Value d = NVVM::MmaOp::create(b, loc, resultType, x, y, z, ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt,
-                                  types, layouts);
+  auto multiply = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
+    return NVVM::MmaOp::create(b, loc, resultType, x, y, z, ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt,
+                               types, layouts);
+  };
+  auto parts = [&](Value d) {
     SmallVector<Value> result;
     for (int64_t k = 0; k < 4; ++k)
       result.push_back(LLVM::ExtractValueOp::create(b, loc, d, k));
     return result;
   };
   Value zero = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0));
-  for (int64_t k = 0; k < depth; k += 8) {
-    // Three products an element leave few registers for fragments that wait. ptxas would read far ahead; it does not
-    // move reads of shared memory across this.
-    for (int64_t n = 0; n < columns; n += 8) { // rows inside: the parts of a right operand are soon done with
-      if (thrice && n % 32 == 0 && (k || n))
-        NVVM::SyncWarpOp::create(b, loc, i32(-1));
-      for (int64_t m = 0; m < rows; m += 16 * warps) {
-        SmallVector<int64_t, 4> aPlaces, bPlaces, cPlaces;
-        for (int64_t q : {int64_t(0), apart})
-          for (int64_t r : {0, 8})
-            aPlaces.push_back(aAt[{m + r, k + q}]);
-        for (int64_t q : {int64_t(0), apart})
-          bPlaces.push_back(bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}]);
-        for (int64_t r : {0, 8})
-          for (int64_t q : {0, 1})
-            cPlaces.push_back(cAt[{m + r, n + q}]);
-        SmallVector<Value> aHigh, bHigh, aLow, bLow, sum;
-        for (int64_t place : aPlaces)
-          aHigh.push_back(high(as, place));
-        for (int64_t place : bPlaces)
-          bHigh.push_back(high(bs, place));
-        for (int64_t place : cPlaces)
-          sum.push_back(sums[place]);
-        if (!thrice || (as.exact && bs.exact)) {
-          sum = multiply(aHigh, bHigh, sum);
-        } else {
-          // Tensor cores add with truncation: a long chain of sums in one accumulator would drift. Each step begins at
-          // 0, its small products first, and is added with rounding.
-          SmallVector<Value> step(4, zero);
-          if (!as.exact) {
-            for (int64_t place : aPlaces)
-              aLow.push_back(low(as, place));
-            step = multiply(aLow, bHigh, step);
-          }
-          if (!bs.exact) {
-            for (int64_t place : bPlaces)
-              bLow.push_back(low(bs, place));
-            step = multiply(aHigh, bLow, step);
-          }
-          step = multiply(aHigh, bHigh, step);
-          for (int64_t e = 0; e < 4; ++e)
-            sum[e] = LLVM::FAddOp::create(b, loc, sum[e], step[e]);
+  // sum + a b for registers at these places of the operands.
+  auto multiplyParts = [&](Split &as, ArrayRef<int64_t> aPlaces, Split &bs, ArrayRef<int64_t> bPlaces,
+                           SmallVector<Value> sum) {
+    SmallVector<Value> aHigh, bHigh, aLow, bLow;
+    for (int64_t place : aPlaces)
+      aHigh.push_back(high(as, place));
+    for (int64_t place : bPlaces)
+      bHigh.push_back(high(bs, place));
+    if (!thrice || (as.exact && bs.exact))
+      return parts(multiply(aHigh, bHigh, sum));
+    // Tensor cores add with truncation: a long chain of sums in one accumulator would drift. Each step begins at 0, its
+    // small products first, and is added with rounding.
+    SmallVector<Value> step(4, zero);
+    if (!as.exact) {
+      for (int64_t place : aPlaces)
+        aLow.push_back(low(as, place));
+      step = parts(multiply(aLow, bHigh, step));
+    }
+    if (!bs.exact) {
+      for (int64_t place : bPlaces)
+        bLow.push_back(low(bs, place));
+      step = parts(multiply(aHigh, bLow, step));
+    }
+    step = parts(multiply(aHigh, bHigh, step));
+    for (int64_t e = 0; e < 4; ++e)
+      sum[e] = LLVM::FAddOp::create(b, loc, sum[e], step[e]);
+    return sum;
+  };
+  auto aPlacesAt = [&](int64_t m, int64_t k) {
+    SmallVector<int64_t, 4> places;
+    for (int64_t q : {int64_t(0), apart})
+      for (int64_t r : {0, 8})
+        places.push_back(aAt[{m + r, k + q}]);
+    return places;
+  };
+  auto bPlacesAt = [&](int64_t n, int64_t k) {
+    SmallVector<int64_t, 2> places;
+    for (int64_t q : {int64_t(0), apart})
+      places.push_back(bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}]);
+    return places;
+  };
+  auto cPlacesAt = [&](int64_t m, int64_t n) {
+    SmallVector<int64_t, 4> places;
+    for (int64_t r : {0, 8})
+      for (int64_t q : {0, 1})
+        places.push_back(cAt[{m + r, n + q}]);
+    return places;
+  };
+  auto gather = [](ArrayRef<Value> registers, ArrayRef<int64_t> places) {
+    return llvm::map_to_vector(places, [&](int64_t place) { return registers[place]; });
+  };
+  auto product = [&](Split as, Split bs, SmallVector<Value> sums) {
+    for (int64_t k = 0; k < depth; k += 8) {
+      // Three products an element leave few registers for fragments that wait. ptxas would read far ahead; it does not
+      // move reads of shared memory across this.
+      for (int64_t n = 0; n < columns; n += 8) { // rows inside: the parts of a right operand are soon done with
+        if (thrice && n % 32 == 0 && (k || n))
+          NVVM::SyncWarpOp::create(b, loc, i32(-1));
+        for (int64_t m = 0; m < rows; m += 16 * warps) {
+          SmallVector<int64_t, 4> places = cPlacesAt(m, n);
+          SmallVector<Value> sum = multiplyParts(as, aPlacesAt(m, k), bs, bPlacesAt(n, k), gather(sums, places));
+          for (auto [place, value] : llvm::zip(places, sum))
+            sums[place] = value;
         }
-        for (int64_t e = 0; e < 4; ++e)
-          sums[cPlaces[e]] = sum[e];
       }
     }
+    return sums;
+  };
+  // Where zeros hide what is not finite: as above, but in steps of which each has one fragment of both operands.
+  auto hidingProduct = [&](ArrayRef<Value> as, ArrayRef<Value> bs, SmallVector<Value> sums) {
+    using Fragments = SmallVector<SmallVector<Value>>;
+    auto pack = [&](ArrayRef<Value> values) {
+      Value d = LLVM::UndefOp::create(b, loc, resultType);
+      for (auto [e, value] : llvm::enumerate(values))
+        d = LLVM::InsertValueOp::create(b, loc, d, value, e);
+      return d;
+    };
+    auto multiplySplit = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
+      Split xs = prepare(SmallVector<Value>(x), leftExact), ys = prepare(SmallVector<Value>(y), rightExact);
+      return pack(multiplyParts(xs, {0, 1, 2, 3}, ys, {0, 1}, SmallVector<Value>(z)));
+    };
+    auto multiplySigns = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
+      auto bits = [&](Value value) { return bitcast(value, i32Type); };
+      return multiply(llvm::map_to_vector(x, bits), llvm::map_to_vector(y, bits), z);
+    };
+    for (int64_t n = 0; n < columns; n += 8) {
+      NVVM::SyncWarpOp::create(b, loc, i32(-1));
+      for (int64_t m = 0; m < rows; m += 16 * warps) {
+        Fragments av, bv;
+        for (int64_t k = 0; k < depth; k += 8) {
+          av.push_back(gather(as, aPlacesAt(m, k)));
+          bv.push_back(gather(bs, bPlacesAt(n, k)));
+        }
+        SmallVector<int64_t, 4> places = cPlacesAt(m, n);
+        SmallVector<Value> block = gather(sums, places);
+        emitHidingDot(f32, multiplySplit, multiplySigns, av, bv, block);
+        for (auto [place, value] : llvm::zip(places, block))
+          sums[place] = value;
+      }
+    }
+    return sums;
+  };
+
+  Operation *last = b.getInsertionBlock()->empty() ? nullptr : &b.getInsertionBlock()->back();
+  SmallVector<Value> aRegisters = elements(op.getA()), bRegisters = elements(op.getB()), sums = elements(op.getAcc());
+  Operation *first = thrice || op.getHides() ? firstReadFor(op) : nullptr;
+  if (first && (!last || first->getBlock() != last->getBlock() || last->getBlock() != b.getInsertionBlock()))
+    first = nullptr;
+  if (!op.getHides()) {
+    tiles[op.getTile()] = {product(prepare(aRegisters, leftExact), prepare(bRegisters, rightExact), sums), false};
+    if (first)
+      sinkToUses(first, last);
+    return success();
   }
-  tiles[op.getTile()] = {sums, false};
-  Operation *first = thrice ? firstReadFor(op) : nullptr;
-  if (first && last && first->getBlock() == last->getBlock() && last->getBlock() == b.getInsertionBlock())
+  // Each of the three reads the right operand again: what the first has read would wait in registers.
+  SmallVector<Operation *> reads = first ? readsOf(bRegisters, first) : SmallVector<Operation *>();
+  auto again = [&](function_ref<SmallVector<Value>(ArrayRef<Value>)> use) {
+    NVVM::SyncWarpOp begin = NVVM::SyncWarpOp::create(b, loc, i32(-1));
+    IRMapping map;
+    Operation *end = begin;
+    for (Operation *read : reads)
+      end = b.clone(*read, map);
+    SmallVector<Value> result = use(llvm::map_to_vector(bRegisters, [&](Value x) { return map.lookupOrDefault(x); }));
+    sinkToUses(begin, end);
+    return result;
+  };
+  Value some = someNonfinite(f32, {bRegisters});
+  if (first)
     sinkToUses(first, last);
+  tiles[op.getTile()] = {
+      branch(
+          some, [&] { return again([&](ArrayRef<Value> bs) { return hidingProduct(aRegisters, bs, sums); }); },
+          [&] {
+            return again([&](ArrayRef<Value> bs) {
+              return product(prepare(aRegisters, leftExact), prepare(SmallVector<Value>(bs), rightExact), sums);
+            });
+          }),
+      false};
   return success();
 }
 
@@ -269,6 +370,7 @@ LogicalResult Emitter::emitFmaDot(tile::DotOp op) {
     aAt = indexOf(*Layout::mmaAccumulator(rows, depth, warps));
   }
   constexpr int64_t kStep = 4; // elements of the depth at a time
+  Value none = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0));
   for (int64_t k = 0; k < depth; k += kStep) {
     // Of each row of this thread, four elements.
     std::map<int64_t, SmallVector<Value>> left;
@@ -288,6 +390,12 @@ LogicalResult Emitter::emitFmaDot(tile::DotOp op) {
                                                 i32(31), NVVM::ShflKind::idx, UnitAttr()));
         }
       }
+    // With hides: which of them are not 0.
+    std::map<int64_t, SmallVector<Value>> counts;
+    if (op.getHides())
+      for (auto &[row, values] : left)
+        for (Value value : values)
+          counts[row].push_back(LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::une, value, none));
     for (int64_t n = 0; n < columns; n += 8) {
       // right[e][q]: element k + e of column n + q.
       SmallVector<SmallVector<Value>> across(kStep);
@@ -305,7 +413,8 @@ LogicalResult Emitter::emitFmaDot(tile::DotOp op) {
         for (auto &[row, values] : left)
           for (int64_t q : {0, 1}) {
             Value &sum = sums[cAt[{row, n + q}]];
-            sum = LLVM::FMAOp::create(b, loc, values[e], across[e][q], sum);
+            Value next = LLVM::FMAOp::create(b, loc, values[e], across[e][q], sum);
+            sum = op.getHides() ? select(counts[row][e], next, sum) : next; // a predicate of the multiply-add
           }
     }
   }

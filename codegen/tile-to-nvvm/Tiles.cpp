@@ -126,6 +126,16 @@ LogicalResult Emitter::emitConvertLayout(tile::ConvertLayoutOp op) {
   return success();
 }
 
+LogicalResult Emitter::emitTranspose(tile::TransposeOp op) {
+  const Layout *from = layout(op.getSource()), *to = layout(op.getTile());
+  if (!from || !to)
+    return needLayout(op);
+  if (from->transposed() != *to)
+    return op.emitOpError("would move elements between threads; a schedule does that through shared memory");
+  tiles[op.getTile()] = tiles[op.getSource()];
+  return success();
+}
+
 //===--- domains ---===//
 
 LogicalResult Emitter::emitDomain(tile::DomainOp op) {
