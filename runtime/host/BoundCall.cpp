@@ -449,6 +449,7 @@ Status BoundCall::launch(Device &device, DeviceStream stream, const std::vector<
     grids = gridsKept.data();
     args = argsKept.data();
   }
+  std::memset(args, 0, entry.argBytes); // gaps between arguments
   refused = !setUp(tensors, choice, entry, workspace, grids, args);
   if (refused)
     return Status::success();
