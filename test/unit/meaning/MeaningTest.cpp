@@ -313,6 +313,139 @@ TEST(Meaning, WalksOverGrids) {
        "p(v) + used", "column(row(v)) + used", 3);
 }
 
+/// Both sides have the same value, of states with two heads for each of keys.
+void sameState(const std::string &lets, const std::string &left, const std::string &right) {
+  std::string text =
+      "fovea 1\nattention a {\n  axis B, T, K, V, W\n  axis H = Hk * G\n  axis Tb = T / 4\n"
+      "  input q, k : [B, T, Hk, K]\n  input v : [B, T, H, V]\n  input b : [B, T, H]; c : [B, T, Hk, K]\n"
+      "  input h0 : [B, H, K, V]; n0 : [B, H, K]; w : [Hk, K, W]\n"
+      "  let used = 0 * (sum[K](q * k * c * h0) + v + b + sum[K](n0) + sum[K, W](w))\n"
+      "  let g = -exp(b); gc = -exp(c); F = cumsum[T](g); Fc = cumsum[T](gc)\n" +
+      lets + "  output left = " + left + "\n  output right = " + right + "\n  output rest = used\n}\n";
+  for (int64_t tokens : {1, 4, 10}) {
+    Tensors outputs = runText(text, {{"B", 2}, {"T", tokens}, {"Hk", 2}, {"G", 2}, {"K", 3}, {"V", 2}, {"W", 3}}, {});
+    expectEqual(outputs["left"], outputs["right"], left + " = " + right + "\n" + lets, 1e-10);
+  }
+}
+
+std::string state(const std::string &name, const std::string &fields, const std::string &axes = "[K, V]") {
+  return "  state " + name + axes + " = recur over T { " + fields + " }\n";
+}
+
+std::string free(const std::string &name, const std::string &fields, const std::string &rest = "; divide: none") {
+  return "  let " + name + " = weights over T { " + fields + rest + " }\n";
+}
+
+TEST(Meaning, AdditiveStatesAreLinearWeights) {
+  sameState(state("S", "key: k; value: v") + free("p", "weight: dot[K](q[i], k[j]); where: j <= i"), "read(S, q)",
+            "p(v)");
+  sameState(state("S", "key: k; value: v; decay: g") +
+                free("p", "weight: dot[K](q[i], k[j]) * exp(F[i] - F[j]); where: j <= i"),
+            "read(S, q)", "p(v)");
+  sameState(state("S", "key: k; value: v; decay: gc") +
+                free("p", "weight: sum[K](q[i] * k[j] * exp(Fc[i] - Fc[j])); where: j <= i"),
+            "read(S, q)", "p(v)");
+  // Points of reading.
+  sameState(state("S", "key: k; value: v; decay: g") +
+                free("p", "weight: dot[K](q[i], k[j]) * exp(F[i] - F[j]); where: j < i"),
+            "read(decayed(S), q)", "p(v)");
+  sameState(state("S", "key: k; value: v; decay: g"), "read(decayed(S), q)", "exp(g) * read(prev(S), q)");
+  sameState(state("S", "key: k; value: v; decay: g"), "read(S, q)", "read(decayed(S), q) + dot[K](q, k) * v");
+  // The other direction.
+  sameState("  state S[K, V] = recur over T reverse { key: k; value: v; decay: g }\n" +
+                free("p", "weight: dot[K](q[i], k[j]) * exp((F - g)[j] - (F - g)[i]); where: j >= i"),
+            "read(S, q)", "p(v)");
+  // A single number, and a condition.
+  sameState(state("S", "key: k; value: b", "[K]") + free("p", "weight: dot[K](q[i], k[j]); where: j <= i"),
+            "read(S, q) + 0 * v", "p(b) + 0 * v");
+  sameState(state("S", "key: k; value: v; decay: g; where: b > 0") + state("R",
+                                                                           "key: if b > 0 then k else 0; value: v; "
+                                                                           "decay: if b > 0 then g else 0"),
+            "read(S, q)", "read(R, q)");
+}
+
+TEST(Meaning, DivisorsOfStates) {
+  std::string p = "weight: dot[K](exp(q)[i], exp(k)[j]) * exp(F[i] - F[j]); where: j <= i";
+  for (const char *divide : {"sum", "sum + 0.5", "max(sum, 3)"})
+    sameState(state("S", "key: exp(k); value: v; decay: g; divide: " + std::string(divide)) +
+                  free("p", p, "; divide: " + std::string(divide)),
+              "read(S, exp(q))", "p(v)");
+  // Before the first token the divisor is 0.
+  sameState(state("S", "key: exp(k); value: v; divide: sum") +
+                free("p", "weight: dot[K](exp(q)[i], exp(k)[j]); where: j < i", ""),
+            "read(prev(S), exp(q))", "p(v)");
+  sameState(state("S", "key: exp(k); value: v; decay: g; divide: sum; initial: h0, exp(n0)") +
+                state("A", "key: exp(k); value: v; decay: g; initial: h0") +
+                state("N", "key: exp(k); value: 1; decay: g; initial: exp(n0)", "[K]"),
+            "read(S, exp(q))", "read(A, exp(q)) / read(N, exp(q))");
+}
+
+TEST(Meaning, ErasingStates) {
+  // Nothing to erase; and what a write in place of the old value does.
+  sameState(state("S", "key: k; value: v; decay: g; erase: 0 * k") + state("R", "key: k; value: v; decay: g"),
+            "read(S, q)", "read(R, q)");
+  sameState("  let kn = k / norm[K](k, eps: 0)\n" + state("S", "key: kn; value: v; decay: g; erase: kn"), "read(S, kn)",
+            "v");
+  // An initial state decays and is read beside what is written.
+  sameState(state("S", "key: k; value: v; decay: gc; initial: h0") + state("R", "key: k; value: v; decay: gc"),
+            "read(S, q)", "read(R, q) + dot[K](q * exp(Fc), h0)");
+}
+
+TEST(Meaning, EndsAndSnapshotsOfStates) {
+  sameState(state("S", "key: k; value: v"), "last(S) + 0 * h0", "sum[T](k * v) + 0 * h0");
+  sameState(state("S", "key: k; value: v"), "every(S, 4)", "cumsum[T](k * v)[T: last[Tb]]");
+  sameState("  state S[K, V] = recur over T reverse { key: k; value: v }\n", "last(S)", "sum[T](k * v)");
+  // Blocks that commit nothing begin with what was there, decayed.
+  std::string block = "block[Tb](j) == block[Tb](i)";
+  sameState(state("S", "key: k; value: v; decay: g; commit: true per Tb") + state("R", "key: k; value: v; decay: g"),
+            "read(S, q)", "read(R, q)");
+  sameState(state("S", "key: k; value: v; decay: g; commit: false per Tb") +
+                free("p", "weight: dot[K](q[i], k[j]) * exp(F[i] - F[j]); where: j <= i and " + block),
+            "read(S, q)", "p(v)");
+  sameState(
+      "  let c0 = mean[T in Tb](b) > 0\n  let here = c0[Tb: block[Tb](index[T])]\n" +
+          state("S", "key: k; value: v; decay: g; commit: c0 per Tb") +
+          free("p", "weight: dot[K](q[i], k[j]) * exp(F[i] - F[j]); where: j <= i and (here[j] or " + block + ")"),
+      "read(S, q)", "p(v)");
+}
+
+TEST(Meaning, Convolutions) {
+  sameState("", "conv[T](k, w)", "w[W: 2] * k + w[W: 1] * k[T: index[T] - 1] + w[W: 0] * k[T: index[T] - 2]");
+  // The sum over the taps, one by one.
+  std::string sum;
+  for (int y = 0; y < 3; ++y)
+    for (int x = 0; x < 2; ++x)
+      sum += (sum.empty() ? "" : " + ") + std::string("u[I: ") + std::to_string(y) + ", J: " + std::to_string(x) +
+             "] * x[Y: index[Y] + " + std::to_string(y - 1) + "][X: index[X] + " + std::to_string(x) + "]";
+  Tensors outputs =
+      runText("fovea 1\nattention a set {\n  axis B, Y, X, D, I, J\n  input x : [B, Y, X, D]\n  input u : "
+              "[D, I, J]\n  output left = conv[Y, X](x, u)\n  output right = " +
+                  sum + "\n}\n",
+              {{"B", 2}, {"Y", 4}, {"X", 5}, {"D", 3}, {"I", 3}, {"J", 2}});
+  expectEqual(outputs["left"], outputs["right"], "taps around each place");
+}
+
+TEST(Meaning, JointBranches) {
+  std::string lets = let("near", "score: s; where: i - j < 3; mass: exp(f[j])") +
+                     let("far", "weight: exp(0.3 * s); where: i - j >= 3") +
+                     let("a", "weight: exp(s + f[j]); where: i - j < 3; divide: none") +
+                     let("b", "weight: exp(0.3 * s); where: i - j >= 3; divide: none") +
+                     "  let c = if near.max > -1e30 then exp(-near.max) else 0\n";
+  same("joint(near of v, far of v, reference: true)", "(a(v) + b(v)) / (a(1) + b(1))", lets);
+  same("joint(near of v, far of v)", "(c * a(v) + b(v)) / (c * a(1) + b(1))", lets);
+  same("joint(near of v, far of g[i] * v[j], divide: sum + 0.5)", "(c * a(v) + g * b(v)) / (c * a(1) + b(1) + 0.5)",
+       lets);
+  same("joint(near of v, far of v, reference: true, divide: max(sum, 5))", "(a(v) + b(v)) / max(a(1) + b(1), 5)", lets);
+  // Two of exponentials are one softmax, whatever their greatest scores.
+  std::string two = let("low", "score: s - 3; where: word[j] > 2 and j <= i") +
+                    let("high", "score: 2 * s + f[j]; where: word[j] <= 2 and j <= i");
+  same("joint(low of v, high of v)", "merge(low, high)(v)", two);
+  same("joint(low of v, high of v, reference: true)", "merge(low, high)(v)", two);
+  // Scores whose exponentials do not fit.
+  same("joint(p of v, u of v, reference: true)", "p(v)",
+       let("p", "score: 3000 + s; where: j <= i") + let("u", "weight: exp(s); where: j <= i"));
+}
+
 TEST(Meaning, OptionalInputIsZero) {
   std::string text =
       "fovea 1\nattention a {\n  axis T, D\n  axis S keys T\n  input q : [T, D]; k : [S, D]\n  input bias : [T, S] "
