@@ -25,7 +25,8 @@ elseif(FOVEA_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-add_compile_options(-fno-exceptions -fvisibility-inlines-hidden -fdiagnostics-color=auto)
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions> $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>
+                    -fdiagnostics-color=auto)
 set(FOVEA_WARNINGS -Wall -Wextra -Werror -Wno-unused-parameter)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # gcc 12 reports impossible lengths inside std::string concatenation (GCC bugs 105329, 105651).

@@ -204,11 +204,13 @@ class Plan {
 public:
   static Expected<Plan> load(const std::string &path) {
     fovea_plan *made = nullptr;
-    return give(fovea_plan_load(path.c_str(), &made), made);
+    fovea_status status = fovea_plan_load(path.c_str(), &made);
+    return give(status, made);
   }
   static Expected<Plan> parse(std::string_view json) {
     fovea_plan *made = nullptr;
-    return give(fovea_plan_parse(json.data(), json.size(), &made), made);
+    fovea_status status = fovea_plan_parse(json.data(), json.size(), &made);
+    return give(status, made);
   }
   explicit Plan(fovea_plan *handle) : handle_(handle) {}
 
