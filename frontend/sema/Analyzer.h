@@ -180,8 +180,12 @@ private:
   }
   Symbol *lookup(Scope *scope, const std::string &name) {
     for (Scope *s = scope; s; s = s->parent)
-      if (Symbol *symbol = s->own(name))
+      if (Symbol *symbol = s->own(name)) {
+        // The axis was refused, and has no parts.
+        if (symbol->kind == Symbol::Kind::Part && symbol->part >= partsOf(*symbol).size())
+          symbol->kind = Symbol::Kind::Poison;
         return symbol;
+      }
     return nullptr;
   }
   Value unknown(const Expr &e, const Context &context, bool called);

@@ -347,18 +347,19 @@ bool Analyzer::relateConcat(AxisId id, const Expr &r) {
     if (!part)
       return false;
     parts.push_back(*part);
-    if (t.kind == ExprKind::Labelled) {
+  }
+  attention_.axes[id].relation = AxisRelation::Concat;
+  attention_.axes[id].parts = std::move(parts);
+  for (size_t k = 0; k < terms.size(); ++k)
+    if (terms[k]->kind == ExprKind::Labelled) {
       Symbol s;
       s.kind = Symbol::Kind::Part;
       s.what = "part";
       s.axis = id;
       s.part = k;
       s.used = true;
-      declare(scope_, {t.children[0]->text, t.children[0]->span}, std::move(s));
+      declare(scope_, {terms[k]->children[0]->text, terms[k]->children[0]->span}, std::move(s));
     }
-  }
-  attention_.axes[id].relation = AxisRelation::Concat;
-  attention_.axes[id].parts = std::move(parts);
   return true;
 }
 
@@ -432,8 +433,10 @@ void Analyzer::poisonNames(const Expr &e) {
   if (e.kind == ExprKind::Binary || e.kind == ExprKind::Paren)
     for (const ExprPtr &c : e.children)
       poisonNames(*c);
-  if (e.kind == ExprKind::Labelled)
+  if (e.kind == ExprKind::Labelled) {
+    poisonNames(*e.children[0]);
     poisonNames(*e.children[1]);
+  }
 }
 
 std::optional<int64_t> Analyzer::sizeFromText(const std::string &text, const std::string &) {

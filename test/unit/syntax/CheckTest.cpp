@@ -295,6 +295,12 @@ TEST(Check, NotInThisVersion) {
 }
 
 TEST(Check, ErrorsDoNotCascade) {
+  // Parts of axes that were refused.
+  EXPECT_EQ(in("  axis M = lo: D + 1\n  output a = lo * q[lo]"),
+            "9:20: not in this version: this part of an axis | works "
+            "now: names of axes, as in E = R + P\n");
+  EXPECT_EQ(in("  axis N = H * B, M = lo: N + hi: N\n  output a = lo * q[hi]"),
+            "9:19: not in this version: a factor axis as a part of 'M'\n");
   EXPECT_EQ(in("  let a = qq\n  let b = a + 1\n  output c = b * a"), "9:11: unknown name 'qq'\n");
   EXPECT_EQ(in("  inptu x : [B]\n  output c = x").substr(0, 23), "9:3: unexpected 'inptu'");
   EXPECT_EQ(in("  inptu x : [B]\n  output c = x").find("unknown name"), std::string::npos);
