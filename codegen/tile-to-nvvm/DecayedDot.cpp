@@ -204,26 +204,27 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
     return result;
   };
 
+  int64_t blocks = size / kRows, rowWarps = std::min(warps, blocks); // others have the same rows again
+  Value rowWarp = warpOfRows(size);
   std::map<Layout::Vector, int64_t> cAt;
   for (int64_t r = 0; r < accumulator->registers(); ++r)
     cAt[accumulator->registerOffset(r)] = r;
   SmallVector<Value> sums(accumulator->registers(), zero);
-  // Register of (row group + 8 r, column m) of the 16 by 16 block at (16 warps n, 16 j).
+  // Register of (row group + 8 r, column m) of the 16 by 16 block at (16 rowWarps n, 16 j).
   auto placeAt = [&](int64_t n, int64_t j, int64_t r, int64_t m) {
-    return cAt[{kRows * warps * n + 8 * r, kRows * j + columnOf(m)}];
+    return cAt[{kRows * rowWarps * n + 8 * r, kRows * j + columnOf(m)}];
   };
 
-  int64_t blocks = size / kRows;
-  for (int64_t n = 0; n < blocks / warps; ++n) {
-    Value firstRow = addConstant(mulConstant(warp, kRows), kRows * warps * n);
-    Value own = addConstant(warp, warps * n); // number of the block of rows
+  for (int64_t n = 0; n < blocks / rowWarps; ++n) {
+    Value firstRow = addConstant(mulConstant(rowWarp, kRows), kRows * rowWarps * n);
+    Value own = addConstant(rowWarp, rowWarps * n); // number of the block of rows
     // Blocks of columns before the diagonal's: of all warps, or of some.
     SmallVector<int64_t> before;
     for (int64_t j = 0; j < blocks; ++j)
-      if (reverse ? j > warps * n : j < warps * (n + 1) - 1)
+      if (reverse ? j > rowWarps * n : j < rowWarps * (n + 1) - 1)
         before.push_back(j);
     auto isBefore = [&](int64_t j) -> Value {
-      if (reverse ? j >= warps * (n + 1) : j < warps * n)
+      if (reverse ? j >= rowWarps * (n + 1) : j < rowWarps * n)
         return {};
       return icmp(reverse ? LLVM::ICmpPredicate::slt : LLVM::ICmpPredicate::sgt, own, i32(j));
     };
@@ -353,9 +354,9 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         bool strict = op.getStrict() || exclusive;
         P kept = reverse ? (strict ? P::slt : P::sle) : (strict ? P::sgt : P::sge);
         Value value = select(icmp(kept, row, column), diagonal[4 * r + m], zero);
-        for (int64_t w = 0; w < warps; ++w) {
-          Value &sum = sums[placeAt(n, warps * n + w, r, m)];
-          sum = warps == 1 ? value : select(icmp(LLVM::ICmpPredicate::eq, warp, i32(w)), value, sum);
+        for (int64_t w = 0; w < rowWarps; ++w) {
+          Value &sum = sums[placeAt(n, rowWarps * n + w, r, m)];
+          sum = rowWarps == 1 ? value : select(icmp(LLVM::ICmpPredicate::eq, rowWarp, i32(w)), value, sum);
         }
       }
   }

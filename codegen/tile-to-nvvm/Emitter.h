@@ -224,6 +224,10 @@ private:
   Value gep(Value pointer, Type element, Value index);
   /// Coordinate `dim` of the part that lane and warp contribute; emitted once, in the entry block.
   Value threadOffset(const Layout &layout, unsigned dim);
+  /// The number of a warp among those that have rows of their own, of an accumulator with so many (Layout.h).
+  Value warpOfRows(int64_t rows) {
+    return rows < 16 * warps ? mlir::LLVM::AndOp::create(b, loc, warp, i32(rows / 16 - 1)).getResult() : warp;
+  }
   /// True in the one thread that speaks for each replicated element; null where nothing is replicated.
   Value writesOnce(const Layout &layout);
   Type llvmType(Type type);

@@ -148,6 +148,11 @@ LogicalResult Emitter::scanAcrossWarps(tile::ScanOp op, const Layout &at, int64_
   Type pair = VectorType::get(2, b.getF32Type());
 
   NVVM::Barrier0Op::create(b, loc);
+  // Lanes with the same total store it together; of warps with the same rows one does.
+  Layout once = at;
+  for (Layout::Vector &v : once.lane)
+    v.assign(v.size(), 1);
+  Block *after = beginWhere(writesOnce(once));
   std::set<std::pair<int64_t, int64_t>> written;
   for (int64_t r = 0; r < int64_t(sums.size()); r += step) {
     auto [number, column] = coordinates(r);
@@ -160,9 +165,9 @@ LogicalResult Emitter::scanAcrossWarps(tile::ScanOp op, const Layout &at, int64_
       for (int64_t k : {0, 1})
         value = LLVM::InsertElementOp::create(b, loc, value, totals[r + k], i32(k));
     }
-    // Lanes of one block store the same.
     LLVM::StoreOp::create(b, loc, value, pointer, 4 * step);
   }
+  endWhere(after);
   NVVM::Barrier0Op::create(b, loc);
 
   bool reverse = op.getReverse();

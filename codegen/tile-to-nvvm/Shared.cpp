@@ -213,9 +213,9 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
         Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
         Value column = rowsFirst ? bit4 : bit3;
         if (fragment == Fragment::Left)
-          row = add(row, mulConstant(warp, 16));
+          row = add(row, mulConstant(warpOfRows(rows), 16));
         if (fragment == Fragment::LeftTransposed)
-          column = add(column, mulConstant(warp, 16 / perChunk));
+          column = add(column, mulConstant(warpOfRows(columns), 16 / perChunk));
         int64_t constant;
         Value place = swizzled(type, row, column, 0, chunk % chunksPerSpan, constant);
         return addConstant(place, constant);

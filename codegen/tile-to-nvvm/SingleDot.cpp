@@ -361,7 +361,7 @@ LogicalResult Emitter::emitFmaDot(tile::DotOp op) {
 
   Value group = inEntry([&] { return LLVM::LShrOp::create(b, loc, lane, i32(2)).getResult(); });
   Value pair = inEntry([&] { return mulConstant(LLVM::AndOp::create(b, loc, lane, i32(3)), 2); });
-  Value firstRow = inEntry([&] { return add(group, mulConstant(warp, 16)); });
+  Value firstRow = inEntry([&] { return add(group, mulConstant(warpOfRows(rows), 16)); });
   Value zero = i32(0);
   Registers cAt = indexOf(*accumulator), aAt;
   SmallVector<Value> sums = elements(op.getAcc()), aRegisters;

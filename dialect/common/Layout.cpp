@@ -51,6 +51,25 @@ void appendBits(std::vector<Layout::Vector> &bases, int64_t count, const Layout:
   }
 }
 
+/// How many warps have rows of their own where each takes 16 at a time: all, or as many as there are rows for, and then
+/// the others have the same rows again. None if the rows cannot be dealt like that.
+int64_t warpsOfRows(int64_t rows, int64_t warps) {
+  int64_t count = std::min(warps, rows / 16);
+  return isPowerOfTwo(warps) && isPowerOfTwo(count) && rows % (16 * count) == 0 ? count : 0;
+}
+
+/// 16 rows for each warp, and the rows beyond those of all warps.
+void appendRows(Layout &layout, int64_t rows, int64_t warps) {
+  int64_t count = warpsOfRows(rows, warps);
+  appendBits(layout.warp, count, {16, 0});
+  for (; count < warps; count *= 2)
+    layout.warp.push_back({0, 0});
+}
+void repeatRows(Layout &layout, int64_t rows, int64_t warps) {
+  if (int64_t count = rows / (16 * warpsOfRows(rows, warps)); count > 1)
+    layout.rep.push_back({count, {rows / count, 0}});
+}
+
 } // namespace
 
 unsigned Layout::rank() const {
@@ -182,30 +201,28 @@ std::string Layout::str() const {
 }
 
 std::optional<Layout> Layout::mmaAccumulator(int64_t rows, int64_t columns, int64_t warps) {
-  if (!isPowerOfTwo(warps) || rows % (16 * warps) || columns % 8 || rows <= 0 || columns <= 0)
+  if (!warpsOfRows(rows, warps) || columns % 8 || columns <= 0)
     return std::nullopt;
   Layout result;
   result.reg = {{0, 1}, {8, 0}};
   result.lane = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}};
-  appendBits(result.warp, warps, {16, 0});
+  appendRows(result, rows, warps);
   if (columns > 8)
     result.rep.push_back({columns / 8, {0, 8}});
-  if (rows > 16 * warps)
-    result.rep.push_back({rows / (16 * warps), {16 * warps, 0}});
+  repeatRows(result, rows, warps);
   return result;
 }
 
 std::optional<Layout> Layout::mmaLeft(int64_t rows, int64_t depth, int64_t warps) {
-  if (!isPowerOfTwo(warps) || rows % (16 * warps) || depth % 16 || rows <= 0 || depth <= 0)
+  if (!warpsOfRows(rows, warps) || depth % 16 || depth <= 0)
     return std::nullopt;
   Layout result;
   result.reg = {{0, 1}, {8, 0}, {0, 8}};
   result.lane = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}};
-  appendBits(result.warp, warps, {16, 0});
+  appendRows(result, rows, warps);
   if (depth > 16)
     result.rep.push_back({depth / 16, {0, 16}});
-  if (rows > 16 * warps)
-    result.rep.push_back({rows / (16 * warps), {16 * warps, 0}});
+  repeatRows(result, rows, warps);
   return result;
 }
 
@@ -226,7 +243,7 @@ std::optional<Layout> Layout::mmaRight(int64_t columns, int64_t depth, int64_t w
 //===--- products of f32 ---===//
 
 static bool fitsLeft(int64_t rows, int64_t depth, int64_t warps) {
-  return isPowerOfTwo(warps) && rows > 0 && depth > 0 && rows % (16 * warps) == 0 && depth % 8 == 0;
+  return warpsOfRows(rows, warps) && depth > 0 && depth % 8 == 0;
 }
 static bool fitsRight(int64_t columns, int64_t depth, int64_t warps) {
   return isPowerOfTwo(warps) && columns > 0 && depth > 0 && columns % 8 == 0 && depth % 8 == 0;
@@ -244,9 +261,9 @@ std::optional<Layout> Layout::mmaLeftSingle(int64_t rows, int64_t depth, int64_t
   Layout result;
   result.reg = {{8, 0}, {0, 4}};
   result.lane = {{0, 1}, {0, 2}, {1, 0}, {2, 0}, {4, 0}};
-  appendBits(result.warp, warps, {16, 0});
+  appendRows(result, rows, warps);
   repeat(result, depth / 8, {0, 8});
-  repeat(result, rows / (16 * warps), {16 * warps, 0});
+  repeatRows(result, rows, warps);
   return result;
 }
 
@@ -280,9 +297,9 @@ std::optional<Layout> Layout::fmaLeft(int64_t rows, int64_t depth, int64_t warps
   Layout result;
   result.reg = {{8, 0}};
   result.lane = {{0, 0}, {0, 0}, {1, 0}, {2, 0}, {4, 0}};
-  appendBits(result.warp, warps, {16, 0});
+  appendRows(result, rows, warps);
   repeat(result, depth, {0, 1});
-  repeat(result, rows / (16 * warps), {16 * warps, 0});
+  repeatRows(result, rows, warps);
   return result;
 }
 

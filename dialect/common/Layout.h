@@ -87,8 +87,8 @@ public:
 
   //===--- the layouts of mma.sync (PTX ISA, "Matrix Fragments for mma.m16n8k16") ---===//
 
-  /// Accumulator of m16n8, [rows, columns]; `warps` along rows, each repeating by 16 * warps rows. Null if the shape
-  /// does not fit.
+  /// Accumulator of m16n8, [rows, columns]; `warps` along rows, each repeating by 16 * warps rows. Where there are
+  /// fewer rows, 16 times a power of two, warps beyond them have the same rows again. Null if the shape does not fit.
   static std::optional<Layout> mmaAccumulator(int64_t rows, int64_t columns, int64_t warps);
   /// Left operand of m16n8k16 in 16-bit types, [rows, depth].
   static std::optional<Layout> mmaLeft(int64_t rows, int64_t depth, int64_t warps);

@@ -34,6 +34,18 @@ TEST(Layout, AccumulatorFragmentsAreThoseOfThePtxIsa) {
   });
 }
 
+TEST(Layout, WarpsBeyondTheRowsRepeatThem) {
+  auto layout = Layout::mmaAccumulator(32, 16, 8);
+  ASSERT_TRUE(layout);
+  EXPECT_EQ(layout->warp, (std::vector<Layout::Vector>{{16, 0}, {0, 0}, {0, 0}}));
+  EXPECT_TRUE(layout->covers({32, 16}));
+  EXPECT_EQ(Layout::mmaLeft(32, 16, 8)->warp, layout->warp);
+  EXPECT_EQ(Layout::mmaLeftSingle(32, 16, 8)->warp, layout->warp);
+  EXPECT_EQ(Layout::fmaLeft(32, 16, 8)->warp, layout->warp);
+  EXPECT_FALSE(Layout::mmaAccumulator(48, 16, 4));
+  EXPECT_FALSE(Layout::mmaAccumulator(8, 16, 4));
+}
+
 TEST(Layout, AccumulatorRepeatsOverRowsLast) {
   auto layout = Layout::mmaAccumulator(64, 16, 2);
   ASSERT_TRUE(layout);
