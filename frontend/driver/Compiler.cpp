@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <numeric>
 
 namespace fovea::driver {
 
@@ -48,16 +49,24 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
   auto wrong = [&](const std::string &what) {
     return Error{ErrorCode::InvalidArgument,
                  "--schedule: " + what +
-                     "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared)"};
+                     "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared), for "
+                     "recurrences of kind=fused (or step),chunk=64,values=64,warps=4,stages=2"};
   };
   if (!status)
     return wrong("'" + std::string(text) + "' is no list of NAME=VALUE");
-  static const std::vector<std::string> known = {"query_tile", "key_tile", "warps", "stages", "query"};
+  static const std::vector<std::string> known = {"query_tile", "key_tile", "warps", "stages",
+                                                 "query",      "kind",     "chunk", "values"};
   for (const auto &[name, value] : parts) {
     if (name == "query") {
       if (value != "registers" && value != "shared")
         return wrong("query is 'registers' or 'shared', not '" + value + "'");
       result.query = value;
+      continue;
+    }
+    if (name == "kind") {
+      if (value != "fused" && value != "step")
+        return wrong("kind is 'fused' or 'step', not '" + value + "'");
+      result.kind = value;
       continue;
     }
     int64_t number = 0;
@@ -70,6 +79,8 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
     (name == "query_tile" ? result.queryTile
      : name == "key_tile" ? result.keyTile
      : name == "warps"    ? result.warps
+     : name == "chunk"    ? result.chunk
+     : name == "values"   ? result.values
                           : result.stages) = number;
   }
   return result;
@@ -374,7 +385,51 @@ tile::Problem problemOf(attn::AttentionOp attention, runtime::StorageType type) 
   return problem;
 }
 
+std::optional<tile::Recurrence> recurrenceOf(attn::AttentionOp attention, runtime::StorageType type) {
+  std::optional<tile::Recurrence> result;
+  attn::AxisTableAttr table = attention.getAxes();
+  auto endsAt = [&](mlir::StringAttr blocks) {
+    result->blocks = std::gcd(result->blocks, table.lookup(blocks).getStep());
+  };
+  attention.walk([&](attn::StateOp state) {
+    if (state->use_empty())
+      return;
+    if (!result)
+      result.emplace().keys = 0;
+    result->keys = std::max(result->keys, table.getStaticSize(state.getKeyAxisAttr()).value_or(1));
+    if (mlir::StringAttr value = state.getValueAxisAttr())
+      result->values = std::max(result->values, table.getStaticSize(value).value_or(1));
+    else
+      result->normalises = true;
+    result->erases |= bool(state.getErase());
+    result->decays |= bool(state.getDecay());
+    bool channels =
+        state.getDecay() && llvm::cast<attn::FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());
+    result->channels |= channels;
+    if (state.getErase() && !state.getValueAxisAttr())
+      result->chunks = false;
+    if (state.getCommit())
+      endsAt(state.getBlocksAttr());
+    for (mlir::Operation *user : state->getUsers())
+      if (auto every = llvm::dyn_cast<attn::EveryOp>(user))
+        endsAt(every.getBlocksAttr());
+  });
+  if (result && type == runtime::StorageType::F32) {
+    result->elementBytes = 4;
+    result->chunks = false;
+  }
+  if (result && result->blocks % 16)
+    result->chunks = false;
+  return result;
+}
+
 static bool agrees(const tile::Candidate &candidate, const ScheduleOverride &asked) {
+  if (!candidate.kind.empty())
+    return asked.kind.value_or(candidate.kind) == candidate.kind &&
+           asked.chunk.value_or(candidate.chunk) == candidate.chunk &&
+           asked.values.value_or(candidate.values) == candidate.values &&
+           asked.warps.value_or(candidate.warps) == candidate.warps &&
+           asked.stages.value_or(candidate.stages) == candidate.stages;
   return asked.queryTile.value_or(candidate.queryTile) == candidate.queryTile &&
          asked.keyTile.value_or(candidate.keyTile) == candidate.keyTile &&
          asked.warps.value_or(candidate.warps) == candidate.warps &&
@@ -476,6 +531,10 @@ static bool makeAbsent(mlir::ModuleOp module, const std::vector<std::string> &ab
   for (attn::InputOp input : attention.getInputs())
     if (std::find(absent.begin(), absent.end(), input.getName()) != absent.end())
       used.push_back(input.getName().str());
+  // Memory that is not passed is not written.
+  for (attn::OutputOp output : llvm::make_early_inc_range(attention.getOutputs()))
+    if (output.getCarry() && std::find(absent.begin(), absent.end(), output.getName()) != absent.end())
+      output.erase();
   return mlir::succeeded(attn::dropAbsent(attention, used)) && runPasses(module, buildAttnPipeline);
 }
 
@@ -511,12 +570,32 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
     if (scheduled && !choose(result, stages))
       return false;
   }
+  bool hasFolds = !result.candidates.empty();
+  result.recurrence = recurrenceOf(result.canonical(), result.storage);
+  if (result.recurrence) {
+    std::vector<tile::Candidate> folds = std::move(result.candidates);
+    tile::Candidate chosen = result.chosen;
+    result.candidates = tile::enumerateSchedules(*result.recurrence, *result.target);
+    if (!choose(result, stages))
+      return false;
+    result.recurrent = result.chosen;
+    if (hasFolds) { // whose tiles decide the rest
+      result.candidates = std::move(folds);
+      result.chosen = chosen;
+    }
+  }
   result.programModule_ = result.canonicalModule_->clone();
   attn::AttentionOp attention = firstOf<attn::AttentionOp>(result.programModule_);
   TileChoices choices;
   choices.queryTile = result.chosen.queryTile;
   choices.keyTile = result.chosen.keyTile;
   choices.valueTile = valueTile;
+  if (result.recurrence) {
+    choices.state = result.recurrent.kind;
+    if (choices.state == "fused")
+      choices.chunk = result.recurrent.chunk;
+    choices.stateTile = result.recurrent.values;
+  }
   choices.elementType = result.options.type;
   choices.precision = result.options.precision;
   if (alternative)
@@ -566,6 +645,18 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
       }
     all.push_back(std::move(without));
   }
+  if (result.recurrence && result.recurrent.kind == "fused" && !result.options.schedule.kind) {
+    std::string token;
+    result.canonical().walk([&](attn::StateOp state) { token = state.getToken().str(); });
+    Alternative step;
+    step.name = "step";
+    step.kind = "step";
+    step.choose = [token](TileChoices &choices) {
+      choices.prefer = token + " <= 16";
+      choices.reason = "few tokens, one after the other";
+    };
+    all.push_back(std::move(step));
+  }
   // Few queries: heads share tiles, keys are split, or both.
   int64_t itemsPerSm = std::max<int64_t>(1, result.chosen.workItemsPerSm);
   bool invariant = result.options.batchInvariant;
@@ -600,6 +691,10 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
     other->absent = alternative.absent;
     other->attention = result.attention;
     other->options = result.options;
+    if (!alternative.kind.empty()) {
+      other->options.schedule = {};
+      other->options.schedule.kind = alternative.kind;
+    }
     other->target = result.target;
     other->storage = result.storage;
     other->interface = result.interface;

@@ -35,10 +35,13 @@ std::string stageNames();
 /// What is chosen by hand; the rest is the best candidate that agrees with it.
 struct ScheduleOverride {
   std::optional<int64_t> queryTile, keyTile, warps, stages;
-  std::optional<std::string> query; // registers or shared
-  bool empty() const { return !queryTile && !keyTile && !warps && !stages && !query; }
+  std::optional<int64_t> chunk, values; // of recurrences
+  std::optional<std::string> query;     // registers or shared
+  std::optional<std::string> kind;      // of recurrences: fused or step
+  bool empty() const { return !queryTile && !keyTile && !warps && !stages && !query && !kind && !chunk && !values; }
 };
-/// "query_tile=64,key_tile=64,warps=4,stages=2,query=registers", any part of it.
+/// "query_tile=64,key_tile=64,warps=4,stages=2,query=registers", for recurrences
+/// "kind=fused,chunk=64,values=64,warps=4, stages=2"; any part of it.
 Result<ScheduleOverride> parseSchedule(std::string_view text);
 
 struct CompileOptions {
@@ -74,6 +77,7 @@ struct Alternative {
   bool required = false;           // a failure is an error of the compilation; else the alternative is left out
   bool last = false;               // behind the main program: for calls that its guard excludes
   std::vector<std::string> absent; // optional inputs that its calls leave out; the others they give
+  std::string kind;                // of recurrences: of all candidates those of this kind
   /// Changes what the derivation is told: tiles are chosen, the rest is as for the main program.
   std::function<void(TileChoices &)> choose;
 };
@@ -106,10 +110,12 @@ public:
   tile::ProgramOp expanded() const;    // level 2 with loops
   tile::ProgramOp scheduled() const;   // level 3
 
-  std::vector<tile::Candidate> candidates; // best first; empty where the program has no fold
+  std::vector<tile::Candidate> candidates; // best first; empty where the program has neither fold nor recurrence
   tile::Candidate chosen;
   tile::Problem problem;
-  bool refused = false; // legal, but no candidate fits the target: an error says so too
+  std::optional<tile::Recurrence> recurrence; // what its recurrences are, if it has any
+  tile::Candidate recurrent;                  // chosen for them
+  bool refused = false;                       // legal, but no candidate fits the target: an error says so too
   std::vector<codegen::Kernel> kernels;
   std::string llvm, ptx;
   std::optional<codegen::Assembled> assembled;
@@ -157,5 +163,7 @@ private:
 
 /// What of an attention decides its schedule. `type` is that of arrays that state none.
 tile::Problem problemOf(attn::AttentionOp attention, runtime::StorageType type);
+/// The same of its recurrences; nothing where it has none.
+std::optional<tile::Recurrence> recurrenceOf(attn::AttentionOp attention, runtime::StorageType type);
 
 } // namespace fovea::driver

@@ -263,6 +263,9 @@ static Json candidateJson(const tile::Candidate &candidate) {
           {"registers", candidate.registers},
           {"work_items_per_sm", candidate.workItemsPerSm},
           {"cost", candidate.cost},
+          {"kind", candidate.kind.empty() ? "fold" : candidate.kind},
+          {"chunk", candidate.chunk},
+          {"values", candidate.values},
           {"rejected", candidate.rejected}};
 }
 

@@ -43,6 +43,7 @@ struct AttnToTile : fovea::impl::AttnToTilePassBase<AttnToTile> {
     choices.valueTile = valueTile;
     choices.state = state;
     choices.chunk = chunk;
+    choices.stateTile = stateTile;
     choices.elementType = type;
     choices.pack = pack;
     choices.split = split;

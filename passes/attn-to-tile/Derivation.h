@@ -263,6 +263,10 @@ private:
   mlir::LogicalResult splitReductions();
   void classifySums();
   bool isOpen(mlir::StringAttr axis) const;
+  mlir::Value countParts(mlir::Value size, int64_t tokens);
+  llvm::SmallVector<mlir::StringAttr> sidesOf(mlir::Operation *op) const;
+  /// A product over tokens that a field depends on, past no other sum over tokens; null where there is none.
+  mlir::Operation *productUnder(mlir::Value field);
   bool containsSum(mlir::Value field);
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
@@ -330,6 +334,7 @@ private:
   llvm::DenseSet<mlir::StringAttr> heads;  // that are reduced together with features
   llvm::SetVector<mlir::StringAttr> grids; // factor axes whose parts are summed over together
   std::map<mlir::Operation *, Summed> sums;
+  llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::Value> parts; // how many, by size and tokens of a part
   llvm::DenseMap<mlir::Value, bool> sumsInside;
   std::map<std::tuple<void *, int64_t, int64_t, void *, void *>, mlir::Value> mergedViews;
   llvm::DenseMap<mlir::Value, std::optional<double>> constants;
@@ -453,8 +458,7 @@ private:
   llvm::FailureOr<Chunk *> chunkOf(attn::StateOp op);
   llvm::FailureOr<mlir::Value> wideKey(attn::StateOp op, Chunk &chunk);
   mlir::Value decayBetween(Chunk &chunk, bool exclusive, mlir::Type square);
-  llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, attn::StateOp state, const Environment &env, Chunk &chunk,
-                                            mlir::Value query);
+  llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, Chunk &chunk, mlir::Value query);
   llvm::FailureOr<std::pair<mlir::Value, mlir::Value>> chunkRest(attn::StateOp op, Chunk &chunk, bool needsWide);
   mlir::LogicalResult makeInverse(attn::StateOp op, Chunk &chunk);
   mlir::Value narrowState(attn::StateOp op);

@@ -21,6 +21,7 @@ struct TileChoices {
   int64_t valueTile = 0;  // features of a result per work item; 0: all. Scores are computed again for each part
   std::string state;      // of recurrences: "fused" (chunks of tokens), "step" (one token after the other); empty: fits
   int64_t chunk = 64;     // tokens of a chunk of a recurrence; a multiple of 16 from 16 to 256
+  int64_t stateTile = 0;  // values of a recurrence per work item, a multiple of 16; 0: all, or 64 of one that steps
   std::string elementType = "bf16";     // bf16, f16 or f32: of arrays that state no type, and of operands of products
   std::string precision = "3xtf32";     // of products of f32: tf32, 3xtf32 or fma
   int64_t alignment = 16;               // bytes of alignment that tensors may be assumed to have; 1: that of an element

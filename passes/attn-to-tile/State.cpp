@@ -77,7 +77,7 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
     return found;
   };
   std::optional<int64_t> width = loop.value ? staticSize(loop.value) : std::nullopt;
-  bool parts = loop.isStep || (choices.valueTile && width && *width > choices.valueTile);
+  bool parts = loop.isStep || (choices.stateTile && width && *width > choices.stateTile);
   bool fits = true;
   walkFields(output.getValue(), [&](Operation *op) {
     if (!fits)
@@ -113,6 +113,9 @@ LogicalResult Derivation::planStates() {
   if (choices.chunk < 16 || choices.chunk > 256 || choices.chunk % 16)
     return attention.emitError("a chunk of ")
            << choices.chunk << " tokens is not possible; take a multiple of 16 from 16 to 256";
+  if (choices.stateTile < 0 || choices.stateTile > 512 || choices.stateTile % 16)
+    return attention.emitError("parts of ")
+           << choices.stateTile << " values are not possible; take a multiple of 16 up to 512, or 0 for all";
   llvm::DenseMap<Operation *, unsigned> level; // states on the longest way to an operation
   llvm::DenseSet<Operation *> isLive;
   SmallVector<Operation *> todo;
@@ -155,14 +158,8 @@ LogicalResult Derivation::planStates() {
   }
   for (StateLoop &loop : loops) {
     bool chunks = chunkOf(loop) && !elementType.isF32();
-    for (StateOp state : loop.states) {
+    for (StateOp state : loop.states)
       chunks &= state.getValueAxisAttr() || !state.getErase();
-      // Powers of the steps themselves would overflow.
-      bool channels = state.getDecay() && cast<FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());
-      for (Operation *user : state->getUsers())
-        if (auto read = dyn_cast<ReadOp>(user); read && read.getPoint() == ReadPoint::Prev)
-          chunks &= !channels || !elementType.isF16();
-    }
     if (choices.state == "fused" && !chunks)
       return loop.states.front().emitError("cannot run over chunks of tokens here: ")
              << (elementType.isF32() ? "its operands are f32" : "its blocks, its form or its type do not allow it");
@@ -297,7 +294,7 @@ LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
     if (failed(size))
       return failure();
     width = *size;
-    int64_t whole = llvm::alignTo(width, 16), wanted = choices.valueTile;
+    int64_t whole = llvm::alignTo(width, 16), wanted = choices.stateTile;
     if (!wanted)
       wanted = loop.isStep ? 64 : whole;
     tileWidth = std::min(whole, wanted);

@@ -548,15 +548,9 @@ FailureOr<LaunchEmitter::Chunk *> LaunchEmitter::chunkOf(StateOp op) {
     bool rows = llvm::any_of(decay->dims, [](const Dimension &d) { return d.kind == Where::Row; });
     TileValue g = channels ? maskPadding(*decay, 0, loc) : *decay;
     a.b = builderFor({});
-    // An exclusive sum is made of the key's own step, whose inverse must be finite.
-    double least = kLeastStep;
-    for (StateOp each : states->loop->states)
-      for (Operation *user : each->getUsers())
-        if (auto read = dyn_cast<ReadOp>(user); read && read.getPoint() == ReadPoint::Prev && channels)
-          least = -60;
     auto clamped = [&](Value x) -> Value {
       Value power = a.mul(x, a.constantLike(x, std::numbers::log2e));
-      return arith::MaximumFOp::create(a.b, loc, power, a.constantLike(power, least));
+      return arith::MaximumFOp::create(a.b, loc, power, a.constantLike(power, kLeastStep));
     };
     if (channels || rows || op.getWhere()) {
       Dimensions dims{dimensionOf(row)};
@@ -653,28 +647,17 @@ Value LaunchEmitter::decayBetween(Chunk &chunk, bool exclusive, Type square) {
 }
 
 /// A of a read: what its query has in common with the chunk's keys, decayed, f32.
-FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, StateOp state, const Environment &at, Chunk &chunk,
-                                             Value query) {
+FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, Chunk &chunk, Value query) {
   Value &known = chunk.weights[{op.getQuery().getAsOpaquePointer(), int(op.getPoint())}];
   if (known)
     return known;
   bool isStrict = op.getPoint() != ReadPoint::After, exclusive = op.getPoint() == ReadPoint::Prev;
   Arith a{builderFor({}), op.getLoc()};
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
-  if (chunk.decay == Chunk::Decay::Channel) {
-    Value key = chunk.key, sum = chunk.sum;
-    if (exclusive) { // between exclusive sums lies one step too many, that of the key
-      FailureOr<Value> wide = wideKey(state, chunk);
-      if (failed(wide))
-        return failure();
-      a.b = builderFor({});
-      Value back = a.exp2(a.sub(a.constantLike(chunk.step, 0), chunk.step));
-      key = a.narrow(a.mul(*wide, back), states->element);
-      sum = chunk.exclusive;
-    }
-    return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, key, sum, isStrict, chunk.isReverse)
+  if (chunk.decay == Chunk::Decay::Channel)
+    return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, chunk.key, chunk.sum,
+                                              isStrict && !exclusive, exclusive, chunk.isReverse)
                        .getTile();
-  }
   Value weights = a.dot(query, chunk.key, a.constant(square, 0), 1);
   if (chunk.isScalar()) {
     Value between = decayBetween(chunk, exclusive, square);
@@ -797,7 +780,7 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
       return failure();
     query = *made;
   }
-  FailureOr<Value> weights = chunkWeights(op, state, at, chunk, query);
+  FailureOr<Value> weights = chunkWeights(op, chunk, query);
   if (failed(weights))
     return failure();
   Value sum = op.getPoint() == ReadPoint::Prev ? chunk.exclusive : chunk.sum;
@@ -862,7 +845,7 @@ FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
     else if (chunk.isScalar())
       product = a.mul(product, a.spread(a.exp2(a.sub(a.spread(chunk.total, chunk.sum.getType(), 0), chunk.sum)),
                                         product.getType(), 0));
-    Value added = a.reduce(product, 0);
+    Value added = tile::ScanOp::create(a.b, op.getLoc(), product.getType(), state.getType(), product, 0).getTotal();
     if (chunk.decay == Chunk::Decay::None)
       return a.add(state, added);
     return a.fma(state, a.spread(a.exp2(chunk.total), state.getType(), 0), added);

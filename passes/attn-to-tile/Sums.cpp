@@ -129,6 +129,59 @@ bool Derivation::isWithoutTokens(StringAttr rows) const {
   return !isToken(rows) && !(entry && (entry.isPieces() || entry.isWalk()));
 }
 
+/// True for an input, perhaps times what lacks the feature axis.
+static bool isStoredSide(Value field, StringAttr axis) {
+  while (Operation *op = field.getDefiningOp()) {
+    if (isa<InputOp>(op))
+      return true;
+    auto mul = dyn_cast<MulOp>(op);
+    if (!mul)
+      return false;
+    bool left = cast<FieldType>(mul.getLhs().getType()).hasAxis(axis);
+    if (left && cast<FieldType>(mul.getRhs().getType()).hasAxis(axis))
+      return false;
+    field = left ? mul.getLhs() : mul.getRhs();
+  }
+  return false;
+}
+
+/// The features of a product over tokens: first that of the side which is transposed in registers, then that of the
+/// side which is read as it is stored, if one is.
+SmallVector<StringAttr> Derivation::sidesOf(Operation *op) const {
+  SmallVector<StringAttr> features;
+  for (StringAttr axis : cast<FieldType>(op->getResult(0).getType()).getAxes())
+    if (isFeature(axis))
+      features.push_back(axis);
+  llvm::sort(features, [&](StringAttr a, StringAttr b) { return orderOf(a) < orderOf(b); });
+  if (features.size() != 2 || !isa<DotOp>(op))
+    return features;
+  auto isStored = [&](StringAttr axis) {
+    Value side = op->getOperand(cast<FieldType>(op->getOperand(0).getType()).hasAxis(axis) ? 0 : 1);
+    return isStoredSide(side, axis);
+  };
+  if (!isStored(features[1]) && isStored(features[0]))
+    std::swap(features[0], features[1]);
+  return features;
+}
+
+Operation *Derivation::productUnder(Value field) {
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second)
+      continue;
+    if (isTokenSum(op)) {
+      if (isa<DotOp>(op) && sidesOf(op).size() == 2)
+        return op;
+      continue;
+    }
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return nullptr;
+}
+
 //===--- what follows from sums alone ---===//
 
 FailureOr<Prepared> Derivation::prepareGlobal(Value field, Type element, Operation *at) {
@@ -148,7 +201,10 @@ FailureOr<Prepared> Derivation::prepareGlobal(Value field, Type element, Operati
     return at->emitError("a sum over tokens has the feature axes '")
            << inside[0].getValue() << "', '" << inside[1].getValue() << "' and '" << inside[2].getValue()
            << "'; a tile holds two";
-  // Rows: the outer of two features, else the last of the other axes.
+  // Rows: of two features the one whose side of the product is transposed, else the last of the other axes.
+  if (inside.size() == 2)
+    if (Operation *product = productUnder(field))
+      inside = sidesOf(product);
   StringAttr rows = inside.size() == 2 || (result.axes.empty() && !inside.empty()) ? inside.front()
                     : result.axes.empty()                                          ? StringAttr()
                                                                                    : result.axes.back();
@@ -192,6 +248,23 @@ FailureOr<TileValue> LaunchEmitter::loadGlobal(Value field, const Environment &e
 
 //===--- sums in parts ---===//
 
+/// The number of parts, as a size that workspaces can have.
+Value Derivation::countParts(Value size, int64_t tokens) {
+  Value &count = parts[{size, tokens}];
+  if (count)
+    return count;
+  std::string name = "parts";
+  for (int n = 2; table.lookup(StringRef(name)) || !names.insert(name).second; ++n)
+    name = "parts_" + std::to_string(n);
+  Value each = indexConstant(tokens);
+  OpBuilder builder = head();
+  Value number = arith::CeilDivUIOp::create(builder, attention.getLoc(), size, each);
+  return count = tile::ComputedAxisOp::create(builder, attention.getLoc(), builder.getIndexType(),
+                                              builder.getStringAttr(name), number);
+}
+
+static std::string partsName(Value count) { return count.getDefiningOp<tile::ComputedAxisOp>().getName().str(); }
+
 FailureOr<const Summed *> Derivation::sum(Operation *op) {
   if (auto found = sums.find(op); found != sums.end())
     return &found->second;
@@ -207,14 +280,12 @@ FailureOr<const Summed *> Derivation::sum(Operation *op) {
   SmallVector<Value> fields = fieldsUnder(op);
   SmallVector<StringAttr> batch;
   for (StringAttr axis : cast<FieldType>(op->getResult(0).getType()).getAxes())
-    if (isFeature(axis))
-      result.features.push_back(axis);
-    else
+    if (!isFeature(axis))
       batch.push_back(axis);
+  result.features = sidesOf(op);
   for (StringAttr axis : result.features)
     if (failed(featureSize(axis, op)))
       return failure();
-  llvm::sort(result.features, [&](StringAttr a, StringAttr b) { return orderOf(a) < orderOf(b); });
   if (result.features.size() > 2)
     return op->emitError("a sum over tokens has ") << result.features.size() << " feature axes; a tile holds two";
   // A product of matrices: each factor has one of the two features.
@@ -241,12 +312,7 @@ FailureOr<const Summed *> Derivation::sum(Operation *op) {
   Location loc = op->getLoc();
   bool isPair = result.over.size() == 2;
   result.size = isPair ? productOf(result.over[0], result.over[1]) : sizeOf(result.over[0]);
-  std::string text;
-  for (StringAttr axis : result.over)
-    text += (text.empty() ? "" : " * ") + sizeText(axis);
-  Value each = indexConstant(result.tokens);
-  OpBuilder atHead = head();
-  result.count = arith::CeilDivUIOp::create(atHead, loc, result.size, each);
+  result.count = countParts(result.size, result.tokens);
   result.part = StringAttr::get(context, "#part");
   result.axes = batch;
   result.axes.push_back(result.part);
@@ -260,10 +326,9 @@ FailureOr<const Summed *> Derivation::sum(Operation *op) {
   for (StringAttr axis : result.axes) {
     std::optional<int64_t> size = axis == result.one ? 16 : axis == result.part ? std::nullopt : staticSize(axis);
     shape.push_back(size.value_or(ShapedType::kDynamic));
-    dims.push_back(StringAttr::get(context, size ? std::to_string(*size)
-                                            : axis == result.part
-                                                ? "ceildiv(" + text + ", " + std::to_string(result.tokens) + ")"
-                                                : sizeText(axis)));
+    dims.push_back(StringAttr::get(context, size                  ? std::to_string(*size)
+                                            : axis == result.part ? partsName(result.count)
+                                                                  : sizeText(axis)));
   }
   std::string name = workspaceName(op->getResult(0));
   auto workspace = [&](StringRef suffix) -> Value {

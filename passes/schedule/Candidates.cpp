@@ -13,9 +13,22 @@ using namespace fovea;
 using namespace fovea::tile;
 
 std::string Candidate::str() const {
+  if (!kind.empty())
+    return kind + (kind == "fused" ? ", chunks of " + std::to_string(chunk) : "") +
+           (values ? ", " + std::to_string(values) + " values" : "") + ", " + std::to_string(warps) +
+           (warps == 1 ? " warp" : " warps") +
+           (kind == "fused" ? ", " + std::to_string(stages) + (stages == 1 ? " stage" : " stages") : "");
   return std::to_string(queryTile) + "x" + std::to_string(keyTile) + ", " + std::to_string(warps) + " warps, " +
          std::to_string(stages) + (stages == 1 ? " stage" : " stages") + ", query in " +
          (query == "shared" ? "shared memory" : "registers");
+}
+
+static void sortByCost(std::vector<Candidate> &all) {
+  std::stable_sort(all.begin(), all.end(), [](const Candidate &x, const Candidate &y) {
+    if (x.rejected.empty() != y.rejected.empty())
+      return x.rejected.empty();
+    return x.rejected.empty() && x.cost < y.cost;
+  });
 }
 
 static int64_t sum(const std::vector<int64_t> &values) {
@@ -128,14 +141,120 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Problem &problem, c
           for (const char *query : {"registers", "shared"}) {
             if (queryTile % (16 * warps) || (keyTile == 16 && problem.elementBytes < 4)) // 16: for wide heads of f32
               continue;
-            Candidate c{queryTile, keyTile, warps, stages, query, 0, 0, 0, 0, {}};
+            Candidate c{queryTile, keyTile, warps, stages, query, 0, 0, 0, 0, {}, {}, 0, 0};
             evaluate(c, problem, target);
             all.push_back(std::move(c));
           }
-  std::stable_sort(all.begin(), all.end(), [](const Candidate &x, const Candidate &y) {
-    if (x.rejected.empty() != y.rejected.empty())
-      return x.rejected.empty();
-    return x.rejected.empty() && x.cost < y.cost;
-  });
+  sortByCost(all);
+  return all;
+}
+
+//===--- recurrences ---===//
+
+/// Whether it fits the target, and how many work items at once.
+static bool fits(Candidate &c, const Target &target) {
+  if (c.sharedBytes > target.sharedPerBlock) {
+    c.rejected = "needs " + std::to_string(c.sharedBytes) + " bytes of shared memory; " + std::string(target.name) +
+                 " gives a block " + std::to_string(target.sharedPerBlock);
+    return false;
+  }
+  if (c.registers > target.maxRegistersPerThread - 8) {
+    c.rejected = "needs about " + std::to_string(c.registers) + " registers a thread; there are " +
+                 std::to_string(target.maxRegistersPerThread);
+    return false;
+  }
+  int64_t threads = 32 * c.warps;
+  c.workItemsPerSm = std::min({target.sharedPerSm / (c.sharedBytes + 1024),
+                               target.registersPerSm / (roundUp(c.registers, 8) * threads),
+                               target.maxThreadsPerSm / threads, target.maxBlocksPerSm});
+  if (c.workItemsPerSm < 1)
+    c.rejected = "does not fit one multiprocessor";
+  return c.rejected.empty();
+}
+
+/// The most cycles that work items on one multiprocessor hide from one another.
+static int64_t overlapping(const Candidate &c) { return std::min<int64_t>(c.workItemsPerSm, 4); }
+
+static void evaluateFused(Candidate &c, const Recurrence &problem, const Target &target) {
+  int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
+  auto each = [&](int64_t rows, int64_t columns) { return (rows * columns + threads - 1) / threads; };
+  // State and what is read; weights as operands; what is written, f32 where it decays.
+  int64_t registers =
+      each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 + each(c.values, c.chunk) / 2 + 60;
+  if (problem.decays)
+    registers += each(c.values, c.chunk) / 2;
+  if (problem.channels)
+    registers += each(c.chunk, keys) / 2;
+  c.registers = registers;
+  int64_t ring = 2 * roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.values * bytes, 1024);
+  int64_t shared = ring * c.stages + roundUp(c.chunk * c.values * 2, 1024);
+  if (problem.erases) // erase, and the inverse
+    shared += roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.chunk * bytes, 1024) + 8192;
+  if (problem.channels) // sums, keys and queries that decayed
+    shared += roundUp(c.chunk * keys * 4, 1024) + 2 * roundUp(c.chunk * keys * bytes, 1024);
+  c.sharedBytes = shared;
+  if (!fits(c, target))
+    return;
+
+  double tokens = double(c.chunk), width = double(c.values), depth = double(keys);
+  double products = tokens * tokens * (depth + width) + 2 * tokens * depth * width;
+  if (problem.erases)
+    products += tokens * tokens * (depth + width + tokens / 3) + tokens * depth * width;
+  double elements = 6 * tokens * tokens + 4 * tokens * width + (problem.decays ? 2 : 0) * depth * width;
+  if (problem.channels)
+    elements += 12 * tokens * depth + 4 * tokens * depth * 16;
+  if (problem.normalises)
+    elements += 6 * tokens * depth;
+  double copies = (2 * tokens * depth + tokens * width) * double(bytes) / 64;
+  double latency = 900 + (problem.erases ? 1500 : 0); // barriers and products that wait for one another
+  double cycles = products / target.halfProductsPerSmPerCycle + elements / 128 + (c.stages > 1 ? 0.25 : 1) * copies;
+  cycles = std::max(cycles, copies) + latency / double(overlapping(c));
+  double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
+  c.cost = cycles * 64 / tokens * parts;
+}
+
+static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &target) {
+  int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16);
+  // The state, what it is multiplied by, and vectors of keys, a quarter of which each thread has.
+  c.registers =
+      (problem.normalises ? 2 : 1) * c.values * keys / threads + c.values * keys / threads / 2 + keys / 2 + 40;
+  if (!fits(c, target))
+    return;
+  double elements = double(c.values) * double(keys) * (problem.erases ? 7 : 4) * (problem.normalises ? 2 : 1);
+  double cycles = elements / 128 + 1500 / double(std::min<int64_t>(c.workItemsPerSm, 8)); // a load from memory
+  double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
+  c.cost = cycles * 64 * parts;
+}
+
+std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem, const Target &target) {
+  std::vector<Candidate> all;
+  int64_t widest = roundUp(std::max<int64_t>(problem.values, 16), 16);
+  auto add = [&](const char *kind, int64_t chunk, int64_t values, int64_t warps, int64_t stages) {
+    Candidate c;
+    c.kind = kind;
+    c.chunk = chunk;
+    c.values = values;
+    c.warps = warps;
+    c.stages = stages;
+    c.query = "shared";
+    c.kind == "fused" ? evaluateFused(c, problem, target) : evaluateStep(c, problem, target);
+    all.push_back(std::move(c));
+  };
+  if (problem.chunks && problem.elementBytes == 2)
+    for (int64_t chunk : {16, 32, 64, 128})
+      for (int64_t warps : {1, 2, 4, 8})
+        for (int64_t values : {16, 32, 64, 128, 256})
+          for (int64_t stages : {1, 2}) {
+            if (chunk % (16 * warps) || (problem.blocks && problem.blocks % chunk))
+              continue;
+            int64_t part = std::min(values, widest);
+            if (part % (16 * warps) || (part < values && values / 2 >= widest))
+              continue;
+            add("fused", chunk, part, warps, stages);
+          }
+  for (int64_t warps : {1, 2, 4})
+    if (16 * warps <= widest)
+      add("step", 1, 16 * warps, warps, 1);
+  sortByCost(all);
   return all;
 }

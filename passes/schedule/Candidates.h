@@ -27,6 +27,18 @@ struct Problem {
   bool hides = false;                   ///< a predicate hides values from some rows of a tile, NaN included
 };
 
+/// What of the recurrences of a variant decides their schedule: the largest of each.
+struct Recurrence {
+  int64_t keys = 64, values = 0; ///< sizes of the key and the value axis; values 0: one column
+  int64_t blocks = 0;            ///< tokens at whose multiples a chunk must end; 0: anywhere
+  bool erases = false;           ///< the delta rule: an inverse in each chunk
+  bool channels = false;         ///< the decay differs from key to key
+  bool decays = false;
+  bool normalises = false;  ///< a state of one column beside it
+  bool chunks = true;       ///< false: one token after the other only
+  int64_t elementBytes = 2; ///< of operands: 2, or 4 for f32
+};
+
 struct Candidate {
   int64_t queryTile = 64, keyTile = 64;
   int64_t warps = 4, stages = 2;
@@ -34,14 +46,17 @@ struct Candidate {
   int64_t sharedBytes = 0;         ///< per work item
   int64_t registers = 0;           ///< estimate per thread
   int64_t workItemsPerSm = 0;      ///< that fit at once
-  double cost = 0;                 ///< cycles of one SM per 64 x 64 pairs, estimated
+  double cost = 0;                 ///< cycles of one SM per 64 x 64 pairs (a recurrence: per 64 tokens), estimated
   std::string rejected;            ///< why it cannot be used; empty if it can
+  std::string kind = {};           ///< of a recurrence: "fused" (chunks of tokens) or "step"; empty: a fold over keys
+  int64_t chunk = 0, values = 0;   ///< of a recurrence: tokens of a chunk (step: 1), values per work item
 
-  /// "64x64, 4 warps, 2 stages, query in registers".
+  /// "64x64, 4 warps, 2 stages, query in registers", "fused, chunks of 64, 64 values, 4 warps, 2 stages".
   std::string str() const;
 };
 
 /// All candidates: usable ones first, cheapest first, then rejected ones in order of enumeration.
 std::vector<Candidate> enumerateSchedules(const Problem &problem, const Target &target);
+std::vector<Candidate> enumerateSchedules(const Recurrence &problem, const Target &target);
 
 } // namespace fovea::tile
