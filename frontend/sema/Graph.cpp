@@ -115,6 +115,15 @@ bool compare(Op op, double a, double b) {
 
 } // namespace
 
+Graph::Graph(Attention &attention) : attention_(attention) {
+  for (const Node &node : attention.nodes) { // of an attention that is finished
+    unsigned depth = 0;
+    for (NodeId n : node.operands)
+      depth = std::max(depth, depth_[n] + 1);
+    depth_.push_back(depth);
+  }
+}
+
 bool Graph::has(NodeId n, AxisId axis) const {
   const std::vector<AxisId> &axes = (*this)[n].axes;
   return std::find(axes.begin(), axes.end(), axis) != axes.end();

@@ -18,7 +18,7 @@ namespace fovea::sema {
 
 class Graph {
 public:
-  explicit Graph(Attention &attention) : attention_(attention) {}
+  explicit Graph(Attention &attention);
 
   /// The place given to the nodes made from now on.
   syntax::Span here;
@@ -147,6 +147,8 @@ struct Range {
 };
 /// By intervals, from contracts, constants and sizes; what it does not see through has no bounds.
 Range rangeOf(const Graph &graph, NodeId x);
+/// The same of a finished attention, such as of the decay of a state.
+Range rangeOf(const Attention &attention, NodeId x);
 /// x >= 0 for all values of the inputs.
 bool isNonNegative(const Graph &graph, NodeId x);
 /// No pair satisfies both: proved, not assumed. The walk axes stand for the same keys.

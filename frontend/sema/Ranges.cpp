@@ -440,6 +440,11 @@ Range Ranges::compute(NodeId n) {
 
 Range rangeOf(const Graph &graph, NodeId x) { return Ranges(graph).of(x); }
 
+Range rangeOf(const Attention &attention, NodeId x) {
+  Attention copy = attention;
+  return rangeOf(Graph(copy), x);
+}
+
 bool isNonNegative(const Graph &graph, NodeId x) {
   Kind kind = graph[x].kind;
   return (kind == Kind::Real || kind == Kind::Int) && rangeOf(graph, x).low >= 0;

@@ -24,6 +24,9 @@ void Analyzer::stateItem(const Item &item) {
   if (v) {
     s.kind = Symbol::Kind::State;
     s.node = *v;
+    const Node &made = graph_[recurrenceOf(*v).node]; // one that is carried has a use
+    if (made.hasInitial && graph_[made.operands.back()].op == Op::Input)
+      s.used = attention_.declarations[graph_[made.operands.back()].declaration].role == Role::Carry;
     Node &node = attention_.nodes[recurrenceOf(*v).node];
     if (node.name.empty() && !item.names.empty())
       node.name = item.names[0].text;

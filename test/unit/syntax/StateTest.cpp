@@ -5,6 +5,7 @@
 #include "test/unit/syntax/StateSystems.h"
 
 #include "frontend/sema/Analyze.h"
+#include "frontend/sema/Graph.h"
 #include "frontend/syntax/Parser.h"
 #include "frontend/syntax/Printer.h"
 #include "test/unit/syntax/TestTexts.h"
@@ -12,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
+#include <cmath>
 
 using namespace fovea;
 
@@ -245,6 +247,28 @@ TEST(State, SignOfTheDecay) {
   EXPECT_EQ(decay("-(1 - layer / layers)", "  const layer, layers : int\n", {{"layer", "1"}, {"layers", "2"}}), "");
 }
 
+TEST(State, RangeOfTheDecay) {
+  auto range = [](const std::string &decay, const std::string &before = "") {
+    Result r = in(before + s("key: k; value: v; decay: " + decay));
+    EXPECT_EQ(r.messages, "") << decay;
+    if (!r.typed)
+      return sema::Range();
+    const sema::Attention &a = r.typed->attentions[0];
+    for (const sema::Node &n : a.nodes)
+      if (n.op == sema::Op::State)
+        return sema::rangeOf(a, n.operands[2]);
+    return sema::Range();
+  };
+  sema::Range bounded = range("-5 * sigmoid(b)");
+  EXPECT_EQ(bounded.low, -5);
+  EXPECT_EQ(bounded.high, 0);
+  EXPECT_EQ(range("log_sigmoid(k) / 16").low, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(range("-(b2)", "  input b2 : [B, T, H] in [0.5, 2]\n").low, -2);
+  EXPECT_EQ(range("-(b2)", "  input b2 : [B, T, H] in [0.5, 2]\n").high, -0.5);
+  EXPECT_EQ(range("max(g, -20)").low, -20);
+  EXPECT_NEAR(range("log(1 - 2^(-5 - index[H]))").low, std::log(1 - 1.0 / 32), 1e-15);
+}
+
 TEST(State, MisusedFields) {
   EXPECT_EQ(says("  state S[K, V] = k\n  output o = k"),
             "9:19: a state is a recurrence | expected 'recur over T { key: ..; value: .. }'\n");
@@ -347,6 +371,13 @@ TEST(State, CarriedMemory) {
       EXPECT_EQ(a.nodes[h.node].declaration, d);
     }
   // The state lives as long as its memory, read or not.
+  syntax::DiagnosticEngine diagnostics;
+  syntax::File file = syntax::parse("t.attn",
+                                    "fovea 1\nattention a {\n  axis T, K\n  input k : [T, K]\n  carry h : f32 [K]\n"
+                                    "  state S[K] = recur over T { key: k; value: 1; initial: h }\n  output o = k\n}\n",
+                                    diagnostics);
+  EXPECT_TRUE(sema::analyze(file, {}, diagnostics).has_value());
+  EXPECT_EQ(diagnostics.render(), "");
   EXPECT_TRUE(in("  carry h0 : f32 [B, H, K, V]\n" + s("key: k; value: v; initial: h0", "k")).has("= state"));
   EXPECT_EQ(
       says("  carry h0 : f32 [B, H, K]\n" + s("key: k; value: v; initial: h0")),
