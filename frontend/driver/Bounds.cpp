@@ -256,6 +256,10 @@ private:
         .Case([&](attn::BlockReduceOp reduce) { return ofBlocks(reduce); })
         .Case([&](attn::ExpectOp expect) { return ofExpect(expect); })
         .Case([&](attn::StatOp stat) { return ofStat(stat); })
+        .Case([&](attn::ReadOp read) { return ofState(read, read.getState().getDefiningOp<attn::StateOp>()); })
+        .Case([&](attn::LastOp last) { return ofState(last, last.getState().getDefiningOp<attn::StateOp>()); })
+        .Case([&](attn::EveryOp every) { return ofState(every, every.getState().getDefiningOp<attn::StateOp>()); })
+        .Case([&](attn::ConvOp conv) { return ofConv(conv); })
         .Default([&](Operation *) { return own(); });
   }
 
@@ -469,6 +473,79 @@ private:
       return mul(magnitude(x), add(expm1(mul(constant(2.0), d)), relative));
     }
     return {};
+  }
+
+  /// The same on the axes of another field too.
+  Value onAxesOf(Value field, Value e) { return add(mul(constant(0.0), magnitude(field)), e); }
+
+  /// What is read of a state with these operands in place of its own, null keeping the magnitude of the one that it
+  /// has. Every term of a sum without erasing then counts by its magnitude.
+  Value readOf(Operation *op, attn::StateOp state, Value key, Value value, Value decay, Value initial, Value query) {
+    auto read = llvm::dyn_cast<attn::ReadOp>(op);
+    auto chosen = [&](Value own, Value other) { return other ? onAxesOf(own, other) : magnitude(own); };
+    key = chosen(state.getKey(), key);
+    value = chosen(state.getValue(), value);
+    decay = decay ? onAxesOf(state.getDecay(), decay) : Value();
+    initial = state.getInitial() ? chosen(state.getInitial(), initial) : Value();
+    query = read ? chosen(read.getQuery(), query) : Value();
+    // Operands first: a copy stands behind them.
+    auto copy = llvm::cast<attn::StateOp>(builder.clone(*state));
+    copy.getKeyMutable().assign(key);
+    copy.getValueMutable().assign(value);
+    if (decay)
+      copy.getDecayMutable().assign(decay);
+    if (initial)
+      copy.getInitialMutable().assign(initial);
+    Operation *of = builder.clone(*op);
+    of->setOperand(0, copy.getResult());
+    if (read)
+      llvm::cast<attn::ReadOp>(of).getQueryMutable().assign(query);
+    return of->getResult(0);
+  }
+
+  /// A state is a sum of products, so its error is the sum of the errors of the factors, and that of what is rounded to
+  /// the type of products: keys, queries and values with their decays, the state, weights of pairs of tokens. Erasing
+  /// subtracts what is there, which magnitudes cannot follow: the 2-norm judges it.
+  Value ofState(Operation *op, attn::StateOp state) {
+    if (state.getErase())
+      return constant(1e30);
+    auto read = llvm::dyn_cast<attn::ReadOp>(op);
+    Value whole = readOf(op, state, {}, {}, {}, {}, {});
+    double u = type == runtime::StorageType::F32 ? 0 : unitRoundoff(type);
+    int64_t tokens = sizeOf(state.getTokenAttr());
+    // Sums of decays lose bits of what they sum over a chunk, where a step counts up to what underflows.
+    double order = 6 * u + sumError(tokens) + (state.getDecay() ? 0x1p-10 * 0x1p-6 : 0) + kFunction;
+    Value total = mul(constant(order), whole);
+    if (Value e = bound(state.getKey()))
+      total = add(total, readOf(op, state, e, {}, {}, constant(0.0), {}));
+    if (Value e = bound(state.getValue()))
+      total = add(total, readOf(op, state, {}, e, {}, constant(0.0), {}));
+    if (Value e = state.getInitial() ? bound(state.getInitial()) : Value())
+      total = add(total, readOf(op, state, constant(0.0), constant(0.0), {}, e, {}));
+    if (Value e = read ? bound(read.getQuery()) : Value())
+      total = add(total, readOf(op, state, {}, {}, {}, {}, e));
+    // A decay that is off by e grows what it leaves.
+    if (Value e = state.getDecay() ? bound(state.getDecay()) : Value()) {
+      Value grown = readOf(op, state, {}, {}, add(state.getDecay(), e), {}, {});
+      total = add(total, attn::SubOp::create(builder, loc, grown, whole));
+    }
+    if (type == runtime::StorageType::F16) // what underflows
+      total = add(total, readOf(op, state, constant(0x1p-24), {}, {}, constant(0x1p-24), {}));
+    return total;
+  }
+
+  Value ofConv(attn::ConvOp conv) {
+    auto of = [&](Value x, Value w) -> Value {
+      x = onAxesOf(conv->getOperand(0), x);
+      w = onAxesOf(conv->getOperand(1), w);
+      auto copy = llvm::cast<attn::ConvOp>(builder.clone(*conv));
+      copy->setOperand(0, x);
+      copy->setOperand(1, w);
+      return copy->getResult(0);
+    };
+    Value x = conv->getOperand(0), w = conv->getOperand(1), a = bound(x), b = bound(w);
+    Value own = mul(constant(16 * kOp), of(magnitude(x), magnitude(w)));
+    return sum(own, sum(a ? of(a, magnitude(w)) : a, b ? of(magnitude(x), b) : b));
   }
 
   runtime::StorageType type;

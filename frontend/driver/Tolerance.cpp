@@ -93,8 +93,9 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
     int64_t longest = 1;
     llvm::MapVector<Value, double> rounded;
     llvm::DenseSet<Value> values;
-    double weights = 0;
+    double weights = 0, states = 0;
     int64_t running = 0;
+    bool isState = false, erases = false;
     auto round = [&](Value operand, double u) {
       if (u > 0)
         rounded[operand] = std::max(rounded[operand], u);
@@ -114,6 +115,14 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
       } else if (auto stat = llvm::dyn_cast<attn::StatOp>(op)) {
         auto size = sizes.find(stat.getWeights().getType().getWalk().getValue().str());
         longest = std::max(longest, size == sizes.end() ? 1 : size->second);
+      } else if (auto state = llvm::dyn_cast<attn::StateOp>(op)) {
+        // Weights of pairs of tokens, the state, and each operand once, with its decay or computed.
+        isState = true;
+        erases |= bool(state.getErase());
+        auto size = sizes.find(state.getTokenAttr().getValue().str());
+        longest = std::max(longest, size == sizes.end() ? 1 : size->second);
+        if (type != runtime::StorageType::F32)
+          states = unitRoundoff(type) * (erases ? std::sqrt(5.0) : std::sqrt(3.0));
       } else if (auto dot = llvm::dyn_cast<attn::DotOp>(op)) {
         round(dot.getLhs(), operandRoundoff(dot.getLhs(), dot.getRhs(), arithmetic));
         round(dot.getRhs(), operandRoundoff(dot.getRhs(), dot.getLhs(), arithmetic));
@@ -123,6 +132,8 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
                                 stored == runtime::StorageType::F32 ? 0 : unitRoundoff(stored)});
     if (weights > 0)
       entry.terms.push_back({"weights", weights / std::sqrt(3.0)});
+    if (states > 0)
+      entry.terms.push_back({"state and weights of tokens", states / std::sqrt(3.0)});
     double roundings = 0, ofProducts = 0;
     for (auto [operand, u] : rounded) {
       roundings += u * u / 3;
@@ -145,7 +156,9 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
     for (const ToleranceTerm &term : entry.terms)
       squares += term.value * term.value;
     least = std::max(least, 1e-6 + functions);
-    entry.limit = std::max(1e-6 + functions, 5e-3 * coarsest / unitRoundoff(runtime::StorageType::BF16));
+    // Errors of a state are carried along, and erasing feeds them back.
+    entry.limit = std::max((isState ? 1e-5 : 1e-6) + functions,
+                           (erases ? 7e-3 : 5e-3) * coarsest / unitRoundoff(runtime::StorageType::BF16));
     coarsestOfAll = std::max(coarsestOfAll, coarsest);
     entry.relative2 = std::min(std::sqrt(squares), entry.limit);
   }

@@ -65,7 +65,7 @@ struct Arithmetic {
 /// that is computed and not read, and the result. Operands of products in tf32 are rounded to 11 bits even where they
 /// are read, in 3xtf32 they lose 2^-22. Bounded by 5e-3 for bf16, by the same number of ulps for f16 and tf32, by 1e-6
 /// where all is f32, and 2^-18 more for each function that the hardware approximates, n 2^-23 for
-/// running sums over n. Statistics: 1e-3 + |r| 2^-22.
+/// running sums over n. States: 1e-5 where all is f32, 7e-3 for bf16 where they erase. Statistics: 1e-3 + |r| 2^-22.
 /// `sizes` of all axes, as inferSizes gives them.
 Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes);
 
