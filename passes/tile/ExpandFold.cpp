@@ -42,7 +42,8 @@ bool readsKeysAlone(Region &mask) {
   return compare && compare.getLhs().getDefiningOp<IotaOp>() && compare.getRhs().getDefiningOp<SplatOp>();
 }
 
-void expand(FoldOp fold, IRRewriter &rewriter) {
+/// `precision` is that of products of f32.
+void expand(FoldOp fold, StringRef precision, IRRewriter &rewriter) {
   Location loc = fold.getLoc();
   rewriter.setInsertionPoint(fold);
   auto yield = cast<FoldYieldOp>(fold.getBody().front().getTerminator());
@@ -107,13 +108,19 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
   auto acrossRows = [&](Value row, RankedTensorType type) -> Value {
     return BroadcastOp::create(rewriter, loc, type, row, ArrayRef<int64_t>{0});
   };
-  auto product = [&](RankedTensorType type, Value weights, Value value, Value kept, Value full) -> Value {
+  auto product = [&](RankedTensorType type, Value weights, Value value, Value kept) -> Value {
     auto dot = [&](OpBuilder &builder) {
       return DotOp::create(builder, loc, type, weights, value, kept, ArrayRef<int64_t>{1, 0});
     };
-    if (!full)
+    if (!hides)
       return dot(rewriter);
-    auto choose = scf::IfOp::create(rewriter, loc, type, full, /*withElseRegion=*/true);
+    // Multiply-adds leave out what meets a zero at no cost.
+    if (tensorType(value).getElementType().isF32() && precision == "fma") {
+      DotOp hiding = dot(rewriter);
+      hiding.setHides(true);
+      return hiding.getTile();
+    }
+    auto choose = scf::IfOp::create(rewriter, loc, type, keys.getFull(), /*withElseRegion=*/true);
     OpBuilder whole = choose.getThenBodyBuilder(), masked = choose.getElseBodyBuilder();
     scf::YieldOp::create(whole, loc, dot(whole).getTile());
     DotOp hiding = dot(masked);
@@ -149,7 +156,7 @@ void expand(FoldOp fold, IRRewriter &rewriter) {
       }
       RankedTensorType type = tensorType(old);
       Value kept = decay ? arith::MulFOp::create(rewriter, loc, old, acrossRows(decay, type)).getResult() : old;
-      next.push_back(product(type, tile, values[v], kept, hides && !element.isF32() ? keys.getFull() : Value()));
+      next.push_back(product(type, tile, values[v], kept));
     }
   };
   Value max = loop.getRegionIterArg(0), sum = loop.getRegionIterArg(1);
@@ -182,11 +189,12 @@ struct ExpandFold : fovea::tile::impl::TileExpandFoldPassBase<ExpandFold> {
     IRRewriter rewriter(&getContext());
     SmallVector<FoldOp> folds;
     getOperation().walk([&](FoldOp fold) { folds.push_back(fold); });
-    for (FoldOp fold : folds)
-      expand(fold, rewriter);
     // Products with f32 values are multiplied as the program's choices say.
     auto choices = getOperation().getChoicesAttr();
-    if (auto precision = choices ? choices.getAs<StringAttr>("precision") : StringAttr())
+    auto precision = choices ? choices.getAs<StringAttr>("precision") : StringAttr();
+    for (FoldOp fold : folds)
+      expand(fold, precision ? precision.getValue() : "fma", rewriter);
+    if (precision)
       getOperation().walk([&](DotOp dot) {
         if (tensorType(dot.getA()).getElementType().isF32() && !dot.getPrecision())
           dot.setPrecisionAttr(precision);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Keys and values of a causal attention of 128 tokens with NaN and infinities in some rows; then checks the output.
 
-hidden_nan.py write FOLDER makes k.npy and v.npy; hidden_nan.py check o.npy reads an output in f16."""
+hidden_nan.py write FOLDER makes k.npy and v.npy; hidden_nan.py check o.npy reads an output in f16 or f32."""
 import math
 import struct
 import sys
@@ -43,7 +43,8 @@ else:
     with open(sys.argv[2], "rb") as file:
         data = file.read()
     start = 10 + struct.unpack("<H", data[8:10])[0]
-    o = struct.unpack("<%de" % (S * D), data[start:])
+    code = "f" if b"'<f4'" in data[:start] else "e"
+    o = struct.unpack("<%d%s" % (S * D, code), data[start:])
     for row in range(S):
         for feature in range(D):
             x, want = o[row * D + feature], expected(row, feature)
