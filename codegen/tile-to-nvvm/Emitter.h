@@ -88,6 +88,9 @@ private:
   mlir::LogicalResult emitBroadcast(tile::BroadcastOp op);
   mlir::LogicalResult emitIota(tile::IotaOp op);
   mlir::LogicalResult emitReduce(tile::ReduceOp op);
+  /// Combines what the warps along a dimension have of the `size` elements without it.
+  void reduceAcrossWarps(const Layout &from, unsigned dim, int64_t size, llvm::SmallVectorImpl<Value> &registers,
+                         llvm::function_ref<Value(Value, Value)> combine);
   mlir::LogicalResult emitConvertLayout(tile::ConvertLayoutOp op);
   mlir::LogicalResult emitTranspose(tile::TransposeOp op);
   mlir::LogicalResult emitDomain(tile::DomainOp op);

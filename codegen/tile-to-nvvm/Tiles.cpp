@@ -64,8 +64,6 @@ LogicalResult Emitter::emitReduce(tile::ReduceOp op) {
   unsigned dim = op.getDim();
   if (from->slice(dim) != *to)
     return op.emitOpError("has a result whose layout is not that of its source without dimension ") << dim;
-  if (from->warpsAlong(dim))
-    return op.emitOpError("would cross warps, which no schedule of this version asks for");
   bool isMax = op.getKind() == "max";
   auto combine = [&](Value x, Value y) -> Value {
     if (isMax)
@@ -96,8 +94,44 @@ LogicalResult Emitter::emitReduce(tile::ReduceOp op) {
   for (unsigned bit : from->laneBitsAlong(dim))
     for (Value &value : result.registers)
       value = combine(value, shflXor(value, int64_t(1) << bit));
+  if (from->warpsAlong(dim))
+    reduceAcrossWarps(*from, dim, tensorType(op.getTile()).getDimSize(0), result.registers, combine);
   tiles[op.getTile()] = result;
   return success();
+}
+
+void Emitter::reduceAcrossWarps(const Layout &from, unsigned dim, int64_t size, SmallVectorImpl<Value> &registers,
+                                function_ref<Value(Value, Value)> combine) {
+  // Which part of the dimension is this warp's, and which threads write it: lanes with the same value store it
+  // together, of warps with the same elements one does.
+  Layout parts = from, once = from, to = from.slice(dim);
+  for (Layout::Vector &v : parts.lane)
+    v[dim] = 0;
+  for (Layout::Vector &v : once.lane)
+    v.assign(v.size(), 1);
+  int64_t count = 1;
+  for (Layout::Vector &v : parts.warp)
+    if (v[dim]) {
+      v[dim] = count;
+      count *= 2;
+    }
+  Value base = scratch(count * size * 4);
+  Value place = add(base, inEntry([&] { return mulConstant(threadOffset(to, 0), 4); }));
+  Value own = add(place, inEntry([&] { return mulConstant(threadOffset(parts, dim), size * 4); }));
+  NVVM::Barrier0Op::create(b, loc);
+  Block *after = beginWhere(writesOnce(once));
+  for (auto [r, value] : llvm::enumerate(registers))
+    LLVM::StoreOp::create(b, loc, value, sharedPointer(addConstant(own, to.registerOffset(r)[0] * 4)), 4);
+  endWhere(after);
+  NVVM::Barrier0Op::create(b, loc);
+  for (auto [r, value] : llvm::enumerate(registers)) {
+    value = {};
+    for (int64_t n = 0; n < count; ++n) {
+      Value pointer = sharedPointer(addConstant(place, (n * size + to.registerOffset(r)[0]) * 4));
+      Value part = LLVM::LoadOp::create(b, loc, b.getF32Type(), pointer, 4);
+      value = value ? combine(value, part) : part;
+    }
+  }
 }
 
 LogicalResult Emitter::emitConvertLayout(tile::ConvertLayoutOp op) {

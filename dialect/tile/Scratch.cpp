@@ -19,6 +19,10 @@ int64_t tile::scratchBytes(LaunchOp launch, int64_t warps) {
       // A warp has 16 rows at a time; of each such block the total.
       auto type = cast<RankedTensorType>(scan.getTile().getType());
       words = (type.getDimSize(0) + 15) / 16 * (type.getRank() == 2 ? type.getDimSize(1) : 1);
+    } else if (auto reduce = dyn_cast<ReduceOp>(op); reduce && warps > 1) {
+      LayoutAttr layout = layoutOf(reduce.getSource().getType());
+      if (layout ? layout.getLayout().warpsAlong(reduce.getDim()) : reduce.getDim() == 0)
+        words = warps * cast<RankedTensorType>(reduce.getTile().getType()).getDimSize(0);
     }
     most = std::max(most, words * 4);
   });

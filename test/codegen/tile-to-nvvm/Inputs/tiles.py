@@ -363,6 +363,23 @@ def scans(folder):
                 close(got[f"total_{side}"], total * rows, 1e-6)
 
 
+@case
+def reductions(folder):
+    """Along rows that warps share, and along columns that they share in a transposed tile."""
+    for warps, rows, columns in ((4, 64, 24), (8, 64, 40), (2, 128, 8)):
+        for kind, whole in (("add", sum), ("max", max)):
+            p = Program(warps)
+            at = accumulator(rows, columns, warps)
+            x = p.input("x", [rows, columns], "f32", normal(rows * columns))
+            s = p.load("x", at)
+            p.store(p.op(f'tile.reduce "{kind}" {{0}} dim 0 : {{types}} -> {{result}}', [s], [columns], "f32", at.slice(0)), "y")
+            t = p.op("tile.transpose {0} : {types} -> {result}", [s], [columns, rows], "f32", at.transposed())
+            p.store(p.op(f'tile.reduce "{kind}" {{0}} dim 1 : {{types}} -> {{result}}', [t], [columns], "f32", at.transposed().slice(1)), "z")
+            expected = [whole(x[i * columns + j] for i in range(rows)) for j in range(columns)]
+            for values in p.run(f"{folder}/{warps}{kind}").values():
+                close(values, expected, 1e-6)
+
+
 def inverse_of(l, size, reverse):
     """Columns of (I + L)^-1 by substitution in doubles."""
     x = [[0.0] * size for _ in range(size)]
