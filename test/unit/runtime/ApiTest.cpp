@@ -27,7 +27,7 @@ namespace {
   } while (false)
 
 // h[i] += x[i]; y[i] = h[i]; without h, y = x through a workspace.
-constexpr const char *kAccumulate = FOVEA_TEST_DIR "/accumulate.json";
+constexpr const char *kAccumulate = FOVEA_SOURCE_DIR "/examples/runtime/accumulate.json";
 constexpr const char *kCausal = FOVEA_SOURCE_DIR "/bench/plans/causal.json";
 
 std::string slurp(const char *path) {

@@ -107,7 +107,7 @@ int main() {
     fovea_call *call = nullptr;
     const char *names[] = {"x", "h", "y"};
     fovea_device *device = makeDevice(unsafe);
-    CHECK(fovea_plan_load(FOVEA_TEST_DIR "/accumulate.json", &plan) == FOVEA_OK);
+    CHECK(fovea_plan_load(FOVEA_SOURCE_DIR "/examples/runtime/accumulate.json", &plan) == FOVEA_OK);
     CHECK(fovea_prepare(plan, device, &kernel) == FOVEA_OK);
     CHECK(fovea_bind(kernel, names, 3, &call) == FOVEA_OK);
     std::vector<std::thread> threads;
