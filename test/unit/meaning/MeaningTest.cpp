@@ -316,7 +316,7 @@ TEST(Meaning, WalksOverGrids) {
 /// Both sides have the same value, of states with two heads for each of keys.
 void sameState(const std::string &lets, const std::string &left, const std::string &right) {
   std::string text =
-      "fovea 1\nattention a {\n  axis B, T, K, V, W\n  axis H = Hk * G\n  axis Tb = T / 4\n"
+      "fovea 1\nattention a {\n  axis B, T, K, K2, V, W\n  axis H = Hk * G\n  axis Tb = T / 4\n"
       "  input q, k : [B, T, Hk, K]\n  input v : [B, T, H, V]\n  input b : [B, T, H]; c : [B, T, Hk, K]\n"
       "  input h0 : [B, H, K, V]; n0 : [B, H, K]; w : [Hk, K, W]\n"
       "  let used = 0 * (sum[K](q * k * c * h0) + v + b + sum[K](n0) + sum[K, W](w))\n"
@@ -378,6 +378,14 @@ TEST(Meaning, DivisorsOfStates) {
                 state("A", "key: exp(k); value: v; decay: g; initial: h0") +
                 state("N", "key: exp(k); value: 1; decay: g; initial: exp(n0)", "[K]"),
             "read(S, exp(q))", "read(A, exp(q)) / read(N, exp(q))");
+}
+
+TEST(Meaning, SecondOrderFeaturesOfStates) {
+  // 1 + t + t^2 / 2 of the product t: a state for each order, the second with an axis of keys more.
+  sameState("  let k2 = k as [K: K2]; q2 = q as [K: K2]\n" + state("S", "key: k; value: v") +
+                state("R", "key: k; value: k2 * v") +
+                free("p", "weight: let t = dot[K](q[i], k[j]) in 1 + t + t^2 / 2; where: j <= i"),
+            "cumsum[T](v) + read(S, q) + sum[K2](q2 * read(R, q)) / 2", "p(v)");
 }
 
 TEST(Meaning, ErasingStates) {

@@ -34,13 +34,14 @@ TEST(Examples, SizesMakeThemComplete) {
   for (const std::string &path : test::specs("examples")) {
     sema::Options options = test::reading();
     std::string text = test::readText(path);
-    options.sets = {{"V", "128"}};
-    if (text.find("D = R + P") != std::string::npos)
-      options.sets.insert({{"R", "128"}, {"P", "64"}});
-    else
-      options.sets["D"] = "64";
-    if (text.find("Hk * G") != std::string::npos)
-      options.sets["G"] = "4";
+    syntax::DiagnosticEngine open;
+    std::optional<sema::Program> first = sema::analyze(syntax::parse(path, text, open), options, open);
+    ASSERT_TRUE(first.has_value()) << open.render();
+    for (const sema::Missing &m : sema::missing(first->attentions[0])) {
+      EXPECT_TRUE(m.name != "B" && m.name != "T" && m.name != "S") << path << " asks for " << m.name;
+      bool isAxis = m.message.find("axis") == 0;
+      options.sets[m.name] = isAxis ? "64" : m.name == "layer" ? "1" : "4";
+    }
     syntax::DiagnosticEngine diagnostics;
     syntax::File file = syntax::parse(path, text, diagnostics);
     std::optional<sema::Program> program = sema::analyze(file, options, diagnostics);

@@ -206,6 +206,51 @@ attention retnet causal {
   output o = recur over T (query: q, key: k, value: v) { decay: log(1 - 2^(-5 - index[H])) }
 }
 )",
+    R"(fovea 1
+import "features" (hedgehog)
+attention lolcats causal {
+  axis B, T, H, D, E, V;  axis Tb = T / 64;  axis F = lo: E + hi: E
+  option window = sliding | terrace
+  input q, k : [B, T, H, D];  v : [B, T, H, V];  param wq, wk : [H, D, E];  mix : f32 [H]
+  let qr = rope(q, pos[T]);  kr = rope(k, pos[T])
+  let qf = hedgehog(qr, wq);  kf = hedgehog(kr, wk)
+  let near = weights over T {
+    score: dot[D](qr[i], kr[j]) * D^-0.5
+    where: match window { sliding: 0 <= i - j < 64;  terrace: j <= i and block[Tb](j) >= block[Tb](i) - 1 }
+    mass: sigmoid(mix)
+  }
+  let far = weights over T { weight: dot[F](qf[i], kf[j]); where: j <= i and not near.where }
+  output o = joint(near of v, far of v, reference: rowmax)
+}
+attention lizard causal {
+  axis B, T, H, D, E, V, M
+  input q, k : [B, T, H, D];  v : [B, T, H, V];  gate : [B, T]
+  param wq, wk : [H, D, E];  meta : f32 [M];  alpha : f32
+  let near = weights over T { score: dot[D](q[i], k[j]) * D^-0.5; where: 0 <= i - j < 128; sink: logsumexp[M](meta) }
+  output o = recur over T (query: hedgehog(q, wq), key: hedgehog(k, wk), value: v) { decay: log_sigmoid(gate); divide: sum } +
+    alpha * near(v)
+}
+attention hydra causal {
+  axis B, T, H, D, R, E, V
+  input q, k : [B, T, H, D];  v : [B, T, H, V];  g : f32 [B, T, R] <= 0;  c : [B, T, R]
+  param w : [R, D, E]
+  let qf = exp(dot[D](q, w));  kf = exp(dot[D](k, w));  share = softmax[R](c)
+  state S[E, V] = recur over T { key: kf; value: v; decay: g }
+  state N[E] = recur over T { key: kf; value: 1; decay: g }
+  output o = sum[R](share * read(S, qf)) / sum[R](share * read(N, qf))
+}
+attention based causal {
+  axis B, T, H, D, D2, V
+  input q, k : [B, T, H, D];  v : [B, T, H, V]
+  let a = q * D^-0.25;  b = k * D^-0.25
+  let a2 = a as [D: D2];  b2 = b as [D: D2]
+  state S0[D, V] = recur over T { key: b; value: v };  N0[D] = recur over T { key: b; value: 1 }
+  state S1[D, V] = recur over T { key: b; value: b2 * v };  N1[D] = recur over T { key: b; value: b2 }
+  let num = cumsum[T](v) + read(S0, a) + sum[D2](a2 * read(S1, a)) / 2
+  let den = cumsum[T](1 + 0 * sum[D](a)) + read(N0, a) + dot[D2](a2, read(N1, a)) / 2
+  output o = num / (den + 1e-12)
+}
+)",
 };
 
 } // namespace fovea::test
