@@ -498,7 +498,8 @@ FailureOr<Prepared> Derivation::layOut(Value field, StringAttr token, Type eleme
   SmallVector<std::string> dims;
   Type type = viewType(result.axes, element, dims);
   for (auto [text, axis] : llvm::zip(dims, result.axes))
-    text = sizeText(axis);
+    if (table.expand(axis).size() == 1) // else the product of its parts
+      text = sizeText(axis);
   OpBuilder builder = head();
   result.view =
       tile::WorkspaceOp::create(builder, field.getLoc(), type, builder.getStringAttr(name), strings(context, dims));
