@@ -53,14 +53,17 @@ function(fovea_library name)
 endfunction()
 
 # fovea_interface_library(NAME LINK libs...): what the shared libraries for users have in common: the headers in
-# runtime/include, and no symbols but those of the C interface.
+# runtime/include, and no symbols but those of the C interface, or of the version script EXPORTS.
 function(fovea_interface_library name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "EXPORTS" "LINK" ${ARGN})
   target_include_directories(${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/runtime/include>"
                                             "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
                              PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
   target_compile_options(${name} PRIVATE ${FOVEA_WARNINGS} -fvisibility=hidden)
   set(exports "${PROJECT_SOURCE_DIR}/runtime/api/exports.map")
+  if(ARG_EXPORTS)
+    set(exports "${ARG_EXPORTS}")
+  endif()
   target_link_options(${name} PRIVATE "LINKER:--version-script=${exports}" "LINKER:--gc-sections")
   target_link_libraries(${name} PRIVATE ${ARG_LINK})
   set_target_properties(${name} PROPERTIES LINK_DEPENDS "${exports}" VERSION ${PROJECT_VERSION} SOVERSION 0

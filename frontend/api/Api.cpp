@@ -1,0 +1,202 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The C interface of the compiler, over the driver that the command line uses too.
+#include "frontend/api/include/fovea/compiler.h"
+#include "frontend/driver/Compiler.h"
+#include "runtime/api/Handles.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace fovea;
+
+struct fovea_compiler {
+  driver::Compiler compiler;
+};
+
+struct fovea_compilation {
+  struct Message {
+    bool isError;
+    std::string file, message, expected, suggestion, rendered;
+    syntax::Position begin, end;
+  };
+  std::vector<Message> messages;
+  std::string planText, firstError;
+  double milliseconds = 0;
+};
+
+namespace {
+
+fovea_status fail(const Error &error) {
+  return fovea_internal_fail_1(static_cast<fovea_status>(error.code), error.message.c_str());
+}
+fovea_status invalid(const std::string &message) { return fail(Error{ErrorCode::InvalidArgument, message}); }
+
+/// The caller's structure, perhaps older or newer: what it lacks is 0, what is unknown here must be.
+bool read(const fovea_compile_options *from, fovea_compile_options &to, fovea_status &status) {
+  to = {};
+  if (!from)
+    return true;
+  constexpr size_t least = sizeof(fovea_compile_options); // of the first version
+  if (from->struct_size < least || from->struct_size > 4096) {
+    status = invalid("fovea_compile_options: set struct_size to sizeof(fovea_compile_options)");
+    return false;
+  }
+  const auto *bytes = reinterpret_cast<const unsigned char *>(from);
+  if (std::any_of(bytes + sizeof to, bytes + from->struct_size, [](unsigned char byte) { return byte != 0; })) {
+    status = fail(Error{ErrorCode::Unsupported, "fovea_compile_options has fields that this library does not know"});
+    return false;
+  }
+  std::memcpy(static_cast<void *>(&to), from, sizeof to);
+  return true;
+}
+
+Result<driver::CompileOptions> readOptions(const fovea_compile_options &raw) {
+  driver::CompileOptions options;
+  auto take = [](const char *text, std::string &to) {
+    if (text)
+      to = text;
+  };
+  take(raw.attention, options.attention);
+  take(raw.target, options.target);
+  take(raw.type, options.type);
+  take(raw.precision, options.precision);
+  options.batchInvariant = raw.batch_invariant != 0;
+  if (!Target::find(options.target))
+    return Error{ErrorCode::InvalidArgument, "target '" + options.target + "' is unknown; known: " + Target::names()};
+  if (options.type != "bf16" && options.type != "f16" && options.type != "f32")
+    return Error{ErrorCode::InvalidArgument, "type '" + options.type + "' is none of bf16, f16 and f32"};
+  if (options.precision != "tf32" && options.precision != "3xtf32" && options.precision != "fma")
+    return Error{ErrorCode::InvalidArgument, "precision '" + options.precision + "' is none of tf32, 3xtf32 and fma"};
+  if (raw.schedule) {
+    Result<driver::ScheduleOverride> schedule = driver::parseSchedule(raw.schedule);
+    if (!schedule)
+      return schedule.takeError();
+    options.schedule = *schedule;
+  }
+  if (raw.set_count && !raw.sets)
+    return Error{ErrorCode::InvalidArgument, "sets is NULL, but set_count is " + std::to_string(raw.set_count)};
+  for (size_t i = 0; i < raw.set_count; ++i) {
+    if (!raw.sets[i])
+      return Error{ErrorCode::InvalidArgument, "sets[" + std::to_string(i) + "] is NULL"};
+    if (Status status = driver::parseSets(raw.sets[i], options.sets); !status)
+      return status.error();
+  }
+  return options;
+}
+
+fovea_status compile(fovea_compiler *compiler, const driver::SourceText &source, const fovea_compile_options *raw,
+                     fovea_compilation **made) {
+  fovea_compile_options known;
+  fovea_status status = FOVEA_OK;
+  if (!read(raw, known, status))
+    return status;
+  Result<driver::CompileOptions> options = readOptions(known);
+  if (!options)
+    return fail(options.error());
+  std::unique_ptr<driver::Compilation> compilation = compiler->compiler.compile(source, *options);
+  auto result = std::make_unique<fovea_compilation>();
+  result->milliseconds = compilation->milliseconds();
+  const syntax::DiagnosticEngine &engine = compilation->diagnostics();
+  for (const syntax::Diagnostic &d : engine.diagnostics()) {
+    fovea_compilation::Message message{
+        d.severity == syntax::Severity::Error, "", d.message, d.label, d.suggestion, engine.render(d), {}, {}};
+    if (d.span.valid()) {
+      message.file = engine.sources.name(d.span.file);
+      message.begin = engine.sources.position(d.span);
+      message.end = engine.sources.position(d.span.file, d.span.end);
+    }
+    if (message.isError && result->firstError.empty())
+      result->firstError = message.rendered;
+    result->messages.push_back(std::move(message));
+  }
+  if (compilation->ok() && compilation->plan) {
+    Result<std::string> text = runtime::planToText(*compilation->plan);
+    if (!text)
+      return fail(text.error());
+    result->planText = std::move(*text);
+  }
+  *made = result.release();
+  return FOVEA_OK;
+}
+
+} // namespace
+
+extern "C" {
+
+fovea_status fovea_compiler_open(fovea_compiler **compiler) {
+  if (!compiler)
+    return invalid("compiler is NULL");
+  *compiler = new fovea_compiler;
+  return FOVEA_OK;
+}
+
+void fovea_compiler_close(fovea_compiler *compiler) { delete compiler; }
+
+fovea_status fovea_compile_file(fovea_compiler *compiler, const char *path, const fovea_compile_options *options,
+                                fovea_compilation **compilation) {
+  if (!compiler || !path || !compilation)
+    return invalid("compiler, path and compilation must not be NULL");
+  Result<driver::SourceText> source = driver::readSource(path);
+  return source ? compile(compiler, *source, options, compilation) : fail(source.error());
+}
+
+fovea_status fovea_compile_text(fovea_compiler *compiler, const char *text, size_t size, const char *name,
+                                const fovea_compile_options *options, fovea_compilation **compilation) {
+  if (!compiler || (!text && size) || !compilation)
+    return invalid("compiler, text and compilation must not be NULL");
+  return compile(compiler, {name ? name : "text.attn", std::string(text ? text : "", size)}, options, compilation);
+}
+
+void fovea_compilation_close(fovea_compilation *compilation) { delete compilation; }
+
+size_t fovea_compilation_diagnostic_count(const fovea_compilation *compilation) {
+  return compilation ? compilation->messages.size() : 0;
+}
+
+fovea_status fovea_compilation_diagnostic(const fovea_compilation *compilation, size_t index,
+                                          fovea_diagnostic *diagnostic) {
+  if (!compilation || !diagnostic || diagnostic->struct_size < sizeof(fovea_diagnostic))
+    return invalid("fovea_diagnostic: set struct_size to sizeof(fovea_diagnostic)");
+  if (index >= compilation->messages.size())
+    return invalid("there are " + std::to_string(compilation->messages.size()) + " diagnostics");
+  const fovea_compilation::Message &m = compilation->messages[index];
+  size_t size = diagnostic->struct_size;
+  *diagnostic = {size,
+                 m.isError,
+                 m.file.c_str(),
+                 static_cast<int32_t>(m.begin.line),
+                 static_cast<int32_t>(m.begin.column),
+                 static_cast<int32_t>(m.end.line),
+                 static_cast<int32_t>(m.end.column),
+                 m.message.c_str(),
+                 m.expected.c_str(),
+                 m.suggestion.c_str(),
+                 m.rendered.c_str()};
+  return FOVEA_OK;
+}
+
+fovea_status fovea_compilation_plan_text(const fovea_compilation *compilation, const char **text, size_t *size) {
+  if (!compilation || !text || !size)
+    return invalid("compilation, text and size must not be NULL");
+  if (compilation->planText.empty())
+    return invalid(compilation->firstError);
+  *text = compilation->planText.c_str();
+  *size = compilation->planText.size();
+  return FOVEA_OK;
+}
+
+fovea_status fovea_compilation_plan(const fovea_compilation *compilation, fovea_plan **plan) {
+  const char *text = nullptr;
+  size_t size = 0;
+  if (fovea_status status = fovea_compilation_plan_text(compilation, &text, &size); status != FOVEA_OK)
+    return status;
+  return fovea_plan_parse(text, size, plan);
+}
+
+double fovea_compilation_milliseconds(const fovea_compilation *compilation) {
+  return compilation ? compilation->milliseconds : 0;
+}
+
+} // extern "C"
