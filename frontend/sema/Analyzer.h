@@ -205,7 +205,7 @@ private:
   void poisonNames(const Expr &e);
   void deriveSizes();
   std::optional<AxisId> axis(const Expr &e, const Context &context);
-  /// With `owner`, a number is an axis of that size and without a name, `owner.place`.
+  /// With `owner`, a number is an axis of that size and without a name, `owner_place`.
   bool axisList(const std::vector<ExprPtr> &list, size_t from, const Context &context, std::vector<AxisId> &axes,
                 std::vector<AxisId> &expanded, const std::string *owner = nullptr);
   void expand(AxisId axis, std::vector<AxisId> &into) const {

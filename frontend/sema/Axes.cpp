@@ -666,7 +666,7 @@ bool Analyzer::axisList(const std::vector<ExprPtr> &list, size_t from, const Con
         good = false;
         continue;
       }
-      fixed.name = uniqueWalkName(*owner + "." + std::to_string(k));
+      fixed.name = uniqueWalkName(*owner + "_" + std::to_string(k));
       fixed.isStatic = true;
       fixed.span = number.span;
       AxisId id = makeAxis(std::move(fixed));

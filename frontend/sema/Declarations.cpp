@@ -148,7 +148,7 @@ void Analyzer::inputItem(const Item &item, Role role) {
       for (size_t k = 0; k < declared.size(); ++k)
         if (declared[k] >= firstOwn) {
           Axis copy = attention_.axes[declared[k]];
-          copy.name = uniqueWalkName(name.text + "." + std::to_string(k));
+          copy.name = uniqueWalkName(name.text + "_" + std::to_string(k));
           own[k] = makeAxis(std::move(copy));
           std::replace(ownParts.begin(), ownParts.end(), declared[k], own[k]);
         }

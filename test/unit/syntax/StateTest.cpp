@@ -502,15 +502,15 @@ TEST(State, TokensOfSets) {
 TEST(Conv, Forms) {
   Result r = in("  param w : [H, K, 4]; u : [N, 3]\n  output o = conv[T](q, w)\n  output p = conv[T](b, u)");
   EXPECT_EQ(r.messages, "");
-  EXPECT_TRUE(r.has("axis w.2 size 4 static needed\n")) << r.program;
-  EXPECT_TRUE(r.has("param w : [H, K, w.2] real\n")) << r.program;
-  EXPECT_TRUE(r.has("% = conv [T, w.2] % % : [B, T, H, K] real\n")) << r.program;
-  EXPECT_TRUE(r.has("% = conv [T, u.1] % % : [B, T, H, N] real\n")) << r.program;
+  EXPECT_TRUE(r.has("axis w_2 size 4 static needed\n")) << r.program;
+  EXPECT_TRUE(r.has("param w : [H, K, w_2] real\n")) << r.program;
+  EXPECT_TRUE(r.has("% = conv [T, w_2] % % : [B, T, H, K] real\n")) << r.program;
+  EXPECT_TRUE(r.has("% = conv [T, u_1] % % : [B, T, H, N] real\n")) << r.program;
   // Each array has axes of its own; taps can have any name.
   r = in("  axis W\n  param w, u : [H, K, 4]; x : [W]\n  output o = conv[T](q, w) + conv[T](k, u) + conv[T](q, x)");
-  EXPECT_TRUE(r.has("axis u.2 size 4") && r.has("conv [T, u.2]") && r.has("conv [T, W]")) << r.messages << r.program;
+  EXPECT_TRUE(r.has("axis u_2 size 4") && r.has("conv [T, u_2]") && r.has("conv [T, W]")) << r.messages << r.program;
   r = in("  param w : [H, K, 5, 3]\n  output o = conv[B, T](q, w)", "set");
-  EXPECT_TRUE(r.has("% = conv same [B, T, w.2, w.3] % % : [B, T, H, K] real\n")) << r.messages << r.program;
+  EXPECT_TRUE(r.has("% = conv same [B, T, w_2, w_3] % % : [B, T, H, K] real\n")) << r.messages << r.program;
   // Taps of each place.
   EXPECT_EQ(says("  input w : [B, T, H, 4]\n  output o = conv[T](q, w)"), "");
 }
@@ -521,7 +521,7 @@ TEST(Conv, Misused) {
             "9:25: the taps are on no axis of their own | this is on [B, T, H, K]; its last axis is the taps, as in "
             "'param w : [H, K, 4]'\n");
   EXPECT_EQ(says(w + "  output o = conv[B, T](q, w)", "set"),
-            "10:28: the taps are on no axes of their own | this is on [H, K, w.2]; its last two axes are the taps, as "
+            "10:28: the taps are on no axes of their own | this is on [H, K, w_2]; its last two axes are the taps, as "
             "in 'param w : [H, K, 5, 5]'\n");
   EXPECT_EQ(says(w + "  output o = conv(q, w)"),
             "10:14: 'conv' needs the axes along which it runs | expected 'conv[T](x, w)' or 'conv[Y, X](x, w)'\n");
