@@ -21,6 +21,9 @@ config.environment["PATH"] = os.pathsep.join(
 # A variable of one function must not match in the next.
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
 
+# Tests compile what they test; those of the cache name a folder of their own.
+config.environment["FOVEA_CACHE"] = "off"
+
 config.substitutions.append(("%examples", os.path.join(config.fovea_source_dir, "examples")))
 config.substitutions.append(("%source", config.fovea_source_dir))
 config.substitutions.append(("%bin", os.path.join(config.fovea_build_dir, "bin")))

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // fovea compile.
+#include "frontend/driver/PlanCache.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include "runtime/abi/Files.h"
@@ -36,7 +37,11 @@ struct CompileCommand {
     options->attention = name.attention;
     options->last = *stage;
     driver::Compiler compiler;
-    std::unique_ptr<driver::Compilation> result = compiler.compile(*source, *options);
+    // Times are those of a compilation.
+    bool cached = !times && (*stage == driver::Stage::Plan || *stage == driver::Stage::Ptx);
+    std::unique_ptr<driver::Compilation> result =
+        cached ? driver::compilePlan(compiler, *source, *options, common.schedule, warn).compilation
+               : compiler.compile(*source, *options);
     if (report(result->diagnostics()))
       return 1;
     if (times) {

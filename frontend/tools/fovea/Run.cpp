@@ -3,6 +3,7 @@
 //
 // fovea run: a specification or a plan on the best device, with arrays from files or drawn from a seed.
 #include "frontend/driver/Check.h"
+#include "frontend/driver/PlanCache.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include "runtime/cuda/CudaDevice.h"
@@ -119,7 +120,9 @@ struct RunCommand {
     Progress progress;
     progress.show("compiling");
     driver::Compiler compiler;
-    std::unique_ptr<driver::Compilation> result = compiler.compile(*source, options);
+    driver::CachedCompilation compiled = driver::compilePlan(compiler, *source, options, common.schedule, warn);
+    std::unique_ptr<driver::Compilation> result = std::move(compiled.compilation);
+    found = compiled.found;
     progress.clear();
     if (report(result->diagnostics()))
       return 1;
@@ -156,8 +159,8 @@ struct RunCommand {
 
   int printSpec(driver::Compilation &compilation, const driver::Arrays &outputs, const driver::PlanRun &ran) {
     printHead(*compilation.plan, ran);
-    std::printf("compiled in %s ms for %s\n", number(compilation.milliseconds()).c_str(),
-                std::string(compilation.target->name).c_str());
+    std::printf("%s in %s ms for %s\n", found ? "read and found in the cache" : "compiled",
+                number(compilation.milliseconds()).c_str(), std::string(compilation.target->name).c_str());
     double pairs = 1, width = 0;
     for (sema::AxisId id = 0; id < compilation.attention->axes.size(); ++id) {
       const sema::Axis &axis = compilation.attention->axes[id];
@@ -202,6 +205,9 @@ struct RunCommand {
     if (!expected)
       return fail("reference: " + llvm::toString(expected.takeError()));
     driver::Tolerance tolerance = driver::toleranceFor(compilation.attn(), compilation.arithmetic(), *all);
+    if (llvm::Error error =
+            driver::addProductErrors(tolerance, compilation.attn(), compilation.arithmetic(), *all, values))
+      return fail("reference: " + llvm::toString(std::move(error)));
     table.row({"output", "type", "shape", "error against float64", "tolerance", ""});
     std::string terms;
     for (const PlanTensor &tensor : compilation.interface.tensors) {
@@ -212,7 +218,7 @@ struct RunCommand {
       const driver::OutputTolerance &allowed = tolerance.outputs[tensor.name];
       runtime::CompareOptions how;
       if (allowed.isStatistic) {
-        how.absolute = allowed.absolute;
+        how.absolute = std::hypot(allowed.absolute, allowed.fromProducts);
         how.relative = allowed.relative;
       } else {
         how.relative2 = allowed.limit;
@@ -222,11 +228,11 @@ struct RunCommand {
         return fail(comparison.error());
       double limit = allowed.limit;
       if (!comparison->passed && !allowed.isStatistic) {
-        // Terms that cancel are rounded at their own scale.
+        // Terms that cancel are rounded at their own scale, operands of scores at theirs.
         auto scale = driver::magnitudes(compilation.attn(), *all, values);
         if (!scale)
           return fail("reference: " + llvm::toString(scale.takeError()));
-        limit *= driver::conditionOf((*scale)[tensor.name].data, (*expected)[tensor.name].data);
+        limit = allowed.allowed((*scale)[tensor.name].data, (*expected)[tensor.name].data);
         how.relative2 = limit;
         comparison = runtime::compare(array.toDoubles(), (*expected)[tensor.name].data, how);
         if (!comparison)
@@ -240,8 +246,7 @@ struct RunCommand {
       if (comparison->infinityMismatches)
         error += ", " + std::to_string(comparison->infinityMismatches) + " wrong infinities";
       table.row({tensor.name, runtime::typeName(array.type()), runtime::shapeText(array.shape()), error,
-                 allowed.isStatistic ? number(allowed.absolute) + " + " + number(allowed.relative) + " |r|"
-                                     : number(allowed.limit),
+                 allowed.isStatistic ? number(how.absolute) + " + " + number(allowed.relative) + " |r|" : number(limit),
                  comparison->passed ? "ok" : "FAILED"});
       terms += "  " + tensor.name + ": expected on inputs of unit variance " + allowed.format() + "\n";
     }
@@ -481,6 +486,7 @@ struct RunCommand {
 
   std::string note;
   std::vector<std::string> defaults;
+  bool found = false; // the plan came from the cache
 };
 
 } // namespace

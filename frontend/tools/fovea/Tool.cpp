@@ -18,6 +18,8 @@ int fail(const std::string &message) {
 
 int fail(const Error &error) { return fail(error.message); }
 
+void warn(const std::string &message) { std::fprintf(stderr, "warning: %s\n", message.c_str()); }
+
 bool isTerminal(bool standardError) {
   const char *term = std::getenv("TERM");
   return ::isatty(standardError ? 2 : 1) && term && std::string_view(term) != "dumb";

@@ -16,6 +16,7 @@ namespace fovea::tool {
 
 /// Each adds its subcommand, whose callback leaves the exit status in `status`.
 void addBench(CLI::App &app, int &status);
+void addCache(CLI::App &app, int &status);
 void addCompile(CLI::App &app, int &status);
 void addRun(CLI::App &app, int &status);
 void addCheck(CLI::App &app, int &status);
@@ -27,6 +28,8 @@ void addList(CLI::App &app, int &status);
 /// "error: ..." on standard error; returns 1.
 int fail(const std::string &message);
 int fail(const Error &error);
+/// "warning: ..." on standard error.
+void warn(const std::string &message);
 
 /// True where standard error (output) is a terminal that takes colours.
 bool isTerminal(bool standardError = true);

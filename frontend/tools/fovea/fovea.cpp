@@ -19,6 +19,7 @@ int main(int argc, char **argv) {
   fovea::tool::addBench(app, status);
   fovea::tool::addDoctor(app, status);
   fovea::tool::addFmt(app, status);
+  fovea::tool::addCache(app, status);
   fovea::tool::addList(app, status);
   // A misspelt subcommand reads as an argument too many, which says nothing of what was meant.
   if (argc > 1 && argv[1][0] != '-') {
