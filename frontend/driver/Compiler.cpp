@@ -478,7 +478,12 @@ static bool choose(Compilation &result, Stages &stages) {
     if (int64_t size = nearestFit(result))
       message += "; head dims of at most " + std::to_string(size) + " fit";
     stages.error(std::move(message));
-  } else
+  } else if (!result.candidates.empty() && !result.candidates.front().kind.empty())
+    stages.error(
+        "no candidate agrees with the schedule asked for; kind is fused (not of f32) or step, chunk 16, 32, 64 or "
+        "128, values a part of the value axis that is a multiple of 16 * warps, warps 1, 2, 4 or 8, stages 1 or "
+        "2");
+  else
     stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128 (or "
                  "16 for f32), "
                  "warps 4 or 8 with query_tile a multiple of 16 * warps, stages 1 to 3");
@@ -531,10 +536,6 @@ static bool makeAbsent(mlir::ModuleOp module, const std::vector<std::string> &ab
   for (attn::InputOp input : attention.getInputs())
     if (std::find(absent.begin(), absent.end(), input.getName()) != absent.end())
       used.push_back(input.getName().str());
-  // Memory that is not passed is not written.
-  for (attn::OutputOp output : llvm::make_early_inc_range(attention.getOutputs()))
-    if (output.getCarry() && std::find(absent.begin(), absent.end(), output.getName()) != absent.end())
-      output.erase();
   return mlir::succeeded(attn::dropAbsent(attention, used)) && runPasses(module, buildAttnPipeline);
 }
 

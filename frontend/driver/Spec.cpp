@@ -325,6 +325,7 @@ runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType
     tensor.name = declaration.name;
     tensor.role = declaration.role == sema::Role::Output  ? runtime::TensorRole::Output
                   : declaration.role == sema::Role::Param ? runtime::TensorRole::Param
+                  : declaration.role == sema::Role::Carry ? runtime::TensorRole::Carry
                                                           : runtime::TensorRole::Input;
     tensor.type = storageOf(declaration.type, type);
     tensor.optional = declaration.optional;

@@ -67,20 +67,71 @@ FailureOr<TileValue> LaunchEmitter::conv(ConvOp op, const Environment &env) {
     return {moved, TileValue{arith::AndIOp::create(builder, loc, low, high), dims}};
   };
 
+  // Tokens of two axes move together: `by` places on one of them are so many on the whole, where both exist.
+  auto inside = [&](StringAttr axis, int64_t by) -> FailureOr<TileValue> {
+    FailureOr<TileValue> index = position(op, axis, {}, env);
+    if (failed(index))
+      return failure();
+    OpBuilder builder = builderFor(index->dims);
+    Type type = index->value.getType();
+    Value moved = arith::AddIOp::create(builder, loc, index->value, emitConstant(builder, loc, type, double(by)));
+    Value limit = arith::IndexCastOp::create(builder, loc, builder.getI32Type(), derivation.sizeOf(axis));
+    limit = tile::SplatOp::create(builder, loc, type, limit);
+    Value low =
+        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, moved, emitConstant(builder, loc, type, 0));
+    Value high = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, moved, limit);
+    return TileValue{arith::AndIOp::create(builder, loc, low, high), index->dims};
+  };
+  auto moveWhole = [&](const Coordinate *whole, Value by) {
+    OpBuilder builder = builderFor({});
+    Value base = arith::AddIOp::create(builder, loc, whole->base, by);
+    return derivation.newComposite(whole->kind, whole->axis, base, whole->extent, whole->shares[0]->axis,
+                                   whole->shares[1]->axis);
+  };
+
   Value source = op.getOperand();
   std::optional<TileValue> sum;
   for (int64_t n = 0; n < count; ++n) {
     Environment at = env, tap = env;
-    SmallVector<TileValue> conditions;
+    SmallVector<TileValue> conditions, always; // `always`: what an array holds there is another element
+    const Coordinate *whole = nullptr;
+    Value far;
     int64_t rest = n;
     for (int64_t d = int64_t(along.size()) - 1; d >= 0; --d) {
       int64_t u = rest % sizes[d];
       rest /= sizes[d];
-      auto [moved, inside] = place(along[d], u - (op.getSame() ? (sizes[d] - 1) / 2 : sizes[d] - 1));
-      at.set(along[d], moved);
-      if (inside)
-        conditions.push_back(*inside);
+      int64_t by = u - (op.getSame() ? (sizes[d] - 1) / 2 : sizes[d] - 1);
+      if (const Coordinate *share = env.lookup(along[d]); share->whole) {
+        if (whole && whole != share->whole)
+          return op.emitError("convolves along two axes of tokens; that is not in this version");
+        whole = share->whole;
+        if (by) {
+          FailureOr<TileValue> exists = inside(along[d], by);
+          if (failed(exists))
+            return failure();
+          always.push_back(*exists);
+          Value step = derivation.indexConstant(by);
+          OpBuilder builder = builderFor({});
+          if (!share->isInner())
+            step = arith::MulIOp::create(builder, loc, step, derivation.sizeOf(whole->shares[1]->axis));
+          far = far ? arith::AddIOp::create(builder, loc, far, step).getResult() : step;
+        }
+      } else {
+        auto [moved, exists] = place(along[d], by);
+        at.set(along[d], moved);
+        if (exists)
+          conditions.push_back(*exists);
+      }
       tap.set(taps[d], derivation.newCoordinate({Where::Batch, taps[d], derivation.indexConstant(u)}));
+    }
+    if (far) {
+      const Coordinate *moved = moveWhole(whole, far);
+      for (auto [axis, coordinate] : env.all())
+        for (int n : {0, 1})
+          if (coordinate == whole->shares[n])
+            at.set(axis, moved->shares[n]);
+          else if (coordinate == whole)
+            at.set(axis, moved);
     }
     FailureOr<TileValue> x = evaluate(source, at), w = evaluate(op.getWeights(), tap);
     if (failed(x) || failed(w))
@@ -90,9 +141,10 @@ FailureOr<TileValue> LaunchEmitter::conv(ConvOp op, const Environment &env) {
     Value stripped = source;
     strip(stripped, inner);
     bool isArray = bool(stripped.getDefiningOp<InputOp>());
+    if (isArray)
+      llvm::erase_if(conditions, [](const TileValue &condition) { return !condition.dims.empty(); });
+    conditions.append(always);
     for (const TileValue &condition : conditions) {
-      if (isArray && !condition.dims.empty())
-        continue;
       FailureOr<Dimensions> dims = unite({*x, condition}, op);
       if (failed(dims))
         return failure();

@@ -666,7 +666,8 @@ LogicalResult Derivation::classifyAxes() {
     contracted.insert(state.getKeyAxisAttr());
     tokens.insert(state.getTokenAttr());
     if (isFeature(state.getTokenAttr()))
-      return state.emitError("runs along '") << state.getToken() << "', which is also summed over or an axis of features";
+      return state.emitError("runs along '")
+             << state.getToken() << "', which is also summed over or an axis of features";
     for (StringAttr axis : {state.getKeyAxisAttr(), state.getValueAxisAttr()})
       if (axis && failed(inside(state, axis)))
         return failure();
@@ -815,6 +816,18 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
   }
   if (candidates.empty() && !pieces.empty())
     candidates.push_back(pieces.front());
+  if (candidates.empty() && containsSum(output.getValue())) {
+    SmallVector<StringAttr> inside, others;
+    for (StringAttr axis : expanded)
+      (isFeature(axis) ? inside : others).push_back(axis);
+    if ((axes.row = rowsWithoutTokens(output.getValue(), others, inside))) {
+      for (StringAttr axis : others)
+        if (axis != axes.row)
+          axes.batch.push_back(axis);
+      axes.tile = inside.size() == 2 ? 64 : 16;
+      return axes;
+    }
+  }
   if (candidates.empty())
     return output.emitError("the output '")
            << output.getName() << "' has no token axis; in this version each output has one, as in [B, T, H]";
@@ -828,6 +841,14 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
       candidates.size() == 2 && llvm::none_of(table.getAxes(), [&](AxisAttr walk) {
         return walk.isWalk() && walk.getRaw() == walk.getQuery() && llvm::is_contained(candidates, walk.getRaw());
       });
+  // Axes that are summed over, and that nothing walks: the rows are along the last.
+  if (isPair && llvm::none_of(table.getAxes(), [&](AxisAttr axis) {
+        return (axis.isWalk() || axis.isKeys() || axis.isPieces()) &&
+               llvm::any_of(axis.getOf(), [&](StringAttr of) { return llvm::is_contained(candidates, of); });
+      })) {
+    isPair = false;
+    candidates = {candidates.back()};
+  }
   if (candidates.size() == 2 && !isPair)
     if (StringAttr query = outermostQuery(output.getValue()); llvm::is_contained(candidates, query))
       candidates = {query};
@@ -917,7 +938,10 @@ void Derivation::prefer(const std::string &expression, const std::string &reason
 }
 
 FailureOr<tile::ProgramOp> Derivation::run() {
-  if (failed(checkChoices()) || failed(checkDepth()) || failed(splitReductions()) || failed(classifyAxes()))
+  if (failed(checkChoices()) || failed(checkDepth()))
+    return failure();
+  splitReductions();
+  if (failed(classifyAxes()))
     return failure();
   OpBuilder builder(context);
   builder.setInsertionPointAfter(attention);

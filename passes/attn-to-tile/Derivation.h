@@ -224,10 +224,13 @@ public:
   llvm::FailureOr<const Summed *> sum(mlir::Operation *op);
   /// True for what sums over tokens alone.
   bool isTokenSum(mlir::Operation *op) const;
-  /// True for a real field that follows from sums over tokens and does not vary with one.
-  bool isGlobal(mlir::Value field);
+  /// True for what depends on such sums.
+  bool containsSum(mlir::Value field);
   /// Its workspace, and the launch without tokens that fills it.
   llvm::FailureOr<Prepared> prepareGlobal(mlir::Value field, mlir::Type elementType, mlir::Operation *at);
+  /// The axis that its rows run along; null where there is none. Orders the features, rows first.
+  mlir::StringAttr rowsWithoutTokens(mlir::Value field, llvm::ArrayRef<mlir::StringAttr> others,
+                                     llvm::SmallVectorImpl<mlir::StringAttr> &features);
   /// True for rows of such a launch.
   bool isWithoutTokens(mlir::StringAttr rows) const;
   /// True for heads that are reduced together with their features.
@@ -260,14 +263,13 @@ public:
 
 private:
   mlir::LogicalResult classifyAxes();
-  mlir::LogicalResult splitReductions();
+  void splitReductions();
   void classifySums();
   bool isOpen(mlir::StringAttr axis) const;
   mlir::Value countParts(mlir::Value size, int64_t tokens);
   llvm::SmallVector<mlir::StringAttr> sidesOf(mlir::Operation *op) const;
   /// A product over tokens that a field depends on, past no other sum over tokens; null where there is none.
   mlir::Operation *productUnder(mlir::Value field);
-  bool containsSum(mlir::Value field);
   mlir::LogicalResult checkChoices();
   mlir::LogicalResult checkDepth();
   mlir::LogicalResult emitOutputs();
@@ -526,6 +528,7 @@ private:
                                                              size_t number, const Environment &env);
 
   // Sums over all tokens, reductions over heads.
+  bool isGlobal(mlir::Value field, const Environment &env);
   bool hasTokens() const { return !row || !derivation.isWithoutTokens(row->axis); }
   llvm::FailureOr<TileValue> loadGlobal(mlir::Value field, const Environment &env, mlir::Type elementType,
                                         mlir::Operation *at);

@@ -153,7 +153,7 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       !runsAlong(field, env, Where::Feature) && derivation.containsReduction(field))
     return loadPrepared(field, env, type.isReal() ? Type(outer.getF32Type()) : outer.getI32Type(), op);
 
-  if (hasTokens() && derivation.isGlobal(field))
+  if (hasTokens() && isGlobal(field, env))
     return loadGlobal(field, env, outer.getF32Type(), op);
 
   if (isRecomputed(field, env))
@@ -582,7 +582,7 @@ FailureOr<TileValue> LaunchEmitter::operand(Value field, const Environment &oute
   }
   if (runsAlong(field, env, Where::Key))
     return loadPrepared(field, env, elementType, at);
-  if (hasTokens() && derivation.isGlobal(field))
+  if (hasTokens() && isGlobal(field, env))
     return loadGlobal(field, env, elementType, at);
   FailureOr<TileValue> value = evaluate(field, env);
   if (failed(value))

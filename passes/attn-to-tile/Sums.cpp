@@ -57,8 +57,8 @@ bool Derivation::isTokenSum(Operation *op) const {
   return !over.empty() && llvm::all_of(over, [&](StringAttr axis) { return isOpen(axis) && !heads.contains(axis); });
 }
 
-/// A reduction over heads and features becomes one over features, then one over heads.
-LogicalResult Derivation::splitReductions() {
+/// A reduction over heads and features becomes one over features, then one over each axis of heads.
+void Derivation::splitReductions() {
   SmallVector<ReduceOp> reductions(attention.getBody().front().getOps<ReduceOp>());
   for (ReduceOp op : reductions) {
     SmallVector<StringAttr> over = toAxes(op.getAxes());
@@ -70,18 +70,18 @@ LogicalResult Derivation::splitReductions() {
       if (llvm::is_contained(over, axis) && !isOpen(axis))
         feature = axis;
     llvm::erase(over, feature);
-    if (over.size() > 1)
-      return op.emitError("reduces over ")
-             << over.size() + 1 << " axes at once; in this version over one of features and one of heads";
     OpBuilder builder(op);
-    auto axes = [&](StringAttr axis) { return builder.getArrayAttr(ArrayRef<Attribute>{axis}); };
-    Value inner = ReduceOp::create(builder, op.getLoc(), op.getKindAttr(), op.getOperand(), axes(feature));
-    Value outer = ReduceOp::create(builder, op.getLoc(), op.getKindAttr(), inner, axes(over.front()));
-    op.getResult().replaceAllUsesWith(outer);
+    Value reduced = op.getOperand();
+    over.push_back(feature);
+    for (StringAttr axis : llvm::reverse(over)) {
+      reduced = ReduceOp::create(builder, op.getLoc(), op.getKindAttr(), reduced,
+                                 builder.getArrayAttr(ArrayRef<Attribute>{axis}));
+      if (axis != feature)
+        heads.insert(axis);
+    }
+    op.getResult().replaceAllUsesWith(reduced);
     op.erase();
-    heads.insert(over.front());
   }
-  return success();
 }
 
 StringAttr Derivation::factorOf(ArrayRef<StringAttr> parts) const {
@@ -116,12 +116,6 @@ bool Derivation::containsSum(Value field) {
   Operation *op = field.getDefiningOp();
   bool result = isTokenSum(op) || llvm::any_of(op->getOperands(), [&](Value operand) { return containsSum(operand); });
   return sumsInside[field] = result;
-}
-
-bool Derivation::isGlobal(Value field) {
-  auto type = dyn_cast<FieldType>(field.getType());
-  return type && type.isReal() && llvm::none_of(type.getAxes(), [&](StringAttr axis) { return isToken(axis); }) &&
-         containsSum(field);
 }
 
 bool Derivation::isWithoutTokens(StringAttr rows) const {
@@ -184,6 +178,21 @@ Operation *Derivation::productUnder(Value field) {
 
 //===--- what follows from sums alone ---===//
 
+StringAttr Derivation::rowsWithoutTokens(Value field, ArrayRef<StringAttr> others,
+                                         SmallVectorImpl<StringAttr> &inside) {
+  // Of two features the one whose side of the product is transposed, else the last of the other axes.
+  if (inside.size() == 2)
+    if (Operation *product = productUnder(field))
+      if (SmallVector<StringAttr> sides = sidesOf(product); sides.front() == inside[1] && sides.back() == inside[0])
+        std::swap(inside[0], inside[1]);
+  if (inside.size() == 2)
+    return inside.front();
+  for (StringAttr axis : llvm::reverse(others))
+    if (isWithoutTokens(axis))
+      return axis;
+  return inside.empty() ? StringAttr() : inside.front();
+}
+
 FailureOr<Prepared> Derivation::prepareGlobal(Value field, Type element, Operation *at) {
   auto key =
       std::make_tuple(field.getAsOpaquePointer(), static_cast<const void *>(nullptr), element.getAsOpaquePointer());
@@ -201,13 +210,7 @@ FailureOr<Prepared> Derivation::prepareGlobal(Value field, Type element, Operati
     return at->emitError("a sum over tokens has the feature axes '")
            << inside[0].getValue() << "', '" << inside[1].getValue() << "' and '" << inside[2].getValue()
            << "'; a tile holds two";
-  // Rows: of two features the one whose side of the product is transposed, else the last of the other axes.
-  if (inside.size() == 2)
-    if (Operation *product = productUnder(field))
-      inside = sidesOf(product);
-  StringAttr rows = inside.size() == 2 || (result.axes.empty() && !inside.empty()) ? inside.front()
-                    : result.axes.empty()                                          ? StringAttr()
-                                                                                   : result.axes.back();
+  StringAttr rows = rowsWithoutTokens(field, result.axes, inside);
   if (!rows)
     return at->emitError("is one number for all tokens and batches; in this version it has a batch axis");
   SmallVector<StringAttr> batch;
@@ -229,6 +232,13 @@ FailureOr<Prepared> Derivation::prepareGlobal(Value field, Type element, Operati
                         open.back())))
     return failure();
   return prepared[key] = result;
+}
+
+/// True for a real field that follows from sums over tokens and does not vary with those of this launch.
+bool LaunchEmitter::isGlobal(Value field, const Environment &env) {
+  auto type = dyn_cast<FieldType>(field.getType());
+  return type && type.isReal() && derivation.containsSum(field) && !runsAlong(field, env, Where::Row) &&
+         !runsAlong(field, env, Where::Key);
 }
 
 FailureOr<TileValue> LaunchEmitter::loadGlobal(Value field, const Environment &env, Type elementType, Operation *at) {
@@ -681,7 +691,7 @@ FailureOr<TileValue> LaunchEmitter::reduceHeads(ReduceOp op, const Environment &
   Environment inner = env.with(heads, derivation.newCoordinate({Where::Batch, heads, number}));
   Block *around = innermost;
   innermost = body;
-  FailureOr<TileValue> each = derivation.isGlobal(op.getOperand())
+  FailureOr<TileValue> each = isGlobal(op.getOperand(), inner)
                                   ? loadGlobal(op.getOperand(), inner, outer.getF32Type(), op)
                                   : loadPrepared(op.getOperand(), inner, outer.getF32Type(), op);
   innermost = around;

@@ -177,7 +177,8 @@ static int64_t overlapping(const Candidate &c) { return std::min<int64_t>(c.work
 
 static void evaluateFused(Candidate &c, const Recurrence &problem, const Target &target) {
   int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
-  auto each = [&](int64_t rows, int64_t columns) { return (rows * columns + threads - 1) / threads; };
+  // Warps beyond the rows repeat them.
+  auto each = [&](int64_t rows, int64_t columns) { return std::max(rows, 16 * c.warps) * columns / threads; };
   // State and what is read; weights as operands; what is written, f32 where it decays.
   int64_t registers =
       each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 + each(c.values, c.chunk) / 2 + 60;
@@ -240,21 +241,22 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
     c.kind == "fused" ? evaluateFused(c, problem, target) : evaluateStep(c, problem, target);
     all.push_back(std::move(c));
   };
+  // Parts of one size. Values that fill no tile stay whole: tiles of two parts would meet.
+  std::vector<int64_t> parts;
+  for (int64_t count = 1; count * 16 <= widest; ++count)
+    if (widest % (16 * count) == 0 && (count == 1 || problem.values % 16 == 0))
+      parts.push_back(widest / count);
   if (problem.chunks && problem.elementBytes == 2)
     for (int64_t chunk : {16, 32, 64, 128})
       for (int64_t warps : {1, 2, 4, 8})
-        for (int64_t values : {16, 32, 64, 128, 256})
-          for (int64_t stages : {1, 2}) {
-            if (chunk % (16 * warps) || (problem.blocks && problem.blocks % chunk))
-              continue;
-            int64_t part = std::min(values, widest);
-            if (part % (16 * warps) || (part < values && values / 2 >= widest))
-              continue;
-            add("fused", chunk, part, warps, stages);
-          }
+        for (int64_t part : parts)
+          for (int64_t stages : {1, 2})
+            if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
+              add("fused", chunk, part, warps, stages);
   for (int64_t warps : {1, 2, 4})
-    if (16 * warps <= widest)
-      add("step", 1, 16 * warps, warps, 1);
+    for (int64_t part : parts)
+      if (part % (16 * warps) == 0 && (part <= 64 || part == parts.back()))
+        add("step", 1, part, warps, 1);
   sortByCost(all);
   return all;
 }
