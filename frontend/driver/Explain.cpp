@@ -4,6 +4,7 @@
 // The record of `fovea explain`: what the levels of a compilation say, and the work by the facts of the target.
 #include "frontend/driver/Explain.h"
 
+#include "passes/analysis/DecayRange.h"
 #include "passes/analysis/KeyRange.h"
 
 #include "reference/attn/Reference.h"
@@ -335,6 +336,18 @@ Explanation explain(Compilation &compilation) {
     for (const analysis::KeyRange &range : analysis::deriveKeyRanges(weights.getWhere(), walk))
       entry.ranges.push_back(rangeText(range));
     out.walks.push_back(std::move(entry));
+  });
+  compilation.canonical().walk([&](attn::StateOp state) {
+    attn::StateType type = state.getStateType();
+    std::string decay = "none";
+    if (state.getDecay()) {
+      auto field = llvm::cast<attn::FieldType>(state.getDecay().getType());
+      decay = field.hasAxis(type.getKey()) ? "per channel" : field.hasAxis(type.getToken()) ? "per token" : "constant";
+    }
+    analysis::FieldRange range = analysis::decayRange(state);
+    out.states.push_back({type.getToken().str(), type.getKey().str(),
+                          type.hasValueAxis() ? type.getValue().str() : std::string(), decay, analysis::toString(range),
+                          analysis::mayAnchorInMiddle(range, 16)});
   });
   if (!compilation.candidates.empty())
     out.masks = maskMaps(compilation);

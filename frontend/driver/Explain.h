@@ -136,9 +136,17 @@ struct Explanation {
     std::string keys;
     std::vector<std::string> ranges;
   };
+  /// A recurrence, and what its expression and the contracts say about its decay.
+  struct State {
+    std::string tokens, keys, values; // axes; no values: one column
+    std::string decay;                // "none", "constant", "per token", "per channel"
+    std::string range;                // of the decay, nats per token
+    bool mayAnchorInMiddle = false;   // of blocks of 16 rows: products of decays then need no anchor at the first row
+  };
   std::vector<Launch> launches;
   std::vector<Workspace> workspaces;
   std::vector<Walk> walks;
+  std::vector<State> states;
   std::vector<MaskMap> masks;
   // Schedule; without candidates where the program has no fold.
   std::vector<tile::Candidate> candidates;

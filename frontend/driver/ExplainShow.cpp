@@ -104,6 +104,16 @@ std::string toText(const Explanation &from) {
       out << "    fold over keys, " << fold.queries << " queries x " << fold.keys << " keys a step, "
           << fold.accumulators << (fold.accumulators == 1 ? " accumulator" : " accumulators") << "\n";
   }
+  for (const Explanation::State &state : from.states) {
+    out << "  state [" << state.keys << (state.values.empty() ? "" : ", " + state.values) << "] over " << state.tokens
+        << ", decay " << state.decay;
+    if (state.decay != "none")
+      out << ", in " << state.range << " nats per token";
+    if (state.decay == "per channel")
+      out << (state.mayAnchorInMiddle ? "; 16 rows may share an anchor in their middle"
+                                      : "; exponents relative to the first row");
+    out << "\n";
+  }
   for (const Explanation::Walk &walk : from.walks) {
     out << "  weights over " << walk.keys << ", with first and last the positions of a tile's queries:\n";
     for (const std::string &range : walk.ranges)
@@ -384,6 +394,12 @@ static std::string dump(const Explanation &from, int indent) {
                         return {{"queries", fold.queries}, {"keys", fold.keys}, {"accumulators", fold.accumulators}};
                       })}};
            })},
+      {"states", all(from.states,
+                     [](const auto &state) -> Json {
+                       return {{"tokens", state.tokens}, {"keys", state.keys},
+                               {"values", state.values}, {"decay", state.decay},
+                               {"range", state.range},   {"may_anchor_in_middle", state.mayAnchorInMiddle}};
+                     })},
       {"walks", all(from.walks, [](const auto &walk) -> Json {
          return {{"keys", walk.keys}, {"ranges", walk.ranges}};
        })}};

@@ -103,4 +103,69 @@ def AttnDropAbsentPass : Pass<"attn-drop-absent", "::fovea::attn::AttentionOp"> 
   let options = [ListOption<"inputs", "inputs", "std::string", "Names of the optional inputs that are absent.">];
 }
 
+def AttnSimplifyStatesPass : Pass<"attn-simplify-states", "::fovea::attn::AttentionOp"> {
+  let summary = "Brings recurrences to their simplest form";
+  let description = [{
+    Rewrites that hold exactly in real arithmetic:
+
+    * A decay per channel that does not vary along the key axis becomes one per token: its products then need no
+      exponentials per channel. So a recurrence with tied gates is that with one gate.
+    * Features that occur several times, `cat(x, .., x)` on the side of the keys, become one: the query gets the sum of
+      its parts. In dots, and in states without erase and initial value whose decay is the same for all features.
+    * A positive factor of a row is dropped before a norm of the row without an epsilon,
+      (s x) / sqrt(mean (s x)^2) = x / sqrt(mean x^2): a gate, a normaliser or the scale of a query. That it is positive is
+      read off its expression and contracts. With an epsilon, or where something is added first, it can be observed and
+      stays.
+
+    ```mlir
+    %s = attn.sigmoid %z : real [T]
+    %x = attn.mul %o, %s : real [T, V], real [T]
+    %q = attn.mul %x, %x : real [T, V], real [T, V]
+    %m = attn.reduce mean %q over [V] : real [T, V]
+    %r = attn.rsqrt %m : real [T]
+    %y = attn.mul %x, %r : real [T, V], real [T]
+    ```
+    becomes
+    ```mlir
+    %q = attn.mul %o, %o : real [T, V], real [T, V]
+    %m = attn.reduce mean %q over [V] : real [T, V]
+    %r = attn.rsqrt %m : real [T]
+    %y = attn.mul %o, %r : real [T, V], real [T]
+    ```
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+}
+
+def AttnWeightsToStatePass : Pass<"attn-weights-to-state", "::fovea::attn::AttentionOp"> {
+  let summary = "Causal weights that are a dot product become a recurrence";
+  let description = [{
+    The sum over j <= i of dot(q_i, k_j) y_j is q_i times the sum of k_j y_j^T, a state that grows by one token per step:
+    work and memory grow with the tokens and no longer with their square (Katharopoulos et al., "Transformers are RNNs",
+    arXiv:2006.16236). It holds for free weights that are one dot of a field of the query and a field of the key, times
+    fields of either, where keys and queries are one axis and the predicate is a lag: j <= i - n for a constant n, and so
+    causality, with n = 0, and what a window of n leaves of the past. With n = 1 the state is read before its write; with a
+    greater one keys and values come n tokens later, zeros before them. The statistic `mass` is the state of the value 1.
+
+    Other weights stay: of two dots, of a predicate with other distances or of data, or where queries are others than the
+    keys.
+
+    ```mlir
+    %kj = attn.rename %k T to j : real [T, K]
+    %vj = attn.rename %v T to j : real [T, V]
+    %w = attn.dot %q, %kj over [K] : real [T, K], real [j, K]
+    %i = attn.index T
+    %n = attn.index j
+    %seen = attn.le %n, %i : int [j], int [T]
+    %p = attn.weights over j from T weight %w : real [T, j] where %seen : bool [j, T]
+    %o = attn.expect %p, %vj : [T] over j from T, real [j, V]
+    ```
+    becomes
+    ```mlir
+    %S = attn.state along T key %k over K : real [T, K] value %v over V : real [T, V]
+    %o = attn.read after %S, %q : [] K x V along T, real [T, K]
+    ```
+  }];
+  let dependentDialects = ["::fovea::attn::AttnDialect"];
+}
+
 #endif

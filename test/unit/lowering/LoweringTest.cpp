@@ -174,7 +174,8 @@ attention delta {
   input w : [K, W]
   axis W
   carry h0 : f32 [K, V]
-  state S[K, V] = recur over T reverse { key: conv[T](k, w); value: v; decay: g; initial: h0; divide: sum + 1 }
+  carry n0 : f32 [K] optional
+  state S[K, V] = recur over T reverse { key: conv[T](k, w); value: v; decay: g; initial: h0, n0; divide: sum + 1 }
   output o = read(S, q)
 }
 )",
