@@ -6,6 +6,7 @@
 #include "runtime/abi/Hash.h"
 #include "runtime/abi/Plan.h"
 #include "runtime/abi/StrictJson.h"
+#include "runtime/host/BoundCall.h"
 #include "runtime/host/Execute.h"
 
 #include <cstdio>
@@ -28,21 +29,56 @@ void use(const Plan &plan) {
   for (const PlanAxis &axis : plan.axes)
     axes[axis.name] = axis.staticSize.value_or(size++);
   std::vector<TensorView> views;
+  DeviceAddress next = 256;
   for (const PlanTensor &tensor : plan.tensors) {
     Result<std::vector<int64_t>> shape = tensorShape(plan, tensor, axes);
     if (!shape)
       return;
     std::vector<int64_t> strides = contiguousStrides(*shape);
-    views.push_back({tensor.type, std::move(*shape), std::move(strides), 256});
+    views.push_back({tensor.type, std::move(*shape), std::move(strides), next});
+    next += DeviceAddress{1} << 48; // beyond any tensor
   }
   DeviceFacts facts;
   facts.sms = 108;
-  (void)resolveCall(plan, views, facts);
+  // A bound call decides as the slow way does, and its bounds hold for the sizes at hand.
+  auto bound = BoundCall::bind(plan, facts);
+  auto compare = [&] {
+    if (!bound)
+      return;
+    std::vector<CallTensor> tensors;
+    for (const TensorView &view : views)
+      tensors.push_back({view.type, view.present, static_cast<uint32_t>(view.shape.size()), view.shape.data(),
+                         view.strides.data(), view.address});
+    CallChoice choice;
+    bool resolved = bound->resolve(tensors.data(), choice);
+    Result<ResolvedCall> slow = resolveCall(plan, views, facts);
+    if (slow && checkOverlaps(plan, tensors) && (!resolved || choice.entry != slow->entry)) {
+      std::fprintf(stderr, "a bound call decides differently\n");
+      std::abort();
+    }
+    if (!slow)
+      return;
+    std::vector<ExprRange> ranges;
+    std::vector<bool> present;
+    for (const PlanAxis &axis : plan.axes) {
+      auto it = slow->axes.find(axis.name);
+      ranges.push_back(it == slow->axes.end() ? ExprRange{-1, -1} : ExprRange{it->second, it->second});
+    }
+    for (const TensorView &view : views)
+      present.push_back(view.present);
+    Result<int64_t> most = bound->workspaceBound(ranges, present);
+    if (resolved && most && *most < choice.workspaceBytes) {
+      std::fprintf(stderr, "a bound of a workspace does not hold\n");
+      std::abort();
+    }
+  };
+  compare();
   for (size_t e = 0; e <= plan.entries.size() && e < 4; ++e)
     (void)resolveCall(plan, views, facts, {}, e);
   for (size_t i = 0; i < views.size(); ++i)
     if (plan.tensors[i].optional)
       views[i] = {plan.tensors[i].type, {}, {}, 0, false};
+  compare();
   (void)resolveCall(plan, views, facts, axes);
 }
 

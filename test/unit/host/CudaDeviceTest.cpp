@@ -159,6 +159,42 @@ TEST_F(CudaDevice, Launches) {
   EXPECT_EQ(count("cuModuleUnload"), 1);
 }
 
+TEST_F(CudaDevice, LaunchesInQueuesOfTheCaller) {
+  std::unique_ptr<Device> device = open();
+  EXPECT_TRUE(device->launchesFromThreads());
+  Result<KernelHandle> kernel = device->findKernel(*device->loadModule("the text", "main"), "k");
+  ASSERT_TRUE(kernel.ok());
+  LaunchShape shape{{4, 1, 1}, {32, 1, 1}, 100000, {1, 1, 1}};
+  EXPECT_TRUE(device->prepareKernel(*kernel, shape).ok());
+  EXPECT_TRUE(device->prepareKernel(*kernel, shape).ok());
+  EXPECT_EQ(count("cuFuncSetAttribute 8,100000\n"), 1) << "asked for once";
+  auto *stream = reinterpret_cast<DeviceStream>(0x77);
+  uint32_t args[] = {0x01020304};
+  EXPECT_TRUE(device->launchOn(stream, *kernel, shape, std::as_bytes(std::span(args))).ok());
+  EXPECT_EQ(count("cuLaunchKernel 4,1,1,32,1,1,100000 04030201 stream 119\n"), 1) << log_();
+  EXPECT_EQ(count("cuFuncSetAttribute"), 1) << "a launch asks for nothing";
+  DeviceAddress address = *device->allocate(64);
+  EXPECT_TRUE(device->fillZeroOn(stream, address, 64).ok());
+  EXPECT_EQ(count("cuMemsetD8Async 0,64,119\n"), 1) << log_();
+  EXPECT_TRUE(device->fillZeroOn(stream, address, 0).ok());
+  EXPECT_EQ(count("cuMemsetD8Async"), 1);
+  EXPECT_TRUE(device->free(address).ok());
+  fail_("cuLaunchKernel", 700);
+  EXPECT_EQ(device->launchOn(stream, *kernel, shape, {}).error().code, ErrorCode::LaunchFailed);
+  EXPECT_EQ(count("cuCtxPushCurrent_v2"), count("cuCtxPopCurrent_v2"));
+}
+
+TEST_F(CudaDevice, AContextOfTheCaller) {
+  options_.context = reinterpret_cast<void *>(0x55);
+  {
+    std::unique_ptr<Device> device = open();
+    ASSERT_TRUE(device);
+    EXPECT_TRUE(device->synchronize().ok());
+    EXPECT_EQ(count("cuCtxPushCurrent_v2 85\n"), 1) << log_();
+  }
+  EXPECT_EQ(count("cuDevicePrimaryCtx"), 0) << "the context stays the caller's";
+}
+
 TEST_F(CudaDevice, ClustersOnAnOldDriver) {
   use(FAKE_CUDA_OLD);
   std::unique_ptr<Device> device = open();

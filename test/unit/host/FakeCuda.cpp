@@ -106,7 +106,9 @@ FAKE CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
 FAKE CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
   return logged("cuDevicePrimaryCtxRelease_v2", std::to_string(device));
 }
-FAKE CUresult cuCtxPushCurrent_v2(CUcontext) { return logged("cuCtxPushCurrent_v2"); }
+FAKE CUresult cuCtxPushCurrent_v2(CUcontext context) {
+  return logged("cuCtxPushCurrent_v2", numbers({reinterpret_cast<uintptr_t>(context)}));
+}
 FAKE CUresult cuCtxPopCurrent_v2(CUcontext *) { return logged("cuCtxPopCurrent_v2"); }
 FAKE CUresult cuCtxSynchronize() { return logged("cuCtxSynchronize"); }
 FAKE CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t bytes) {
@@ -152,8 +154,9 @@ FAKE CUresult cuFuncSetAttribute(CUfunction, int attribute, int value) {
   return logged("cuFuncSetAttribute", numbers({static_cast<uint64_t>(attribute), static_cast<uint64_t>(value)}));
 }
 FAKE CUresult cuLaunchKernel(CUfunction, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                             unsigned shared, CUstream, void **, void **extra) {
-  return logged("cuLaunchKernel", numbers({gx, gy, gz, bx, by, bz, shared}) + " " + packedArgs(extra));
+                             unsigned shared, CUstream stream, void **, void **extra) {
+  std::string queue = stream ? " stream " + std::to_string(reinterpret_cast<uintptr_t>(stream)) : "";
+  return logged("cuLaunchKernel", numbers({gx, gy, gz, bx, by, bz, shared}) + " " + packedArgs(extra) + queue);
 }
 #ifndef FAKE_CUDA_IS_OLD
 FAKE CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction, void **, void **extra) {
