@@ -1,5 +1,5 @@
-/* Part of Fovea, under the Apache License v2.0 with LLVM Exceptions. */
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /*
  * A plan that is part of the program, in C11: embedded [--emulator]. Nothing is read from the disk. The optional state
  * is left out here, so that the plan takes a workspace in its place.

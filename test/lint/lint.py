@@ -20,6 +20,8 @@ ALLOWED = {
     "runtime/cuda": ["runtime/abi", "runtime/host"],
     "runtime/emulator": ["runtime/abi", "runtime/host"],
     "runtime/emulator_device": ["runtime/abi", "runtime/host", "runtime/emulator"],
+    "runtime/cache": ["runtime/abi"],
+    "runtime/api": ["runtime/abi", "runtime/host", "runtime/cuda", "runtime/emulator_device", "runtime/emulator"],
     "frontend/syntax": ["runtime/abi"],
     "frontend/sema": ["frontend/syntax", "runtime/abi"],
     "dialect/common": ["mlir"],

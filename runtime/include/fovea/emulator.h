@@ -1,5 +1,5 @@
-/* Part of Fovea, under the Apache License v2.0 with LLVM Exceptions. */
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /*
  * The emulator as a device: the same plans on any x86-64 processor, slowly, with every access of the kernels checked.
  * It is a library of its own (Fovea::emulator), used only where a program asks for it here.

@@ -1,5 +1,5 @@
-/* Part of Fovea, under the Apache License v2.0 with LLVM Exceptions. */
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /*
  * The runtime of Fovea for C: loads plans, which `fovea compile` wrote, and launches their kernels in the caller's
  * memory and queues. It links neither a compiler nor CUDA; the CUDA driver is found when a device is opened.

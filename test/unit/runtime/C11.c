@@ -1,5 +1,5 @@
-/* Part of Fovea, under the Apache License v2.0 with LLVM Exceptions. */
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /* A program in C11 from plan to numbers: C11 PLAN. The headers must be C. */
 #include <fovea/emulator.h>
 #include <fovea/fovea.h>

@@ -1,5 +1,5 @@
-/* Part of Fovea, under the Apache License v2.0 with LLVM Exceptions. */
-/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /*
  * The compiler of Fovea in the caller's process: from the text of a specification to a plan, which fovea.h runs.
  * A library of its own (Fovea::compiler, libfovea). Its header says what its functions add; ownership, threads, errors
