@@ -91,7 +91,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
         before.push_back(sums[place]);
       auto hiding = [&] {
         SmallVector<Value> block(before);
-        emitHidingDot(element, multiply, multiply, av, bv, block);
+        emitHidingDot(element, multiply, av, bv, block);
         return block;
       };
       auto plain = [&] {

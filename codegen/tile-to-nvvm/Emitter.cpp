@@ -59,6 +59,13 @@ Value Emitter::bitcast(Value value, Type type) {
   return value.getType() == type ? value : LLVM::BitcastOp::create(b, loc, type, value).getResult();
 }
 
+Value Emitter::again(Value value) {
+  return LLVM::InlineAsmOp::create(b, loc, value.getType(), value, "mov.b32 $0, $1;", "=r,r",
+                                   /*has_side_effects=*/true, /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                   LLVM::AsmDialectAttr(), ArrayAttr())
+      .getResult(0);
+}
+
 // The thread's share of a coordinate: runs of bits whose steps double become one shift, mask and multiplication.
 static Value bitsTimesSteps(OpBuilder &b, Location loc, Value number, unsigned bits,
                             function_ref<int64_t(unsigned)> step) {

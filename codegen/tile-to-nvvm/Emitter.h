@@ -165,6 +165,8 @@ private:
   Value swizzled(tile::SmemType type, Value row, Value chunk, int64_t rowConstant, int64_t chunkConstant,
                  int64_t &byteConstant);
   Value sharedPointer(Value address);
+  /// The address with some bits turned over: chunks of a swizzled row, of a stage at a multiple of 128 bytes.
+  Value flipBits(Value address, int64_t bits);
 
   /// A copy into shared memory whose source is not aligned for asynchronous ones: by registers, element by element.
   mlir::LogicalResult emitNarrowCopy(tile::CopyStartOp op);
@@ -181,14 +183,22 @@ private:
   /// mma.m16n8k16 of 16-bit fragments: the sums of 16 rows and 8 columns, a struct of four.
   Value multiplyHalves(mlir::Type element, llvm::ArrayRef<Value> left, llvm::ArrayRef<Value> right,
                        llvm::ArrayRef<Value> sums);
-  /// One block of a product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per step
-  /// along the depth, and the block's sums, which `multiply(left, right, sums)` adds to; `multiplySigns` does where all
-  /// elements are -1, 0 or 1.
+  /// One block of a 16-bit product in which zeros of the left operand hide NaN and infinity (Hidden.cpp): fragments per
+  /// step along the depth, and the block's sums, which `multiply(left, right, sums)` adds to.
   using MultiplyBlock = llvm::function_ref<Value(llvm::ArrayRef<Value>, llvm::ArrayRef<Value>, llvm::ArrayRef<Value>)>;
-  void emitHidingDot(mlir::Type element, MultiplyBlock multiply, MultiplyBlock multiplySigns,
-                     llvm::ArrayRef<llvm::SmallVector<Value>> left, llvm::ArrayRef<llvm::SmallVector<Value>> right,
-                     llvm::SmallVectorImpl<Value> &sums);
-  /// True in all threads of a warp where some of its fragments holds a NaN or an infinity.
+  void emitHidingDot(mlir::Type element, MultiplyBlock multiply, llvm::ArrayRef<llvm::SmallVector<Value>> left,
+                     llvm::ArrayRef<llvm::SmallVector<Value>> right, llvm::SmallVectorImpl<Value> &sums);
+  /// Of one f32.
+  Value isNonfinite(Value x);
+  /// Of one row's weights that a thread holds: which are not 0, and which are negative, a bit each.
+  struct SignBits {
+    Value some, negative;
+  };
+  /// Adds, to the sums of a product of f32 without them, the values in shared memory that are not finite and meet a
+  /// weight other than 0. `signs` of each row of the thread.
+  mlir::LogicalResult addNonfinite(tile::DotOp op, const Layout &accumulator, llvm::ArrayRef<SignBits> signs,
+                                   llvm::SmallVectorImpl<Value> &sums);
+  /// True in all threads of a warp where some of its 16-bit fragments holds a NaN or an infinity.
   Value someNonfinite(mlir::Type element, llvm::ArrayRef<llvm::SmallVector<Value>> fragments);
   /// What follows runs where the condition holds, up to endWhere of the result; without a condition everywhere.
   mlir::Block *beginWhere(Value condition);
@@ -235,6 +245,9 @@ private:
   Value writesOnce(const Layout &layout);
   Type llvmType(Type type);
   Value bitcast(Value value, Type type);
+  /// The same 32 bits as a value that nothing is known of: what is computed from it is computed here, not kept from
+  /// where it was computed before.
+  Value again(Value value);
   /// Registers of a tile one by one, or as pairs.
   llvm::SmallVector<Value> elements(mlir::Value tile);
   llvm::SmallVector<Value> pairs(mlir::Value tile);

@@ -218,6 +218,18 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   SmallVector<Value> registers = bits == 16 && width > 1 ? pairs(op.getTile()) : elements(op.getTile());
   Value once = writesOnce(*from);
 
+  // A tile that is loaded before a loop and stored behind it has the same addresses twice: kept, they would take more
+  // registers of the loop than the tile.
+  bool afterLoop = false;
+  for (Operation *before = op->getPrevNode(); before && !afterLoop; before = before->getPrevNode())
+    afterLoop = isa<scf::ForOp>(before);
+  SmallVector<Value> threads(dims.size());
+  for (unsigned k = 0; k < dims.size(); ++k) {
+    threads[k] = threadOffset(*from, k);
+    if (afterLoop)
+      threads[k] = again(threads[k]);
+  }
+
   // Registers that share their checked coordinates share one branch.
   std::map<Layout::Vector, SmallVector<int64_t>> groups;
   for (int64_t r = 0; r < from->registers(); r += width) {
@@ -234,7 +246,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
     auto index = [&](unsigned k, int64_t constant) {
       Value &value = indices[{k, constant}];
       if (!value)
-        value = addConstant(add(scalar(op.getIndices()[dims[k]]), threadOffset(*from, k)), constant);
+        value = addConstant(add(scalar(op.getIndices()[dims[k]]), threads[k]), constant);
       return value;
     };
     size_t at = 0;

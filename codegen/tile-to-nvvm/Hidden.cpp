@@ -51,9 +51,8 @@ Value Emitter::someNonfinite(Type element, ArrayRef<SmallVector<Value>> fragment
   return NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), mine, NVVM::VoteSyncKind::any);
 }
 
-void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, MultiplyBlock multiplySigns,
-                            ArrayRef<SmallVector<Value>> left, ArrayRef<SmallVector<Value>> right,
-                            SmallVectorImpl<Value> &sums) {
+void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, ArrayRef<SmallVector<Value>> left,
+                            ArrayRef<SmallVector<Value>> right, SmallVectorImpl<Value> &sums) {
   Bits bits = Bits::of(element);
   auto constant = [&](uint32_t v) { return i32(int32_t(v)); };
   auto both = [&](Value x, Value y) { return LLVM::AndOp::create(b, loc, x, y).getResult(); };
@@ -66,7 +65,7 @@ void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, MultiplyBlock 
   };
   int64_t signBit = bits.pair ? 15 : 31;
   Type i32Type = b.getI32Type();
-  auto step = [&](MultiplyBlock multiply, SmallVectorImpl<Value> &into, ArrayRef<Value> x, ArrayRef<Value> y) {
+  auto step = [&](SmallVectorImpl<Value> &into, ArrayRef<Value> x, ArrayRef<Value> y) {
     Value d = multiply(x, y, into);
     for (size_t i = 0; i < into.size(); ++i)
       into[i] = LLVM::ExtractValueOp::create(b, loc, d, i);
@@ -94,9 +93,9 @@ void Emitter::emitHidingDot(Type element, MultiplyBlock multiply, MultiplyBlock 
       infinite.push_back(bitcast(both(either(one, both(x, constant(bits.sign))), isInfinite), value.getType()));
       any.push_back(bitcast(both(one, bad), value.getType()));
     }
-    step(multiply, sums, left[k], finite);
-    step(multiplySigns, signed_, signs, infinite);
-    step(multiplySigns, count, positive, any);
+    step(sums, left[k], finite);
+    step(signed_, signs, infinite);
+    step(count, positive, any);
   }
   auto number = [&](double x) {
     return LLVM::ConstantOp::create(b, loc, b.getF32Type(), b.getF32FloatAttr(x)).getResult();

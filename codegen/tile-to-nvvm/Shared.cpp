@@ -15,6 +15,8 @@ LogicalResult Emitter::emitSmemAlloc(tile::SmemAllocOp op) {
   int64_t rowBytes = type.getColumns() * type.getElementType().getIntOrFloatBitWidth() / 8;
   if (type.getSwizzle() && rowBytes % type.getSwizzle())
     return op.emitOpError("has rows that are no multiple of its swizzle span");
+  if (type.getSwizzle() && (*op.getOffset() % 128 || type.getStageBytes() % 128))
+    return op.emitOpError("has stages that do not begin at multiples of 128 bytes, as a swizzle needs");
   sharedBytes = std::max<int64_t>(sharedBytes, *op.getOffset() + type.getBytes());
   rings[op.getSmem()] = inEntry([&] {
     auto pointer = LLVM::LLVMPointerType::get(b.getContext(), 3);
@@ -29,6 +31,10 @@ Value Emitter::stageBase(Value ring, Value stage) {
   if (type.getStages() == 1)
     return rings[ring];
   return add(rings[ring], mulConstant(scalar(stage), type.getStageBytes()));
+}
+
+Value Emitter::flipBits(Value address, int64_t bits) {
+  return bits ? LLVM::XOrOp::create(b, loc, address, i32(bits)).getResult() : address;
 }
 
 Value Emitter::sharedPointer(Value address) {
@@ -201,30 +207,29 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
   // (0,C) (8,C); for the right operand (n, k) = (0,0) (0,C) (8,0) (8,C), read from rows n, or from rows k with
   // transposition.
   bool rowsFirst = fragment != Fragment::Right;
-  auto emitLane = [&](int64_t chunk) {
-    std::string key = std::to_string(int(fragment)) + "/" + std::to_string(chunk % chunksPerSpan) + "/" +
-                      std::to_string(span) + "/" + std::to_string(type.getRows()) + "/" + std::to_string(columns);
-    Value &cached = laneOffsets[key];
-    if (!cached)
-      cached = inEntry([&] {
-        Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
-        Value bit3 = LLVM::AndOp::create(b, loc, LLVM::LShrOp::create(b, loc, lane, i32(3)), i32(1));
-        Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
-        Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
-        Value column = rowsFirst ? bit4 : bit3;
-        if (fragment == Fragment::Left)
-          row = add(row, mulConstant(warpOfRows(rows), 16));
-        if (fragment == Fragment::LeftTransposed)
-          column = add(column, mulConstant(warpOfRows(columns), 16 / perChunk));
-        int64_t constant;
-        Value place = swizzled(type, row, column, 0, chunk % chunksPerSpan, constant);
-        return addConstant(place, constant);
-      });
-    return cached;
-  };
+  // Chunks of one row differ by bits that the lane's part of the number does not have: from one place all others follow
+  // by an exclusive or, which takes no register while other things are done.
+  std::string key = std::to_string(int(fragment)) + "/" + std::to_string(span) + "/" + std::to_string(type.getRows()) +
+                    "/" + std::to_string(columns);
+  Value &place = laneOffsets[key];
+  if (!place)
+    place = inEntry([&] {
+      Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
+      Value bit3 = LLVM::AndOp::create(b, loc, LLVM::LShrOp::create(b, loc, lane, i32(3)), i32(1));
+      Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
+      Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
+      Value column = rowsFirst ? bit4 : bit3;
+      if (fragment == Fragment::Left)
+        row = add(row, mulConstant(warpOfRows(rows), 16));
+      if (fragment == Fragment::LeftTransposed)
+        column = add(column, mulConstant(warpOfRows(columns), 16 / perChunk));
+      int64_t ignored;
+      return swizzled(type, row, column, 0, 0, ignored);
+    });
+  Value first = add(stage, place);
   auto load = [&](int64_t row, int64_t chunk) {
-    Value pointer =
-        sharedPointer(addConstant(add(stage, emitLane(chunk)), constantOf(row, chunk - chunk % chunksPerSpan)));
+    int64_t within = type.getSwizzle() ? chunk % chunksPerSpan : 0;
+    Value pointer = sharedPointer(addConstant(flipBits(first, within * 16), constantOf(row, chunk - within)));
     auto i32Type = b.getI32Type();
     auto struct4 = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32Type, i32Type, i32Type, i32Type});
     Value loaded = NVVM::LdMatrixOp::create(
@@ -363,8 +368,17 @@ struct Emitter::ElementPlaces {
     Layout::Vector constants = layout.registerOffset(r);
     if (constants.size() == 1)
       constants.insert(constants.begin(), 0);
-    // Where the exclusive or does not reach, addresses differ by constants: each of the others is computed once.
     int64_t rowRest = constants[0] % 8, columnRest = constants[1] % perSpan;
+    int64_t byteConstant = (constants[0] - rowRest) * span, flip = 0;
+    byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
+    // Bits that no thread's part of the coordinates has go into the exclusive or: all places follow from one. Others
+    // are computed each, once.
+    if (type.getSwizzle() && !(rowRest & bitsOfThreads(0)) && !(columnRest & bitsOfThreads(1))) {
+      int64_t perChunk = 128 / bits, shift = span == 128 ? 0 : span == 64 ? 1 : 2;
+      flip = (columnRest / perChunk ^ (rowRest >> shift & (span / 16 - 1))) * 16;
+      byteConstant += rowRest * span + columnRest % perChunk * bits / 8;
+      rowRest = columnRest = 0;
+    }
     Value &place = places[{rowRest, columnRest, half}];
     if (!place)
       place = e.inEntry([&] {
@@ -374,9 +388,18 @@ struct Emitter::ElementPlaces {
         Value up = e.add(first, e.i32(4));
         return half ? e.select(second, first, up) : e.select(second, up, first);
       });
-    int64_t byteConstant = (constants[0] - rowRest) * span;
-    byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
-    return e.sharedPointer(e.addConstant(e.add(stage, place), byteConstant));
+    return e.sharedPointer(e.addConstant(e.flipBits(e.add(stage, place), flip), byteConstant));
+  }
+
+  /// The bits of a coordinate that differ between threads.
+  int64_t bitsOfThreads(unsigned dim) const {
+    if (layout.rank() == 1)
+      dim = 0;
+    int64_t result = 0;
+    for (const std::vector<Layout::Vector> *part : {&layout.lane, &layout.warp})
+      for (const Layout::Vector &v : *part)
+        result |= v[dim];
+    return result;
   }
 };
 

@@ -4,7 +4,7 @@
 // Products of f32: on tensor cores in tf32, once or three times, or by multiply-adds.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
-#include "mlir/IR/IRMapping.h"
+#include <limits>
 
 using namespace mlir;
 using namespace fovea;
@@ -31,6 +31,7 @@ namespace {
 struct Split {
   SmallVector<Value> whole, high, low;
   bool exact;
+  bool hidden = false; // what is not finite takes no part
 };
 } // namespace
 
@@ -54,17 +55,9 @@ static void sinkToUses(Operation *first, Operation *last) {
   }
 }
 
-/// What was emitted after `first`, in its block, to make `values`; in order.
-static SmallVector<Operation *> readsOf(ArrayRef<Value> values, Operation *first) {
-  SetVector<Operation *> reads;
-  SmallVector<Value> work(values);
-  while (!work.empty())
-    if (Operation *op = work.pop_back_val().getDefiningOp())
-      if (op->getBlock() == first->getBlock() && first->isBeforeInBlock(op) && reads.insert(op))
-        llvm::append_range(work, op->getOperands());
-  SmallVector<Operation *> sorted = reads.takeVector();
-  llvm::sort(sorted, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
-  return sorted;
+Value Emitter::isNonfinite(Value x) {
+  return LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::uge, callIntrinsic("llvm.fabs.f32", b.getF32Type(), {x}),
+                              f32(std::numeric_limits<float>::infinity()));
 }
 
 LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
@@ -95,19 +88,25 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     return op.emitOpError("has operands that are not in the layouts of mma.m16n8k8");
 
   bool thrice = op.getPrecision() == "3xtf32";
-  bool leftExact = isExactInTf32(op.getA()), rightExact = isExactInTf32(op.getB());
-  auto prepare = [&](SmallVector<Value> whole, bool exact) {
-    Split split{std::move(whole), {}, {}, exact};
+  auto prepare = [&](Value operand) {
+    Split split{elements(operand), {}, {}, isExactInTf32(operand)};
     split.high.resize(split.whole.size());
     split.low.resize(split.whole.size());
     return split;
   };
   Type i32Type = b.getI32Type(), f32 = b.getF32Type();
   auto round = [&](Value x) { return callIntrinsic("llvm.nvvm.f2tf32.rna", i32Type, {x}); };
+  Value zero = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0)), some;
   auto high = [&](Split &split, int64_t r) {
-    if (!split.high[r])
-      split.high[r] = split.exact ? bitcast(split.whole[r], i32Type) : round(split.whole[r]);
-    return split.high[r];
+    if (split.high[r])
+      return split.high[r];
+    Value &x = split.whole[r];
+    if (split.hidden) {
+      Value bad = isNonfinite(x);
+      x = select(bad, zero, x);
+      some = some ? LLVM::OrOp::create(b, loc, some, bad).getResult() : bad;
+    }
+    return split.high[r] = split.exact ? bitcast(x, i32Type) : round(x);
   };
   auto low = [&](Split &split, int64_t r) {
     if (!split.low[r])
@@ -118,17 +117,14 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
   auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
   std::array<NVVM::MMATypes, 2> types{NVVM::MMATypes::tf32, NVVM::MMATypes::tf32};
   std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
-  auto multiply = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
-    return NVVM::MmaOp::create(b, loc, resultType, x, y, z, ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt,
-                               types, layouts);
-  };
-  auto parts = [&](Value d) {
+  auto multiply = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) {
+    Value d = NVVM::MmaOp::create(b, loc, resultType, x, y, z, ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt,
+                                  types, layouts);
     SmallVector<Value> result;
     for (int64_t k = 0; k < 4; ++k)
       result.push_back(LLVM::ExtractValueOp::create(b, loc, d, k));
     return result;
   };
-  Value zero = LLVM::ConstantOp::create(b, loc, f32, b.getF32FloatAttr(0));
   // sum + a b for registers at these places of the operands.
   auto multiplyParts = [&](Split &as, ArrayRef<int64_t> aPlaces, Split &bs, ArrayRef<int64_t> bPlaces,
                            SmallVector<Value> sum) {
@@ -138,21 +134,21 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
     for (int64_t place : bPlaces)
       bHigh.push_back(high(bs, place));
     if (!thrice || (as.exact && bs.exact))
-      return parts(multiply(aHigh, bHigh, sum));
+      return multiply(aHigh, bHigh, sum);
     // Tensor cores add with truncation: a long chain of sums in one accumulator would drift. Each step begins at 0, its
     // small products first, and is added with rounding.
     SmallVector<Value> step(4, zero);
     if (!as.exact) {
       for (int64_t place : aPlaces)
         aLow.push_back(low(as, place));
-      step = parts(multiply(aLow, bHigh, step));
+      step = multiply(aLow, bHigh, step);
     }
     if (!bs.exact) {
       for (int64_t place : bPlaces)
         bLow.push_back(low(bs, place));
-      step = parts(multiply(aHigh, bLow, step));
+      step = multiply(aHigh, bLow, step);
     }
-    step = parts(multiply(aHigh, bHigh, step));
+    step = multiply(aHigh, bHigh, step);
     for (int64_t e = 0; e < 4; ++e)
       sum[e] = LLVM::FAddOp::create(b, loc, sum[e], step[e]);
     return sum;
@@ -170,107 +166,68 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
       places.push_back(bAt[rightRows ? Layout::Vector{n, k + q} : Layout::Vector{k + q, n}]);
     return places;
   };
-  auto cPlacesAt = [&](int64_t m, int64_t n) {
-    SmallVector<int64_t, 4> places;
-    for (int64_t r : {0, 8})
-      for (int64_t q : {0, 1})
-        places.push_back(cAt[{m + r, n + q}]);
-    return places;
-  };
-  auto gather = [](ArrayRef<Value> registers, ArrayRef<int64_t> places) {
-    return llvm::map_to_vector(places, [&](int64_t place) { return registers[place]; });
-  };
-  auto product = [&](Split as, Split bs, SmallVector<Value> sums) {
-    for (int64_t k = 0; k < depth; k += 8) {
-      // Three products an element leave few registers for fragments that wait. ptxas would read far ahead; it does not
-      // move reads of shared memory across this.
-      for (int64_t n = 0; n < columns; n += 8) { // rows inside: the parts of a right operand are soon done with
-        if (thrice && n % 32 == 0 && (k || n))
-          NVVM::SyncWarpOp::create(b, loc, i32(-1));
-        for (int64_t m = 0; m < rows; m += 16 * warps) {
-          SmallVector<int64_t, 4> places = cPlacesAt(m, n);
-          SmallVector<Value> sum = multiplyParts(as, aPlacesAt(m, k), bs, bPlacesAt(n, k), gather(sums, places));
-          for (auto [place, value] : llvm::zip(places, sum))
-            sums[place] = value;
-        }
+  Operation *last = b.getInsertionBlock()->empty() ? nullptr : &b.getInsertionBlock()->back();
+  SmallVector<Value> sums = elements(op.getAcc());
+  Split as = prepare(op.getA()), bs = prepare(op.getB());
+  bs.hidden = op.getHides();
+  SmallVector<SignBits> signs;
+  if (op.getHides()) {
+    if (apart != 1 || depth > 128)
+      return op.emitOpError("hides by weights that are read from shared memory, or by more than 128");
+    for (int64_t m = 0; m < rows; m += 16 * warps)
+      for (int64_t r : {0, 8}) {
+        SignBits row{i32(0), i32(0)};
+        for (int64_t k = 0, bit = 0; k < depth; k += 8)
+          for (int64_t q : {0, 1}) {
+            Value x = as.whole[aAt[{m + r, k + q}]];
+            Value isSome = LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::une, x, zero);
+            row.some = LLVM::OrOp::create(b, loc, row.some, select(isSome, i32(int32_t(1u << bit)), i32(0)));
+            Value sign = LLVM::LShrOp::create(b, loc, bitcast(x, i32Type), i32(31));
+            row.negative = LLVM::OrOp::create(b, loc, row.negative, LLVM::ShlOp::create(b, loc, sign, i32(bit++)));
+          }
+        signs.push_back(row);
       }
-    }
-    return sums;
-  };
-  // Where zeros hide what is not finite: as above, but in steps of which each has one fragment of both operands.
-  auto hidingProduct = [&](ArrayRef<Value> as, ArrayRef<Value> bs, SmallVector<Value> sums) {
-    using Fragments = SmallVector<SmallVector<Value>>;
-    auto pack = [&](ArrayRef<Value> values) {
-      Value d = LLVM::UndefOp::create(b, loc, resultType);
-      for (auto [e, value] : llvm::enumerate(values))
-        d = LLVM::InsertValueOp::create(b, loc, d, value, e);
-      return d;
-    };
-    auto multiplySplit = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
-      Split xs = prepare(SmallVector<Value>(x), leftExact), ys = prepare(SmallVector<Value>(y), rightExact);
-      return pack(multiplyParts(xs, {0, 1, 2, 3}, ys, {0, 1}, SmallVector<Value>(z)));
-    };
-    auto multiplySigns = [&](ArrayRef<Value> x, ArrayRef<Value> y, ArrayRef<Value> z) -> Value {
-      auto bits = [&](Value value) { return bitcast(value, i32Type); };
-      return multiply(llvm::map_to_vector(x, bits), llvm::map_to_vector(y, bits), z);
-    };
-    for (int64_t n = 0; n < columns; n += 8) {
-      NVVM::SyncWarpOp::create(b, loc, i32(-1));
+  }
+  for (int64_t k = 0; k < depth; k += 8) {
+    // Three products an element leave few registers for fragments that wait. ptxas would read far ahead; it does not
+    // move reads of shared memory across this.
+    for (int64_t n = 0; n < columns; n += 8) { // rows inside: the parts of a right operand are soon done with
+      if (thrice && n % 32 == 0 && (k || n))
+        NVVM::SyncWarpOp::create(b, loc, i32(-1));
       for (int64_t m = 0; m < rows; m += 16 * warps) {
-        Fragments av, bv;
-        for (int64_t k = 0; k < depth; k += 8) {
-          av.push_back(gather(as, aPlacesAt(m, k)));
-          bv.push_back(gather(bs, bPlacesAt(n, k)));
-        }
-        SmallVector<int64_t, 4> places = cPlacesAt(m, n);
-        SmallVector<Value> block = gather(sums, places);
-        emitHidingDot(f32, multiplySplit, multiplySigns, av, bv, block);
-        for (auto [place, value] : llvm::zip(places, block))
+        SmallVector<int64_t, 4> places;
+        for (int64_t r : {0, 8})
+          for (int64_t q : {0, 1})
+            places.push_back(cAt[{m + r, n + q}]);
+        SmallVector<Value> sum;
+        for (int64_t place : places)
+          sum.push_back(sums[place]);
+        sum = multiplyParts(as, aPlacesAt(m, k), bs, bPlacesAt(n, k), sum);
+        for (auto [place, value] : llvm::zip(places, sum))
           sums[place] = value;
       }
     }
-    return sums;
-  };
-
-  Operation *last = b.getInsertionBlock()->empty() ? nullptr : &b.getInsertionBlock()->back();
-  SmallVector<Value> aRegisters = elements(op.getA()), bRegisters = elements(op.getB()), sums = elements(op.getAcc());
-  Operation *first = thrice || op.getHides() ? firstReadFor(op) : nullptr;
-  if (first && (!last || first->getBlock() != last->getBlock() || last->getBlock() != b.getInsertionBlock()))
-    first = nullptr;
-  if (!op.getHides()) {
-    tiles[op.getTile()] = {product(prepare(aRegisters, leftExact), prepare(bRegisters, rightExact), sums), false};
-    if (first)
-      sinkToUses(first, last);
-    return success();
   }
-  // Each of the three reads the right operand again: what the first has read would wait in registers.
-  SmallVector<Operation *> reads = first ? readsOf(bRegisters, first) : SmallVector<Operation *>();
-  auto again = [&](function_ref<SmallVector<Value>(ArrayRef<Value>)> use) {
-    NVVM::SyncWarpOp begin = NVVM::SyncWarpOp::create(b, loc, i32(-1));
-    IRMapping map;
-    Operation *end = begin;
-    for (Operation *read : reads)
-      end = b.clone(*read, map);
-    SmallVector<Value> result = use(llvm::map_to_vector(bRegisters, [&](Value x) { return map.lookupOrDefault(x); }));
-    sinkToUses(begin, end);
-    return result;
-  };
-  Value some = someNonfinite(f32, {bRegisters});
-  if (first)
+  Operation *first = thrice || op.getHides() ? firstReadFor(op) : nullptr;
+  if (first && last && first->getBlock() == last->getBlock() && last->getBlock() == b.getInsertionBlock())
     sinkToUses(first, last);
-  tiles[op.getTile()] = {
-      branch(
-          some, [&] { return again([&](ArrayRef<Value> bs) { return hidingProduct(aRegisters, bs, sums); }); },
-          [&] {
-            return again([&](ArrayRef<Value> bs) {
-              return product(prepare(aRegisters, leftExact), prepare(SmallVector<Value>(bs), rightExact), sums);
-            });
-          }),
-      false};
+  if (some) {
+    Value any = NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), some, NVVM::VoteSyncKind::any);
+    bool isRead = true;
+    sums = branch(
+        any,
+        [&] {
+          SmallVector<Value> more(sums);
+          isRead = succeeded(addNonfinite(op, *accumulator, signs, more));
+          return more;
+        },
+        [&] { return sums; });
+    if (!isRead)
+      return op.emitOpError("hides values that are not in shared memory");
+  }
+  tiles[op.getTile()] = {sums, false};
   return success();
 }
-
-//===--- multiply-adds ---===//
 
 /// The read of shared memory that an operand is, perhaps widened; null for one that is in registers.
 static tile::SmemReadOp readOf(Value operand) {
@@ -278,6 +235,80 @@ static tile::SmemReadOp readOf(Value operand) {
     operand = wide.getIn();
   return operand.getDefiningOp<tile::SmemReadOp>();
 }
+
+/// What is not finite is rare: it is looked for in a loop, and each one found is added by itself, so that this needs
+/// few registers and little code. Of the weights only their signs are kept for it.
+LogicalResult Emitter::addNonfinite(tile::DotOp op, const Layout &accumulator, ArrayRef<SignBits> signs,
+                                    SmallVectorImpl<Value> &sums) {
+  tile::SmemReadOp read = readOf(op.getB());
+  if (!read || read->getBlock() != op->getBlock())
+    return failure();
+  for (Operation *between = read; between != op; between = between->getNextNode())
+    if (isa<tile::BarrierOp, tile::CopyStartOp, tile::SmemWriteOp>(between))
+      return failure();
+  bool rightRows = op.getContract()[1] == 1;
+  auto a = tensorType(op.getA()), c = tensorType(op.getTile());
+  int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
+  Registers cAt = indexOf(accumulator);
+  auto type = read.getSmem().getType();
+  Type element = type.getElementType(), single = b.getF32Type();
+  Value stage = stageBase(read.getSmem(), read.getStage());
+  auto both = [&](Value x, Value y) { return LLVM::AndOp::create(b, loc, x, y).getResult(); };
+  auto right = [&](Value x, Value by) { return LLVM::LShrOp::create(b, loc, x, by).getResult(); };
+  auto equal = [&](Value x, Value y) { return icmp(LLVM::ICmpPredicate::eq, x, y); };
+  auto from = [&](Value x, Value source) -> Value {
+    return NVVM::ShflOp::create(b, loc, x.getType(), i32(-1), x, source, i32(31), NVVM::ShflKind::idx, UnitAttr());
+  };
+  // Adds `x` at step k and column n, the same in all threads of the warp. Of eight columns each thread of a row holds
+  // two neighbours.
+  auto addOne = [&](Value x, Value k, Value n, ArrayRef<Value> old) {
+    SmallVector<Value> next(old);
+    auto holder = [&](Value at) { return right(both(at, i32(7)), i32(1)); };
+    Value source = LLVM::OrOp::create(b, loc, both(lane, i32(28)), holder(k));
+    Value bit = add(mulConstant(right(k, i32(3)), 2), both(k, i32(1)));
+    Value column = sub(n, mulConstant(holder(n), 2)), mine = equal(both(lane, i32(3)), holder(n));
+    for (int64_t m = 0, row = 0; m < rows; m += 16 * warps)
+      for (int64_t r : {0, 8}) {
+        auto bitOf = [&](Value word) { return both(right(from(word, source), bit), i32(1)); };
+        Value counts = both(mine, equal(bitOf(signs[row].some), i32(1)));
+        Value sign = LLVM::ShlOp::create(b, loc, bitOf(signs[row].negative), i32(31));
+        Value share = bitcast(LLVM::XOrOp::create(b, loc, bitcast(x, b.getI32Type()), sign), single);
+        for (int64_t d = 0; d < columns; d += 8)
+          for (int64_t q : {0, 1}) {
+            Value &sum = next[cAt[{m + r, d + q}]];
+            Value here = both(counts, equal(column, i32(d + q)));
+            sum = select(here, LLVM::FAddOp::create(b, loc, sum, share), sum);
+          }
+        ++row;
+      }
+    return next;
+  };
+  auto same = [](ArrayRef<Value> values) { return [=] { return SmallVector<Value>(values); }; };
+  sums = countedLoop(depth * columns, 32, sums, [&](Value begin, ArrayRef<Value> old) {
+    auto placeOf = [&](Value index) {
+      Value k = LLVM::UDivOp::create(b, loc, index, i32(columns));
+      return std::pair(k, sub(index, mulConstant(k, columns)));
+    };
+    auto [k, n] = placeOf(add(begin, lane));
+    Value address = elementAddress(type, stage, rightRows ? n : k, rightRows ? k : n, 0, 0);
+    Value x = LLVM::LoadOp::create(b, loc, element, sharedPointer(address));
+    if (!element.isF32())
+      x = LLVM::FPExtOp::create(b, loc, single, x);
+    Value any = NVVM::VoteSyncOp::create(b, loc, b.getI1Type(), i32(-1), isNonfinite(x), NVVM::VoteSyncKind::any);
+    auto each = [&] {
+      return countedLoop(32, 1, old, [&](Value thread, ArrayRef<Value> old) {
+        Value one = from(x, thread);
+        auto [k, n] = placeOf(add(begin, thread));
+        return branch(
+            isNonfinite(one), [&, k = k, n = n] { return addOne(one, k, n, old); }, same(old));
+      });
+    };
+    return branch(any, each, same(old));
+  });
+  return success();
+}
+
+//===--- multiply-adds ---===//
 
 Operation *Emitter::firstReadFor(tile::DotOp op) {
   Operation *first = nullptr;
