@@ -18,7 +18,9 @@ using namespace fovea;
 
 void fovea::buildAttnPipeline(OpPassManager &pm) {
   OpPassManager &attention = pm.nest<attn::AttentionOp>();
-  // Sinks first: as gates they are ordinary expressions, which canonicalisation then folds.
+  // Before scales are hoisted: a norm is recognised by the row that it divides.
+  attention.addPass(attn::createAttnSimplifyStatesPass());
+  // Sinks early: as gates they are ordinary expressions, which canonicalisation then folds.
   attention.addPass(attn::createAttnSinkToGatePass());
   attention.addPass(attn::createAttnMassToScorePass());
   // Before canonicalisation: it looks through renames, past which only scalars are hoisted.
@@ -47,6 +49,8 @@ void fovea::buildSchedulePipeline(OpPassManager &pm) {
   // Pipelining expects the copies exactly as staging wrote them.
   program.addPass(tile::createPipelineCopiesPass());
   program.addPass(tile::createStageOutputPass());
+  // Behind staging and pipelining, whose barriers serve exchanges too.
+  program.addPass(tile::createExchangeLayoutsPass());
   // Places last: only now are all rings there, with their final number of stages.
   program.addPass(tile::createAllocateSmemPass());
   program.addPass(createCanonicalizerPass());

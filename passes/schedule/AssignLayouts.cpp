@@ -7,6 +7,7 @@
 #include "passes/schedule/ScheduleUtils.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
 namespace fovea::tile {
@@ -19,8 +20,6 @@ using namespace fovea;
 using namespace fovea::tile;
 
 namespace {
-
-enum class Side { Unknown, Row, Column, Both };
 
 bool isRank(Value value, int64_t rank) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -36,6 +35,7 @@ public:
 
   LogicalResult run() {
     separateUses();
+    findTransposed();
     if (failed(assignMatrices()) || failed(assignVectors()))
       return failure();
     return fixConstants();
@@ -57,8 +57,25 @@ private:
     return success();
   }
 
-  std::optional<Layout> matrix(RankedTensorType type) const {
+  DenseSet<Value> transposed; // tiles that keep the threads of what they are the transposes of
+
+  std::optional<Layout> accumulator(RankedTensorType type) const {
     return Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps);
+  }
+  std::optional<Layout> matrix(Value value) const {
+    auto type = cast<RankedTensorType>(value.getType());
+    if (!transposed.contains(value))
+      return accumulator(type);
+    return transposeOf(Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps));
+  }
+  static std::optional<Layout> transposeOf(const std::optional<Layout> &layout) {
+    return layout ? std::optional(layout->transposed()) : std::nullopt;
+  }
+  static const Layout &layoutOf(Value value) { return tile::layoutOf(value.getType()).getLayout(); }
+  Value converted(Value value, const Layout &to, OpBuilder &at) const {
+    auto type = cast<RankedTensorType>(value.getType());
+    auto wanted = RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), to));
+    return ConvertLayoutOp::create(at, value.getLoc(), wanted, value);
   }
 
   /// True for an operand that a product reads from shared memory: loaded, perhaps widened. (Other uses of the load get
@@ -94,8 +111,114 @@ private:
     return operandLayout(cast<DotOp>(operand->getOwner()), operand->getOperandNumber());
   }
 
+  /// In which layout a use of a load, or of its transpose, asks for the tile.
+  std::optional<Layout> wanted(OpOperand &use) const {
+    auto type = cast<RankedTensorType>(use.get().getType());
+    if (OpOperand *operand = productOperandOf(use))
+      return operandLayout(operand);
+    if (isa<DecayedDotOp>(use.getOwner())) // reads its operands from shared memory as it goes, whatever their layout
+      return rowMajor(type);
+    if (auto transpose = dyn_cast<TransposeOp>(use.getOwner()); transpose && !transpose.getTile().use_empty())
+      return transposeOf(wanted(*transpose.getTile().use_begin()));
+    return accumulator(type);
+  }
+  std::optional<Layout> rowMajor(RankedTensorType type) const {
+    return Layout::rowMajor(type.getDimSize(0), type.getDimSize(1), 128 / type.getElementTypeBitWidth(), warps);
+  }
+
+  /// True for a load whose every use has the layout that it asks for: uses that ask for different ones have loads of
+  /// their own.
+  static bool isSplit(LoadOp load) {
+    return isRank(load.getTile(), 2) &&
+           (isStagedForChunks(load) || llvm::any_of(load.getTile().getUsers(), [](Operation *user) {
+              return isa<TransposeOp, DecayedDotOp>(user);
+            }));
+  }
+  /// Gives each use of a result the clone that belongs to the layout that it asks for.
+  void split(Operation *op) {
+    llvm::MapVector<Attribute, SmallVector<OpOperand *>> groups;
+    for (OpOperand &use : op->getResult(0).getUses())
+      if (std::optional<Layout> layout = wanted(use))
+        groups[LayoutAttr::get(b.getContext(), *layout)].push_back(&use);
+    b.setInsertionPointAfter(op);
+    for (auto &[layout, uses] : llvm::drop_begin(groups)) {
+      Operation *clone = b.clone(*op);
+      for (OpOperand *use : uses)
+        use->set(clone->getResult(0));
+    }
+  }
+  void splitTransposed() {
+    SmallVector<TransposeOp> transposes;
+    launch.walk([&](TransposeOp op) { transposes.push_back(op); });
+    for (TransposeOp op : transposes)
+      if (op.getSource().getDefiningOp<LoadOp>())
+        split(op);
+    SmallVector<LoadOp> loads;
+    launch.walk([&](LoadOp op) { loads.push_back(op); });
+    for (LoadOp op : loads)
+      if (isSplit(op))
+        split(op);
+    if (transposes.empty())
+      return;
+    // Tiles of one number belong to whatever uses them.
+    SmallVector<Operation *> constants;
+    launch.walk([&](Operation *op) {
+      if (isa<SplatOp, arith::ConstantOp>(op) && isRank(op->getResult(0), 2))
+        constants.push_back(op);
+    });
+    for (Operation *op : constants) {
+      b.setInsertionPointAfter(op);
+      SmallVector<OpOperand *> uses;
+      for (OpOperand &use : op->getResult(0).getUses())
+        uses.push_back(&use);
+      for (OpOperand *use : llvm::drop_begin(uses))
+        use->set(b.clone(*op)->getResult(0));
+    }
+  }
+
+  /// Transposes of computed tiles, and what is computed from them element by element up to their stores: there, threads
+  /// keep what they have.
+  void findTransposed() {
+    SmallVector<Value> values;
+    DenseMap<Value, unsigned> number;
+    forEachTile([&](Value value) {
+      if (isRank(value, 2)) {
+        number[value] = values.size();
+        values.push_back(value);
+      }
+    });
+    llvm::EquivalenceClasses<unsigned> classes;
+    for (unsigned n = 0; n < values.size(); ++n)
+      classes.insert(n);
+    forEachEqual([&](Value x, Value y) {
+      if (isRank(x, 2) && isRank(y, 2))
+        classes.unionSets(number[x], number[y]);
+    });
+    DenseSet<unsigned> asks, refuses;
+    auto isTransparent = [](Operation *op) {
+      return isElementwise(op) || isa<scf::ForOp, scf::IfOp, scf::YieldOp, StoreOp>(op);
+    };
+    for (Value value : values) {
+      unsigned leader = classes.getLeaderValue(number[value]);
+      auto type = cast<RankedTensorType>(value.getType());
+      Operation *def = value.getDefiningOp();
+      if (auto transpose = dyn_cast_or_null<TransposeOp>(def);
+          transpose && !transpose.getSource().getDefiningOp<LoadOp>())
+        asks.insert(leader);
+      else if (def && !isTransparent(def) && !isa<SplatOp, arith::ConstantOp, BroadcastOp>(def))
+        refuses.insert(leader);
+      if (!llvm::all_of(value.getUsers(), isTransparent) ||
+          !Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps))
+        refuses.insert(leader);
+    }
+    for (Value value : values)
+      if (unsigned leader = classes.getLeaderValue(number[value]); asks.contains(leader) && !refuses.contains(leader))
+        transposed.insert(value);
+  }
+
   /// Loads that feed a product and something else are loaded for each; so are cheap vectors with several uses.
   void separateUses() {
+    splitTransposed();
     // A widened load belongs to one product: the conversion costs nothing more where it is made again.
     SmallVector<arith::ExtFOp> widened;
     launch.walk([&](arith::ExtFOp op) {
@@ -121,7 +244,7 @@ private:
       SmallVector<OpOperand *> uses;
       for (OpOperand &use : op->getResult(0).getUses())
         uses.push_back(&use);
-      if (!vector && !isa<LoadOp>(op))
+      if (!vector && (!isa<LoadOp>(op) || isSplit(cast<LoadOp>(op))))
         continue;
       for (OpOperand *use : llvm::drop_begin(uses)) {
         OpOperand *operand = productOperandOf(*use), *first = productOperandOf(*uses.front());
@@ -143,15 +266,45 @@ private:
     });
     for (Value value : values) {
       auto load = value.getDefiningOp<LoadOp>();
+      if (auto transpose = value.getDefiningOp<TransposeOp>();
+          transpose && transpose.getSource().getDefiningOp<LoadOp>() && !value.use_empty()) {
+        if (failed(set(value, wanted(*value.use_begin()))))
+          return failure();
+        continue;
+      }
+      if (load && isSplit(load) && !value.use_empty()) {
+        if (failed(set(value, wanted(*value.use_begin()))))
+          return failure();
+        continue;
+      }
       if (auto wide = value.getDefiningOp<arith::ExtFOp>())
         load = wide.getIn().getDefiningOp<LoadOp>();
       if (load && feedsProductsOnly(load)) {
         if (failed(set(value, operandLayout(firstProductOperandOf(value)))))
           return failure();
-      } else if (failed(set(value, matrix(cast<RankedTensorType>(value.getType()))))) {
+      } else if (failed(set(value, matrix(value)))) {
         return failure();
       }
     }
+    // A transpose moves nothing: what it takes already lies where its result is to lie.
+    SmallVector<TransposeOp> transposes;
+    launch.walk([&](TransposeOp op) { transposes.push_back(op); });
+    for (TransposeOp op : transposes)
+      if (Layout needed = layoutOf(op.getTile()).transposed(); layoutOf(op.getSource()) != needed) {
+        b.setInsertionPoint(op);
+        op.getSourceMutable().assign(converted(op.getSource(), needed, b));
+      }
+    SmallVector<DecayedDotOp> decayed;
+    launch.walk([&](DecayedDotOp op) { decayed.push_back(op); });
+    for (DecayedDotOp op : decayed)
+      for (OpOperand &operand : op->getOpOperands()) {
+        std::optional<Layout> needed = rowMajor(cast<RankedTensorType>(operand.get().getType()));
+        if (!needed)
+          return op.emitOpError("has operands whose rows are no multiple of 16 bytes");
+        b.setInsertionPoint(op);
+        if (layoutOf(operand.get()) != *needed)
+          operand.set(converted(operand.get(), *needed, b));
+      }
     // Operands that are computed move from accumulator to operand layout where a product reads them.
     SmallVector<DotOp> dots;
     launch.walk([&](DotOp dot) { dots.push_back(dot); });
@@ -161,13 +314,10 @@ private:
         std::optional<Layout> needed = operandLayout(dot, index);
         if (!needed)
           return dot.emitOpError("has an operand that does not fit tensor-core fragments: ") << operand.getType();
-        auto type = cast<RankedTensorType>(operand.getType());
-        auto wanted = LayoutAttr::get(b.getContext(), *needed);
-        if (type.getEncoding() == wanted)
+        if (layoutOf(operand) == *needed)
           continue;
         b.setInsertionPoint(dot);
-        auto to = RankedTensorType::get(type.getShape(), type.getElementType(), wanted);
-        dot->setOperand(index, ConvertLayoutOp::create(b, dot.getLoc(), to, operand));
+        dot->setOperand(index, converted(operand, *needed, b));
       }
     return success();
   }
@@ -187,22 +337,14 @@ private:
     });
   }
 
-  LogicalResult assignVectors() {
-    SmallVector<Value> vectors;
-    DenseMap<Value, unsigned> number;
-    forEachTile([&](Value value) {
-      if (isRank(value, 1)) {
-        number[value] = vectors.size();
-        vectors.push_back(value);
-      }
-    });
-    llvm::EquivalenceClasses<unsigned> classes;
-    for (unsigned n = 0; n < vectors.size(); ++n)
-      classes.insert(n);
-    auto same = [&](Value x, Value y) {
-      if (isRank(x, 1) && isRank(y, 1))
-        classes.unionSets(number[x], number[y]);
-    };
+  static bool isElementwise(Operation *op) {
+    return isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && op->getNumResults() == 1 &&
+           !isa<arith::ConstantOp>(op);
+  }
+
+  /// Visits pairs of values that lie in the same threads, because one operation works on both element by element or
+  /// passes one on as the other.
+  void forEachEqual(function_ref<void(Value, Value)> same) {
     launch.walk([&](Operation *op) {
       if (auto loop = dyn_cast<scf::ForOp>(op)) {
         for (auto [init, argument, yielded, result] :
@@ -217,49 +359,178 @@ private:
             for (auto [yielded, result] :
                  llvm::zip(region->front().getTerminator()->getOperands(), branch.getResults()))
               same(yielded, result);
-      } else if (isa<ScanOp, SliceOp, ConcatOp>(op) ||
-                 (isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && op->getNumResults() == 1)) {
+      } else if (isElementwise(op) || isa<ScanOp, SliceOp, ConcatOp>(op)) {
         for (Value operand : op->getOperands())
           same(operand, op->getResult(0));
       }
     });
+  }
+
+  /// The layout of a vector of some size as the rows, or the columns, of matrices.
+  std::optional<Layout> side(int64_t size, bool column) const {
+    std::optional<Layout> layout =
+        column ? Layout::mmaAccumulator(16 * warps, size, warps) : Layout::mmaAccumulator(size, 8, warps);
+    return layout ? std::optional(layout->slice(column ? 0 : 1)) : std::nullopt;
+  }
+  /// What an operation gives as a vector, or takes (`use`), lies as one dimension of a matrix does.
+  struct Demand {
+    Value vector;
+    bool column;
+    OpOperand *use;
+  };
+  SmallVector<Demand> demands() {
+    SmallVector<Demand> result;
+    auto ask = [&](Value vector, Value matrix, unsigned without, OpOperand *use = nullptr) {
+      int64_t size = cast<RankedTensorType>(matrix.getType()).getDimSize(1 - without);
+      result.push_back({vector, layoutOf(matrix).slice(without) != side(size, /*column=*/false), use});
+    };
+    launch.walk([&](Operation *op) {
+      if (auto reduce = dyn_cast<ReduceOp>(op))
+        ask(reduce.getTile(), reduce.getSource(), reduce.getDim());
+      else if (auto scan = dyn_cast<ScanOp>(op); scan && isRank(scan.getTotal(), 1))
+        ask(scan.getTotal(), scan.getSource(), scan.getDim());
+      else if (auto gather = dyn_cast<GatherOp>(op);
+               gather && isRank(gather.getTile(), 2) && isRank(gather.getWhich().front(), 1))
+        for (OpOperand &which : gather.getWhichMutable())
+          ask(which.get(), gather.getTile(), gather.getDims()[0] < 0 ? 1 : 0, &which);
+      else if (auto broadcast = dyn_cast<BroadcastOp>(op); broadcast && isRank(broadcast.getSource(), 1))
+        ask(broadcast.getSource(), broadcast.getTile(), 1 - broadcast.getDims()[0], &broadcast.getSourceMutable());
+    });
+    return result;
+  }
+
+  static bool canRepeat(Value vector) {
+    Operation *op = vector.getDefiningOp();
+    return op && (isCheap(op) || isElementwise(op));
+  }
+  /// True if a vector can be computed once more by few operations from at most one that cannot.
+  static bool isCheapAgain(Value vector) {
+    DenseSet<Value> seen, others;
+    SmallVector<Value> work{vector};
+    while (!work.empty() && seen.size() <= 12) {
+      Value next = work.pop_back_val();
+      if (!canRepeat(next)) {
+        others.insert(next);
+        continue;
+      }
+      if (seen.insert(next).second)
+        llvm::copy_if(next.getDefiningOp()->getOperands(), std::back_inserter(work),
+                      [](Value operand) { return isRank(operand, 1); });
+    }
+    return canRepeat(vector) && work.empty() && others.size() <= 1;
+  }
+  Value again(Value vector, bool column, DenseMap<Value, Value> &known) {
+    if (Value done = known.lookup(vector))
+      return done;
+    if (!canRepeat(vector)) {
+      b.setInsertionPointAfterValue(vector);
+      return known[vector] =
+                 converted(vector, *side(cast<RankedTensorType>(vector.getType()).getDimSize(0), column), b);
+    }
+    Operation *op = vector.getDefiningOp();
+    IRMapping map;
+    for (Value operand : op->getOperands())
+      if (isRank(operand, 1))
+        map.map(operand, again(operand, column, known));
+    b.setInsertionPointAfter(op);
+    return known[vector] = b.clone(*op, map)->getResult(0);
+  }
+
+  struct VectorClasses {
+    SmallVector<Value> vectors;
+    DenseMap<Value, unsigned> number;
+    llvm::EquivalenceClasses<unsigned> classes;
+    unsigned of(Value vector) { return classes.getLeaderValue(number[vector]); }
+  };
+  VectorClasses vectorClasses() {
+    VectorClasses result;
+    forEachTile([&](Value value) {
+      if (isRank(value, 1)) {
+        result.number[value] = result.vectors.size();
+        result.vectors.push_back(value);
+      }
+    });
+    for (unsigned n = 0; n < result.vectors.size(); ++n)
+      result.classes.insert(n);
+    auto same = [&](Value x, Value y) {
+      if (isRank(x, 1) && isRank(y, 1))
+        result.classes.unionSets(result.number[x], result.number[y]);
+    };
+    forEachEqual(same);
     launch.walk([&](GatherOp op) {
       for (Value which : op.getWhich()) {
         same(which, op.getWhich().front());
         same(which, op.getTile());
       }
     });
-    DenseMap<unsigned, Side> sides;
-    DenseMap<unsigned, Operation *> reason;
-    auto ask = [&](Value value, Side side, Operation *op) {
-      Side &known = sides[classes.getLeaderValue(number[value])];
-      known = known == Side::Unknown || known == side ? side : Side::Both;
-      reason[classes.getLeaderValue(number[value])] = op;
-    };
-    launch.walk([&](Operation *op) {
-      if (auto reduce = dyn_cast<ReduceOp>(op))
-        ask(reduce.getTile(), reduce.getDim() == 1 ? Side::Row : Side::Column, op);
-      else if (auto scan = dyn_cast<ScanOp>(op); scan && isRank(scan.getTotal(), 1))
-        ask(scan.getTotal(), scan.getDim() == 1 ? Side::Row : Side::Column, op);
-      else if (auto gather = dyn_cast<GatherOp>(op);
-               gather && isRank(gather.getTile(), 2) && isRank(gather.getWhich().front(), 1))
-        ask(gather.getWhich().front(), gather.getDims()[0] < 0 ? Side::Row : Side::Column, op);
-      else if (auto broadcast = dyn_cast<BroadcastOp>(op); broadcast && isRank(broadcast.getSource(), 1))
-        ask(broadcast.getSource(), broadcast.getDims()[0] == 0 ? Side::Row : Side::Column, op);
+    return result;
+  }
+  /// Where each class lies that somebody asks for: such that running sums do not cross warps, then where it is
+  /// produced, then where most ask for it. True: as columns.
+  DenseMap<unsigned, bool> homes(VectorClasses &vectors, ArrayRef<Demand> asked) {
+    DenseMap<unsigned, int64_t> columns;
+    for (const Demand &demand : asked) {
+      int64_t votes = demand.use ? 1 : 1 << 10;
+      columns[vectors.of(demand.vector)] += demand.column ? votes : -votes;
+    }
+    launch.walk([&](ScanOp op) {
+      if (!isRank(op.getSource(), 1))
+        return;
+      unsigned of = vectors.of(op.getSource());
+      if (llvm::any_of(asked, [&](const Demand &demand) { return demand.column && vectors.of(demand.vector) == of; }))
+        columns[of] += 1 << 20;
     });
-    for (unsigned n = 0; n < vectors.size(); ++n) {
-      Side side = sides.lookup(classes.getLeaderValue(n));
-      int64_t size = cast<RankedTensorType>(vectors[n].getType()).getDimSize(0);
-      if (side == Side::Both)
-        return reason[classes.getLeaderValue(n)]->emitOpError(
-            "uses one vector along both queries and keys, which needs an exchange between threads "
-            "that no schedule of this version makes");
-      std::optional<Layout> layout = side == Side::Column ? Layout::mmaAccumulator(16 * warps, size, warps)
-                                                          : Layout::mmaAccumulator(size, 8, warps);
-      if (layout)
-        layout = layout->slice(side == Side::Column ? 0 : 1);
-      if (failed(set(vectors[n], layout)))
+    DenseMap<unsigned, bool> result;
+    for (auto [of, votes] : columns)
+      result[of] = votes > 0;
+    return result;
+  }
+
+  LogicalResult assignVectors() {
+    // Vectors that are wanted along rows and along columns: what is cheap is computed for each, from one that changes
+    // threads if need be.
+    for (bool changed = true; changed;) {
+      changed = false;
+      VectorClasses vectors = vectorClasses();
+      SmallVector<Demand> asked = demands();
+      DenseMap<unsigned, bool> home = homes(vectors, asked);
+      DenseMap<Value, Value> known[2];
+      for (const Demand &demand : asked)
+        if (demand.use && home[vectors.of(demand.vector)] != demand.column && isCheapAgain(demand.vector)) {
+          demand.use->set(again(demand.vector, demand.column, known[demand.column]));
+          changed = true;
+        }
+    }
+    VectorClasses vectors = vectorClasses();
+    SmallVector<Demand> asked = demands();
+    DenseMap<unsigned, bool> home = homes(vectors, asked);
+    auto sizeOf = [](Value vector) { return cast<RankedTensorType>(vector.getType()).getDimSize(0); };
+    for (Value vector : vectors.vectors) {
+      auto found = home.find(vectors.of(vector));
+      std::optional<Layout> layout = side(sizeOf(vector), found != home.end() && found->second);
+      if (!layout && found == home.end())
+        layout = side(sizeOf(vector), /*column=*/true);
+      if (failed(set(vector, layout)))
         return failure();
+    }
+    // What is not cheap changes its layout.
+    for (const Demand &demand : asked) {
+      Layout given = layoutOf(demand.vector), asks = *side(sizeOf(demand.vector), demand.column);
+      if (demand.use || given == asks)
+        continue;
+      (void)set(demand.vector, asks);
+      b.setInsertionPointAfter(demand.vector.getDefiningOp());
+      Value at = converted(demand.vector, given, b), vector = demand.vector;
+      vector.replaceAllUsesExcept(at, at.getDefiningOp());
+    }
+    for (const Demand &demand : asked) {
+      Layout asks = *side(sizeOf(demand.vector), demand.column);
+      if (!demand.use || layoutOf(demand.use->get()) == asks)
+        continue;
+      auto produced = demand.use->get().getDefiningOp<ConvertLayoutOp>();
+      b.setInsertionPoint(demand.use->getOwner());
+      demand.use->set(produced && layoutOf(produced.getSource()) == asks ? produced.getSource()
+                                                                         : converted(demand.use->get(), asks, b));
     }
     return success();
   }

@@ -33,6 +33,21 @@ inline bool multipliesPlainly(DotOp dot) {
 /// shared memory.
 bool feedsProductsOnly(LoadOp load);
 
+/// The loop over chunks in whose body an operation stands: a loop with matrices as states that is none over the keys of
+/// a domain; null where it stands elsewhere.
+mlir::scf::ForOp chunkLoopOf(mlir::Operation *op);
+
+/// True for a load in a loop over chunks whose tile can be copied to shared memory while earlier chunks are computed:
+/// 16 bit, rank 2, rows contiguous, 0 outside.
+bool isStagedForChunks(LoadOp load);
+
+/// A ring of one stage for tiles of a type at the beginning of the launch; a vector is one row.
+SmemAllocOp makeRing(LaunchOp launch, mlir::Location loc, mlir::RankedTensorType tile);
+
+/// True if a tile written in front of `at` into `ring`, which nothing but that write fills, could overwrite what slower
+/// threads still read: this ring in the iteration before, or another one in front of the loops that `at` stands in.
+bool needsBarrierToWrite(mlir::Operation *at, mlir::Value ring);
+
 /// The widest swizzle span in bytes (128, 64, 32) that divides a row; 0 if none does.
 int64_t swizzleSpan(int64_t rowBytes);
 

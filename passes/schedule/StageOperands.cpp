@@ -60,6 +60,69 @@ bool tile::feedsProductsOnly(LoadOp load) {
          llvm::all_of(load.getTile().getUses(), [](OpOperand &use) { return productOperandOf(use) != nullptr; });
 }
 
+scf::ForOp tile::chunkLoopOf(Operation *op) {
+  auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
+  auto isMatrix = [](Value value) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    return type && type.getRank() == 2;
+  };
+  return loop && llvm::any_of(loop.getRegionIterArgs(), isMatrix) && loop.getBody()->getOps<DomainTileOp>().empty()
+             ? loop
+             : scf::ForOp();
+}
+
+bool tile::isStagedForChunks(LoadOp load) {
+  auto type = cast<RankedTensorType>(load.getTile().getType());
+  if (type.getRank() != 2 || type.getElementTypeBitWidth() != 16 || load.getLimit() || load.getTile().use_empty())
+    return false;
+  ArrayRef<int64_t> shape = load.getView().getType().getShape();
+  auto pad = dyn_cast<FloatAttr>(load.getPad());
+  return load.getDims()[1] == int64_t(shape.size()) - 1 && !ShapedType::isDynamic(shape.back()) &&
+         type.getDimSize(1) % 8 == 0 && pad && pad.getValue().isPosZero() && chunkLoopOf(load);
+}
+
+SmemAllocOp tile::makeRing(LaunchOp launch, Location loc, RankedTensorType tile) {
+  OpBuilder b = OpBuilder::atBlockBegin(&launch.getBody().front());
+  int64_t rows = tile.getRank() == 2 ? tile.getDimSize(0) : 1, columns = tile.getShape().back();
+  int64_t span = tile.getRank() == 2 ? swizzleSpan(columns * tile.getElementTypeBitWidth() / 8) : 0;
+  auto type = SmemType::get(b.getContext(), {1, rows, columns}, tile.getElementType(), span);
+  return SmemAllocOp::create(b, loc, type, IntegerAttr());
+}
+
+/// True if shared memory (one ring, where it is given) is read within an operation.
+static bool reads(Operation *op, Value ring) {
+  return op
+      ->walk([&](SmemReadOp read) {
+        return !ring || read.getSmem() == ring ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+bool tile::needsBarrierToWrite(Operation *at, Value ring) {
+  bool inLoop = at->getParentOfType<scf::ForOp>() != nullptr;
+  for (;;) {
+    for (Operation *op = at->getPrevNode(); op; op = op->getPrevNode()) {
+      if (isa<BarrierOp>(op))
+        return false;
+      if (reads(op, inLoop ? ring : Value()))
+        return true;
+    }
+    Operation *parent = at->getParentOp();
+    if (isa<LaunchOp, RoleOp>(parent))
+      return false;
+    if (isa<scf::ForOp>(parent)) {
+      for (Operation &op : llvm::reverse(*at->getBlock())) {
+        if (&op == at || isa<BarrierOp>(op))
+          break;
+        if (reads(&op, ring))
+          return true;
+      }
+      inLoop = parent->getParentOfType<scf::ForOp>() != nullptr;
+    }
+    at = parent;
+  }
+}
+
 OpOperand *tile::firstProductOperandOf(Value value) {
   for (OpOperand &use : value.getUses())
     if (OpOperand *operand = productOperandOf(use))
@@ -86,19 +149,36 @@ int64_t warpsFor(LaunchOp launch, int64_t wanted) {
   };
   // Where there are vectors alone, they are rows.
   int64_t rank = has(2) ? 2 : 1;
+  // In loops over chunks tokens may be fewer than the rows of the state, which all warps share: then warps repeat them.
+  bool overChunks =
+      launch
+          .walk([](scf::ForOp loop) {
+            return chunkLoopOf(loop.getBody()->getTerminator()) ? WalkResult::interrupt() : WalkResult::advance();
+          })
+          .wasInterrupted();
+  int64_t most = 0;
+  auto fits = [&](int64_t rows) {
+    return rows % (16 * wanted) == 0 ||
+           (overChunks && rows % 16 == 0 && rows < 16 * wanted && llvm::isPowerOf2_64(rows));
+  };
   launch.walk([&](Operation *op) {
     if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
       return;
-    // Rows are dealt to warps; what runs along them stays in one.
-    auto scan = dyn_cast<ScanOp>(op);
-    auto reduce = dyn_cast<ReduceOp>(op);
-    if ((scan && scan.getDim() == 0) || (reduce && reduce.getDim() == 0))
-      wanted = 1;
+    // What is loaded to be transposed lies as its transpose does.
+    if (auto load = dyn_cast<LoadOp>(op);
+        load && isStagedForChunks(load) && llvm::all_of(load.getTile().getUses(), [](OpOperand &use) {
+          return isa<TransposeOp, DecayedDotOp>(use.getOwner()) || productOperandOf(use);
+        }))
+      return;
     for (Value result : op->getResults())
-      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == rank)
-        while (wanted > 1 && type.getDimSize(0) % (16 * wanted))
+      if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == rank) {
+        most = std::max(most, type.getDimSize(0));
+        while (wanted > 1 && !fits(type.getDimSize(0)))
           wanted /= 2;
+      }
   });
+  while (overChunks && wanted > 1 && most < 16 * wanted)
+    wanted /= 2;
   return wanted;
 }
 
@@ -118,15 +198,6 @@ struct SetSchedule : tile::impl::SetSchedulePassBase<SetSchedule> {
   }
 };
 
-/// A ring at the beginning of the launch, and the number 0 there.
-SmemAllocOp makeRing(LaunchOp launch, Location loc, RankedTensorType tile) {
-  OpBuilder b = OpBuilder::atBlockBegin(&launch.getBody().front());
-  int64_t rowBytes = tile.getDimSize(1) * tile.getElementTypeBitWidth() / 8;
-  auto type = SmemType::get(b.getContext(), {1, tile.getDimSize(0), tile.getDimSize(1)}, tile.getElementType(),
-                            swizzleSpan(rowBytes));
-  return SmemAllocOp::create(b, loc, type, IntegerAttr());
-}
-
 struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
   void runOnOperation() override {
     for (auto launch : getOperation().getBody().getOps<LaunchOp>())
@@ -134,15 +205,110 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         return signalPassFailure();
   }
 
+  /// All copies of a chunk begin together, at the beginning of the body; loads of one place share a ring.
+  LogicalResult stageChunks(LaunchOp launch, Block &block, MutableArrayRef<LoadOp> loads) {
+    Location loc = loads.front().getLoc();
+    OpBuilder b = OpBuilder::atBlockBegin(&block);
+    Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+    for (LoadOp load : loads)
+      hoistSlice(load.getIndices(), zero.getDefiningOp());
+    b.setInsertionPointAfter(zero.getDefiningOp());
+    BarrierOp::create(b, loc); // the bytes may still be read by slower warps
+    SmallVector<std::pair<LoadOp, SmemAllocOp>> rings;
+    SmallVector<SmemAllocOp> ringOf;
+    auto sameTile = [](LoadOp x, LoadOp y) {
+      return x->getOperands() == y->getOperands() && x.getDims() == y.getDims() &&
+             cast<RankedTensorType>(x.getTile().getType()).getShape() ==
+                 cast<RankedTensorType>(y.getTile().getType()).getShape();
+    };
+    for (LoadOp load : loads) {
+      if (load.getLimit())
+        return load.emitOpError("has a limit, which asynchronous copies do not know");
+      auto known = llvm::find_if(rings, [&](auto &pair) { return sameTile(pair.first, load); });
+      if (known != rings.end()) {
+        ringOf.push_back(known->second);
+        continue;
+      }
+      SmemAllocOp ring = makeRing(launch, load.getLoc(), cast<RankedTensorType>(load.getTile().getType()));
+      CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());
+      rings.push_back({load, ring});
+      ringOf.push_back(ring);
+    }
+    CopyCommitOp::create(b, loc);
+    CopyWaitOp::create(b, loc, 0);
+    BarrierOp::create(b, loc);
+    for (auto &&[load, ring] : llvm::zip(loads, ringOf)) {
+      // Each product reads its own fragments, next to it; all else shares one read in front of the first use.
+      auto read = [load = load, ring = ring](Operation *before) mutable -> Value {
+        OpBuilder at(before);
+        Value stage = arith::ConstantIndexOp::create(at, load.getLoc(), 0);
+        return SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, stage, load.getView(),
+                                  load.getIndices(), Value(), load.getDimsAttr());
+      };
+      SmallVector<OpOperand *> uses;
+      for (OpOperand &use : load.getTile().getUses())
+        uses.push_back(&use);
+      Operation *first = nullptr;
+      for (OpOperand *use : uses) {
+        Operation *owner = use->getOwner();
+        if (isa<DecayedDotOp>(owner) || productOperandOf(*use)) {
+          if (OpOperand *operand = productOperandOf(*use); operand && operand != use)
+            owner->moveBefore(operand->getOwner());
+          use->set(read(owner));
+          continue;
+        }
+        if (auto transpose = dyn_cast<TransposeOp>(owner)) {
+          SmallVector<OpOperand *> products;
+          for (OpOperand &next : transpose.getTile().getUses())
+            if (productOperandOf(next))
+              products.push_back(&next);
+          for (OpOperand *product : products) {
+            OpBuilder at(product->getOwner());
+            Operation *own = at.clone(*transpose);
+            own->setOperand(0, read(own));
+            product->set(own->getResult(0));
+          }
+          if (transpose.getTile().use_empty()) {
+            transpose.erase();
+            continue;
+          }
+          moveToFirstUse(transpose);
+        }
+        Operation *here = block.findAncestorOpInBlock(*owner);
+        if (!first || here->isBeforeInBlock(first))
+          first = here;
+      }
+      if (first)
+        load.getTile().replaceAllUsesWith(read(first));
+      load.erase();
+    }
+    return success();
+  }
+  static void moveToFirstUse(TransposeOp op) {
+    Operation *first = nullptr;
+    for (Operation *user : op->getUsers()) {
+      Operation *here = op->getBlock()->findAncestorOpInBlock(*user);
+      if (!first || here->isBeforeInBlock(first))
+        first = here;
+    }
+    if (first)
+      op->moveBefore(first);
+  }
+
   LogicalResult stage(LaunchOp launch) {
     llvm::MapVector<Block *, SmallVector<LoadOp>> groups;
     launch.walk([&](LoadOp load) {
-      if (feedsProductsOnly(load))
+      if (feedsProductsOnly(load) || isStagedForChunks(load))
         groups[load->getBlock()].push_back(load);
     });
     auto query = launch.getScheduleAttr() ? launch.getScheduleAttr().getAs<StringAttr>("query") : StringAttr();
     bool reload = query && query.getValue() == "shared";
     for (auto &[block, loads] : groups) {
+      if (isStagedForChunks(loads.front())) {
+        if (failed(stageChunks(launch, *block, loads)))
+          return failure();
+        continue;
+      }
       LoadOp first = loads.front();
       bool inLoop = isa<scf::ForOp>(block->getParentOp());
       OpBuilder b(first);
@@ -217,7 +383,9 @@ struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
         Location loc = store.getLoc();
         SmemAllocOp ring = makeRing(launch, loc, type);
         Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-        BarrierOp::create(b, loc); // whatever else uses these bytes has been read
+        // Whatever else uses these bytes has been read.
+        if (!store->getParentOfType<scf::ForOp>() || needsBarrierToWrite(store, ring))
+          BarrierOp::create(b, loc);
         SmemWriteOp::create(b, loc, store.getTile(), ring, zero);
         BarrierOp::create(b, loc);
         auto rows =
@@ -231,6 +399,53 @@ struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
 };
 
 struct AllocateSmem : tile::impl::AllocateSmemPassBase<AllocateSmem> {
+  struct Ring {
+    SmemAllocOp op;
+    int64_t from, to; // operations of the launch's block
+    // A ring that each iteration of a loop fills anew: the loop's body, and its life there.
+    Block *body = nullptr;
+    Operation *first = nullptr, *last = nullptr;
+    int64_t offset = 0;
+    int64_t bytes() { return op.getSmem().getType().getBytes(); }
+    // Swizzles need places at multiples of their period; copies and fragments whole rows of banks.
+    int64_t alignment() { return op.getSmem().getType().getSwizzle() ? 1024 : 128; }
+  };
+
+  static void findLifeInLoop(Ring &ring) {
+    Block *body = nullptr;
+    for (Operation *user : ring.op->getUsers()) {
+      if (body && user->getBlock() != body)
+        return;
+      body = user->getBlock();
+      if (!ring.first || user->isBeforeInBlock(ring.first))
+        ring.first = user;
+      if (!ring.last || ring.last->isBeforeInBlock(user))
+        ring.last = user;
+    }
+    if (body && isa<scf::ForOp>(body->getParentOp()) && isa<SmemWriteOp>(ring.first) &&
+        ring.op.getSmem().getType().getStages() == 1)
+      ring.body = body;
+  }
+
+  /// True if all threads meet behind `from` and in front of `to`, where the body begins anew if `to` does not follow.
+  static bool meetBetween(Operation *from, Operation *to) {
+    for (Operation *op = from->getNextNode(); op != to;) {
+      if (!op)
+        op = &from->getBlock()->front();
+      else if (isa<BarrierOp>(op))
+        return true;
+      else
+        op = op->getNextNode();
+    }
+    return false;
+  }
+
+  static bool meet(const Ring &x, const Ring &y) {
+    if (x.body && x.body == y.body && (x.last->isBeforeInBlock(y.first) || y.last->isBeforeInBlock(x.first)))
+      return !meetBetween(x.last, y.first) || !meetBetween(y.last, x.first);
+    return x.from <= y.to && y.from <= x.to;
+  }
+
   void runOnOperation() override {
     for (auto launch : getOperation().getBody().getOps<LaunchOp>()) {
       Block &block = launch.getBody().front();
@@ -238,33 +453,27 @@ struct AllocateSmem : tile::impl::AllocateSmemPassBase<AllocateSmem> {
       int64_t count = 0;
       for (Operation &op : block)
         place[&op] = count++;
-      struct Ring {
-        SmemAllocOp op;
-        int64_t from, to, offset;
-      };
       SmallVector<Ring> rings;
       launch.walk([&](SmemAllocOp op) {
-        Ring ring{op, count, -1, 0};
+        Ring ring{op, count, -1};
         for (Operation *user : op->getUsers()) {
           int64_t at = place[block.findAncestorOpInBlock(*user)];
           ring.from = std::min(ring.from, at);
           ring.to = std::max(ring.to, at);
         }
+        findLifeInLoop(ring);
         rings.push_back(ring);
       });
-      // First fit in order of size; the swizzle needs places at multiples of its period, 1024 bytes.
-      auto bytes = [](Ring ring) { return ring.op.getSmem().getType().getBytes(); };
-      llvm::stable_sort(rings, [&](const Ring &x, const Ring &y) { return bytes(x) > bytes(y); });
+      // First fit in order of size.
+      llvm::stable_sort(rings, [&](Ring x, Ring y) { return x.bytes() > y.bytes(); });
       for (size_t n = 0; n < rings.size(); ++n) {
         Ring &ring = rings[n];
-        auto meets = [&](const Ring &other) { return ring.from <= other.to && other.from <= ring.to; };
         for (bool moved = true; moved;) {
           moved = false;
           for (Ring &other : MutableArrayRef(rings).take_front(n)) {
-            int64_t end = other.offset + other.op.getSmem().getType().getBytes();
-            if (meets(other) && ring.offset < end &&
-                other.offset < ring.offset + ring.op.getSmem().getType().getBytes()) {
-              ring.offset = llvm::alignTo(end, 1024);
+            int64_t end = other.offset + other.bytes();
+            if (meet(other, ring) && ring.offset < end && other.offset < ring.offset + ring.bytes()) {
+              ring.offset = llvm::alignTo(end, ring.alignment());
               moved = true;
             }
           }

@@ -38,10 +38,31 @@ Operation *inFrontOfBranches(Operation *op, ValueRange operands) {
   return op;
 }
 
+/// Where a tile that is read several times was loaded: as early as can be, unless its view is written meanwhile.
+void setAtLoad(OpBuilder &builder, SmemReadOp read, const DenseSet<Value> &written) {
+  Operation *at = inFrontOfBranches(read, read->getOperands());
+  builder.setInsertionPoint(at);
+  if (written.contains(read.getView()))
+    return;
+  Operation *last = nullptr;
+  for (Value index : read.getIndices())
+    if (Operation *def = index.getDefiningOp();
+        def && def->getBlock() == at->getBlock() && (!last || last->isBeforeInBlock(def)))
+      last = def;
+  if (last)
+    builder.setInsertionPointAfter(last);
+  else
+    builder.setInsertionPointToStart(at->getBlock());
+}
+
 void replaceReads(ProgramOp program) {
-  program.walk([](Operation *op) {
-    auto of = dyn_cast<SmemReadOp>(op);
-    OpBuilder builder(of && of.getView() ? inFrontOfBranches(op, op->getOperands()) : op);
+  DenseSet<Value> written;
+  program.walk([&](StoreOp store) { written.insert(store.getView()); });
+  program.walk([&](StoreScalarOp store) { written.insert(store.getView()); });
+  program.walk([&](Operation *op) {
+    OpBuilder builder(op);
+    if (auto of = dyn_cast<SmemReadOp>(op); of && of.getView())
+      setAtLoad(builder, of, written);
     Value value;
     if (auto read = dyn_cast<SmemReadOp>(op))
       value = read.getWritten()

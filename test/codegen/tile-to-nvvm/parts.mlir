@@ -3,8 +3,7 @@
 // RUN: FileCheck %s --check-prefix=LEVEL < %t.mlir
 // RUN: fovea-translate %t.mlir --kernels | FileCheck %s
 
-// What runs along rows stays in one warp.
-// LEVEL: tile.launch "rows" {{.*}} schedule {{.*}}warps = 1
+// LEVEL: tile.launch "rows" {{.*}} schedule {{.*}}warps = 2
 // LEVEL: tile.launch "halves" {{.*}} schedule {{.*}}warps = 4
 tile.program @parts {
   %c0 = arith.constant 0 : index
@@ -16,10 +15,10 @@ tile.program @parts {
   %g = tile.tensor "g" "output" ["N"] : !tile.view<?xf32>
   %t = tile.tensor "t" "output" ["1"] : !tile.view<1xf32>
 
-  // Of 32 rows, 8 are spread over lanes: three exchanges for each of 64 registers.
-  // CHECK: kernel rows threads 32
+  // Of 16 rows of a warp, 8 are spread over lanes: three exchanges for each of 32 registers.
+  // CHECK: kernel rows threads 64
   // CHECK: .entry rows
-  // CHECK-COUNT-192: shfl.sync.bfly
+  // CHECK-COUNT-96: shfl.sync.bfly
   // CHECK-NOT: shfl
   // CHECK: ret;
   tile.launch "rows" ["N"] (%i = %n) {
@@ -29,10 +28,10 @@ tile.program @parts {
     tile.store %total, %z[%c0] dims [0] : tensor<64xf32>, !tile.view<64xf32>
   }
   // CHECK: .entry vector
-  // CHECK-COUNT-48: shfl.sync.bfly
+  // CHECK-COUNT-12: shfl.sync.bfly
   // CHECK-NOT: shfl
-  // 16 rows of each thread, and once the total.
-  // CHECK-COUNT-17: st.global.b32
+  // Four rows of each thread, and once the total.
+  // CHECK-COUNT-5: st.global.b32
   // CHECK-NOT: st.global
   // CHECK: ret;
   tile.launch "vector" ["N"] (%i = %n) {

@@ -124,7 +124,7 @@ int main(int argc, char **argv) {
     return fail(llvm::toString(std::move(error)));
   if (print)
     for (auto op : first.getBody().getOps<TensorOp>()) {
-      if (op.getRole() != "output")
+      if (op.getRole() != "output" && op.getRole() != "carry")
         continue;
       llvm::outs() << op.getName() << " =";
       for (double value : results[op.getName().str()].data)
@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
   unsigned compared = 0;
   bool same = true;
   for (auto op : second.getBody().getOps<TensorOp>()) {
-    if (op.getRole() != "output")
+    if (op.getRole() != "output" && op.getRole() != "carry")
       continue;
     std::string name = op.getName().str();
     const Tensor &want = expected[name], &got = results[name];
