@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // fovea list.
+#include "frontend/driver/EmitCpp.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include <cstdio>
@@ -60,11 +61,19 @@ struct ListCommand {
   std::vector<std::string> specs;
   CommonOptions common;
   bool signature = false;
+  std::string against; // a plan
+  std::optional<runtime::Plan> older;
 
   int run() {
     Result<driver::CompileOptions> options = common.read();
     if (!options)
       return fail(options.error());
+    if (!against.empty()) {
+      Result<runtime::Plan> plan = runtime::readPlan(against);
+      if (!plan)
+        return fail(plan.error());
+      older = std::move(*plan);
+    }
     int status = 0;
     for (const std::string &spec : specs)
       status |= list(spec, *options);
@@ -83,10 +92,29 @@ struct ListCommand {
     }
     if (report(analysis.diagnostics))
       return 1;
+    int status = 0;
     for (const sema::Attention &attention : analysis.program->attentions)
-      if (name.attention.empty() || attention.name == name.attention)
+      if (name.attention.empty() || attention.name == name.attention) {
         print(source->name, attention, options);
-    return 0;
+        status |= older && attention.name == older->spec ? compare(attention, options) : 0;
+      }
+    return status;
+  }
+
+  /// 1 where callers of the older plan must change.
+  int compare(const sema::Attention &attention, const driver::CompileOptions &options) const {
+    runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
+    std::vector<driver::InterfaceChange> changes = driver::compareInterfaces(*older, interface);
+    bool breaking = false;
+    for (const driver::InterfaceChange &change : changes)
+      breaking |= change.breaking;
+    std::printf("  against %s: %s\n", against.c_str(),
+                changes.empty() ? "the same interface"
+                : breaking      ? "breaking"
+                                : "compatible");
+    for (const driver::InterfaceChange &change : changes)
+      std::printf("    %s%s\n", change.breaking ? "breaking: " : "", change.text.c_str());
+    return breaking;
   }
 
   void print(const std::string &file, const sema::Attention &attention, const driver::CompileOptions &options) const {
@@ -108,7 +136,7 @@ struct ListCommand {
       std::string shape;
       for (const runtime::PlanDim &dim : tensor.dims)
         shape += (shape.empty() ? "" : ", ") + dim.display;
-      const char *roles[] = {"input", "param", "output"};
+      const char *roles[] = {"input", "param", "output", "carry"};
       std::string notes = boundText(declaration);
       if (declaration.optional)
         notes += std::string(notes.empty() ? "" : ", ") + "optional";
@@ -132,6 +160,8 @@ void addList(CLI::App &app, int &status) {
   command->common.add(*sub, /*withSchedule=*/false);
   sub->add_flag("--signature", command->signature,
                 "the hash of order, names, types and shapes: equal ones can replace one another");
+  sub->add_option("--against", command->against,
+                  "an older plan P.json: says what has changed for its callers; status 1 where that breaks them");
   sub->footer("Example:\n  fovea list examples/grouped.attn --set D=64,V=64,G=4 --signature");
   sub->callback([command, &status] { status = command->run(); });
 }
