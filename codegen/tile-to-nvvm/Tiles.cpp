@@ -166,7 +166,8 @@ LogicalResult Emitter::emitTranspose(tile::TransposeOp op) {
     return needLayout(op);
   if (from->transposed() != *to)
     return op.emitOpError("would move elements between threads; a schedule does that through shared memory");
-  tiles[op.getTile()] = tiles[op.getSource()];
+  TileValue same = tiles[op.getSource()]; // a copy: the table may grow
+  tiles[op.getTile()] = same;
   return success();
 }
 
