@@ -263,6 +263,12 @@ private:
         .Default([&](Operation *) { return own(); });
   }
 
+  /// True where each axis of a is one of b.
+  static bool isWithin(Value a, Value b) {
+    return llvm::all_of(llvm::cast<attn::FieldType>(a.getType()).getAxes(),
+                        [&](StringAttr axis) { return llvm::cast<attn::FieldType>(b.getType()).hasAxis(axis); });
+  }
+
   Value ofReduce(attn::ReduceOp reduce) {
     Value x = reduce.getOperand();
     Value e = bound(x);
@@ -288,6 +294,13 @@ private:
     case attn::ReduceKind::Mean: {
       Value total = mul(constant(sumError(terms)), all(attn::ReduceKind::Sum, magnitude(x)));
       total = sum(total, e ? all(attn::ReduceKind::Sum, e) : Value());
+      // A product of fields of different axes is computed as a dot, whose operands are rounded.
+      if (auto outer = x.getDefiningOp<attn::MulOp>();
+          outer && !isWithin(outer.getLhs(), outer.getRhs()) && !isWithin(outer.getRhs(), outer.getLhs()))
+        if (double u = operandRoundoff(outer.getLhs(), outer.getRhs(), arithmetic) +
+                       operandRoundoff(outer.getRhs(), outer.getLhs(), arithmetic);
+            u > 0)
+          total = add(total, mul(constant(u), all(attn::ReduceKind::Sum, magnitude(x))));
       return reduce.getKind() == attn::ReduceKind::Sum ? total : mul(total, constant(1.0 / static_cast<double>(terms)));
     }
     case attn::ReduceKind::Max:

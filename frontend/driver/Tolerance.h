@@ -92,6 +92,7 @@ llvm::Error addProductErrors(Tolerance &tolerance, attn::AttentionOp attention, 
 ///   f(x)                    L(x) E(x) + 2^-18 |f(x)|, L the slope, or its bound
 ///   dot(a, b) over n        dot(|a|, E'(b)) + dot(E'(a), |b|) + (n/8 + 4) e dot(|a|, |b|); E'(x) = E(x) + u |x| for a
 ///                           factor that is no input as stored, since it is rounded before the product
+///   sum of a b              as a dot, where each factor has an axis that the other lacks
 ///   weights of score s      d = max over the keys of E(s) + 2^-21 |s|: every weight is right to a factor e^(2d)
 ///   expectation of c v      <|c v|> (2u + 2 (e^2d - 1) + (n/8 + 64) e) + <|c| E'(v)> + <E(c) |v|>
 ///                           and for f16, whose weights underflow, 2^-25 n max |c v|

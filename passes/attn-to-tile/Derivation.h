@@ -228,6 +228,8 @@ public:
   bool containsSum(mlir::Value field);
   /// Its workspace, and the launch without tokens that fills it.
   llvm::FailureOr<Prepared> prepareGlobal(mlir::Value field, mlir::Type elementType, mlir::Operation *at);
+  /// True for operands of these features that f16 might not hold: their products are of tf32.
+  bool needsRange(mlir::Type type, llvm::ArrayRef<mlir::StringAttr> features) const;
   /// The axis that its rows run along; null where there is none. Orders the features, rows first.
   mlir::StringAttr rowsWithoutTokens(mlir::Value field, llvm::ArrayRef<mlir::StringAttr> others,
                                      llvm::SmallVectorImpl<mlir::StringAttr> &features);

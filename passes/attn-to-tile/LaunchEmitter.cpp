@@ -730,10 +730,20 @@ FailureOr<TileValue> LaunchEmitter::projection(DotOp op, const Environment &env,
   if (!hasTokens(left) || hasTokens(right))
     return op.emitError("a projection contracts a field of tokens with one that has none");
   Type elementType = operandType(plainType(left, env), plainType(right, env), derivation.elementType);
+  SmallVector<StringAttr> features;
+  for (StringAttr name : fieldType(right).getAxes())
+    if (derivation.isFeature(name))
+      features.push_back(name);
+  bool isWide = isGlobal(right, env) && derivation.needsRange(elementType, features);
+  if (isWide)
+    elementType = Float32Type::get(op.getContext());
   FailureOr<TileValue> a = operand(left, env, elementType, op), b = operand(right, env, elementType, op);
   if (failed(a) || failed(b))
     return failure();
-  return contract(op, *a, *b, axis);
+  FailureOr<TileValue> result = contract(op, *a, *b, axis);
+  if (isWide && succeeded(result))
+    result->value.getDefiningOp<tile::DotOp>().setPrecision("tf32");
+  return result;
 }
 
 //===--- memory ---===//

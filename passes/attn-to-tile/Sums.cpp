@@ -158,6 +158,16 @@ SmallVector<StringAttr> Derivation::sidesOf(Operation *op) const {
   return features;
 }
 
+/// Sums over tokens and what they are made of may lie outside f16 where their quotients do not. As tf32 they have as
+/// many bits and the range of f32; while they are small enough for shared memory.
+bool Derivation::needsRange(Type type, ArrayRef<StringAttr> features) const {
+  constexpr int64_t kMost = 128 * 128;
+  int64_t elements = 1;
+  for (StringAttr axis : features)
+    elements *= staticSize(axis).value_or(kMost);
+  return type.isF16() && elements <= kMost;
+}
+
 Operation *Derivation::productUnder(Value field) {
   SmallVector<Operation *> todo{field.getDefiningOp()};
   llvm::SmallPtrSet<Operation *, 16> seen;
@@ -477,14 +487,18 @@ LogicalResult LaunchEmitter::emitSum(const Summed &sum) {
     bool isStored = plainType(product.core, product.coreEnv).has_value();
     if (!isStored)
       product = Product{1, {}, right, env};
-    Type type = operandType(plainType(product.core, product.coreEnv),
-                            product.factors.empty() ? plainType(left, env) : std::nullopt, derivation.elementType);
+    std::optional<Type> storedLeft =
+        product.factors.empty() && product.constant == 1 ? plainType(left, env) : std::nullopt;
+    Type type = operandType(plainType(product.core, product.coreEnv), storedLeft, derivation.elementType);
+    bool isWide = !storedLeft && derivation.needsRange(type, sum.features);
+    if (isWide)
+      type = builder.getF32Type();
     FailureOr<TileValue> b =
         isStored ? operand(product.core, product.coreEnv, type, op) : loadPrepared(right, env, type, op);
     if (failed(b))
       return failure();
     TileValue a;
-    if (product.factors.empty() && product.constant == 1 && plainType(left, env) == type) {
+    if (storedLeft == type) {
       FailureOr<TileValue> stored = operand(left, env, type, op);
       if (failed(stored))
         return failure();
@@ -518,7 +532,7 @@ LogicalResult LaunchEmitter::emitSum(const Summed &sum) {
     Value acc = carry(typeOf(dims, inside.getF32Type()), 0);
     auto dot = tile::DotOp::create(inside, loc, acc.getType(), transposed, b->value, acc, ArrayRef<int64_t>{1, 0});
     if (type.isF32())
-      dot.setPrecision(derivation.choices.precision);
+      dot.setPrecision(isWide ? "tf32" : StringRef(derivation.choices.precision));
     next.push_back(dot.getTile());
   } else {
     FailureOr<TileValue> value = failure();
