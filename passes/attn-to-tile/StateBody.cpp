@@ -320,20 +320,18 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
   return success();
 }
 
-/// Scalars and vectors that no token changes are made before the loop.
+/// Scalars that no token changes are made before the loop. Vectors would fill registers there.
 void LaunchEmitter::hoistInvariants(Operation *loop) {
   auto fromOutside = [&](Operation &op) {
     return llvm::all_of(op.getOperands(),
                         [&](Value x) { return !loop->isAncestor(x.getParentBlock()->getParentOp()); });
   };
   for (Operation &op : llvm::make_early_inc_range(loop->getRegion(0).front().without_terminator())) {
-    if (op.getNumRegions() || op.getNumResults() != 1 || !fromOutside(op))
+    if (op.getNumRegions() || op.getNumResults() != 1 || isa<RankedTensorType>(op.getResult(0).getType()) ||
+        !fromOutside(op))
       continue;
-    auto type = dyn_cast<RankedTensorType>(op.getResult(0).getType());
-    if (type && (type.getRank() > 1 || isa<tile::BroadcastOp>(op)))
-      continue;
-    bool isLoad = isa<tile::LoadOp, tile::LoadScalarOp>(op);
-    auto tensor = isLoad ? op.getOperand(0).getDefiningOp<tile::TensorOp>() : tile::TensorOp();
+    auto load = dyn_cast<tile::LoadScalarOp>(op);
+    auto tensor = load ? load.getView().getDefiningOp<tile::TensorOp>() : tile::TensorOp();
     if (isMemoryEffectFree(&op) || (tensor && (tensor.getRole() == "input" || tensor.getRole() == "param")))
       op.moveBefore(loop);
   }
