@@ -7,6 +7,7 @@
 #include "runtime/host/Random.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace fovea::driver {
@@ -120,17 +121,18 @@ namespace {
 /// What an input is to the states that it reaches.
 struct StateUse {
   bool decay = false, key = false;
-  bool strength = false;   // of erase vectors, and not part of a key
-  bool squashed = false;   // on its way to decay or erase it goes through a bounded or one-sided function
-  bool byChannel = false;  // the decay differs along the key axis, the input's last one
-  bool normaliser = false; // the initial value of a state of one column
+  bool strength = false;    // of erase vectors, and not part of a key
+  bool squashed = false;    // on its way to decay or erase it goes through a bounded or one-sided function
+  bool exponential = false; // one of these is an exponential
+  bool byChannel = false;   // the decay differs along the key axis, the input's last one
+  bool normaliser = false;  // the initial value of a state of one column
 };
 
 } // namespace
 
 /// Decays and strengths are reached point by point, keys in any way.
 static StateUse stateUse(const sema::Attention &attention, const sema::Declaration &declaration) {
-  enum : unsigned { Pointwise = 1, Squashed = 2, Any = 4 };
+  enum : unsigned { Pointwise = 1, Squashed = 2, Exponential = 4, Any = 8 };
   std::vector<unsigned> follows(attention.nodes.size());
   follows[declaration.node] = Pointwise | Any;
   StateUse use;
@@ -147,6 +149,7 @@ static StateUse stateUse(const sema::Attention &attention, const sema::Declarati
       if (decay & Pointwise) {
         use.decay = true;
         use.squashed |= (decay & Squashed) != 0;
+        use.exponential |= (decay & Exponential) != 0;
         const std::vector<sema::AxisId> &axes = attention.nodes[decayNode].axes;
         sema::AxisId keyAxis = node.attrAxes[1];
         use.byChannel |= std::find(axes.begin(), axes.end(), keyAxis) != axes.end() && !declaration.axes.empty() &&
@@ -181,11 +184,14 @@ static StateUse stateUse(const sema::Attention &attention, const sema::Declarati
     case sema::Op::Gather:
       all &= Any;
       break;
+    case sema::Op::Exp:
+    case sema::Op::Exp2:
+      all |= all & Pointwise ? Exponential : 0u;
+      [[fallthrough]];
     case sema::Op::Sigmoid:
     case sema::Op::Softplus:
     case sema::Op::LogSigmoid:
     case sema::Op::Tanh:
-    case sema::Op::Exp:
     case sema::Op::Log:
       all |= all & Pointwise ? Squashed : 0u;
       break;
@@ -374,13 +380,15 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
   double smallest = tensor->type == runtime::StorageType::F16 ? 0x1p-14 : 0x1p-126;
   int64_t last = shape->empty() ? 1 : shape->back();
   StateUse use = isInt ? StateUse() : stateUse(attention, *declaration);
-  // Through a function that is bounded at one end either sign may be the strong one.
+  // Through a function that is bounded at one end either sign may be the strong one; 6e4 is within all types.
   auto decay = [&](int64_t i) {
-    constexpr double kSteps[] = {0, -1e-4, -5, -20, -1e4};
-    constexpr double kArguments[] = {0, -9.2, 9.2, -5, 5, -20, 20, -100, 100};
-    bool isFree = use.squashed && !range.upper;
-    int64_t n = stream.integer(static_cast<uint64_t>(i), 0, isFree ? 8 : 4);
-    return isFree ? kArguments[n] : kSteps[n];
+    constexpr std::array kSteps = {0.0, -1e-4, -5.0, -20.0, -1e4};
+    constexpr std::array kArguments = {0.0, -9.2, 9.2, -5.0, 5.0, -20.0, 20.0, -6e4, 6e4};
+    constexpr std::array kExponents = {-100.0, -9.2, 1.6, 3.0, 9.2};
+    auto pick = [&](const auto &values) {
+      return values[static_cast<size_t>(stream.integer(static_cast<uint64_t>(i), 0, int64_t(values.size()) - 1))];
+    };
+    return !use.squashed || range.upper ? pick(kSteps) : use.exponential ? pick(kExponents) : pick(kArguments);
   };
   for (int64_t i = 0; i < array->elements(); ++i) {
     if (isInt) {
@@ -429,12 +437,14 @@ Result<runtime::Array> drawInput(const sema::Attention &attention, const runtime
       else if (pattern == Pattern::Decays)
         x = decay(i);
       else
-        x = use.squashed && !range.upper ? (i % last % 2 ? -20 : 20) : (i % last % 2 ? -20 : 0);
+        x = !use.squashed || range.upper ? (i % 2 ? -20 : 0)
+            : use.exponential            ? (i % 2 ? 3 : -100)
+                                         : (i % 2 ? -20 : 20);
       array->setValue(i, clampRange(x, range));
       continue;
     case Pattern::EqualKeys:
       if (use.key && !use.decay && dim >= 0)
-        x = stream.normal(static_cast<uint64_t>(i - token * inner));
+        x = token % 7 == 6 ? 0 : stream.normal(static_cast<uint64_t>(i - token * inner));
       break;
     case Pattern::Strengths:
       if (!use.strength)

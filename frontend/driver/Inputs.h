@@ -28,7 +28,7 @@ enum class Pattern {
   // Of states only; inputs that are not meant are as in Normal.
   Decays,          // 0, -1e-4, -5, -20 and -1e4 per step, mixed
   DecayNeighbours, // -20 in one channel beside 0 in its neighbour
-  EqualKeys,       // one key at all tokens: the triangular inverse of the delta rule is at its worst
+  EqualKeys,       // one key at all tokens, now and then 0: the triangular inverse of the delta rule is at its worst
   Strengths,       // erase strengths 0, 1 and 2: nothing, a projection, a reflection
 };
 inline constexpr Pattern kAdversarial[] = {Pattern::Constant, Pattern::LargeLogits, Pattern::Early, Pattern::Late,

@@ -6,6 +6,8 @@
 #include "passes/attn/Retype.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/DenseMap.h"
 
 #include <algorithm>
 
@@ -239,10 +241,50 @@ private:
   WeightsOp weights;
   StringAttr walk, token, key, renamedKey;
   int64_t lag = 0;
+  llvm::DenseMap<Value, Value> renamed; // for the user that is rewritten
 
-  /// A field of the key as one of the token.
+  /// A field of the key as one of the token: made again where it was made for the walk.
   Value atToken(OpBuilder &builder, Location loc, Value value) {
-    return fieldOf(value).hasAxis(walk) ? RenameOp::create(builder, loc, value, walk, token).getResult() : value;
+    if (!fieldOf(value).hasAxis(walk))
+      return value;
+    if (Value known = renamed.lookup(value))
+      return known;
+    Operation *op = value.getDefiningOp();
+    Value result;
+    if (auto rename = dyn_cast<RenameOp>(op); rename && rename.getToAttr() == walk && rename.getFromAttr() == token)
+      result = rename.getOperand();
+    else if (auto index = dyn_cast<IndexOp>(op); index && index.getAxisAttr() == walk)
+      result = IndexOp::create(builder, loc, token);
+    else if (isa<PointwiseOpInterface>(op) || namesOthers(op))
+      result = again(builder, loc, op);
+    else
+      result = RenameOp::create(builder, loc, value, walk, token);
+    return renamed[value] = result;
+  }
+
+  /// An operation that reduces axes other than the walk, of fields that are none of the query.
+  bool namesOthers(Operation *op) const {
+    SmallVector<StringAttr> axes;
+    if (auto reduce = dyn_cast<ReduceOp>(op))
+      axes = toAxes(reduce.getAxes());
+    else if (auto product = dyn_cast<DotOp>(op))
+      axes = toAxes(product.getAxes());
+    else
+      return false;
+    return llvm::none_of(op->getOperands(), [&](Value operand) { return fieldOf(operand).hasAxis(token); });
+  }
+
+  Value again(OpBuilder &builder, Location loc, Operation *op) {
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(atToken(builder, loc, operand));
+    IRMapping mapping;
+    mapping.map(op->getOperands(), operands);
+    Operation *copy = builder.clone(*op, mapping);
+    SmallVector<StringAttr> axes(fieldOf(op->getResult(0)).getAxes());
+    llvm::replace(axes, walk, token);
+    copy->getResult(0).setType(FieldType::get(op->getContext(), axes, fieldOf(op->getResult(0)).getKind()));
+    return copy->getResult(0);
   }
 
   /// A field of the token as one of the token that is written at a step.
@@ -270,6 +312,7 @@ private:
 
   void rewrite(Plan &plan, const Factors &factors) {
     OpBuilder builder(plan.user);
+    renamed.clear();
     Location loc = plan.user->getLoc();
     Value keys = atToken(builder, loc, factors.dotKey), queries = factors.dotQuery, value;
     for (Value factor : plan.ofKey) {

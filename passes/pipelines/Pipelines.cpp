@@ -27,6 +27,10 @@ void fovea::buildAttnPipeline(OpPassManager &pm) {
   attention.addPass(attn::createAttnFoldKeyScalePass());
   attention.addPass(createCanonicalizerPass());
   attention.addPass(createCSEPass());
+  // On the canonical form, in which factors of a weight stand apart.
+  attention.addPass(attn::createAttnWeightsToStatePass());
+  attention.addPass(createCanonicalizerPass());
+  attention.addPass(createCSEPass());
 }
 
 void fovea::buildProgramPipeline(OpPassManager &pm) {

@@ -26,7 +26,10 @@ int expectSame(const std::string &text, const Tensors &in, double tolerance = 1e
   attention.addPass(mlir::createCanonicalizerPass());
   attention.addPass(mlir::createCSEPass());
   EXPECT_TRUE(mlir::succeeded(pm.run(*after.module)));
-  Tensors expected = before.run(in), out = after.run(in);
+  Tensors used; // an input that nothing reads any more is gone
+  for (attn::InputOp input : after.attention().getInputs())
+    used[input.getName().str()] = in.at(input.getName().str());
+  Tensors expected = before.run(in), out = after.run(used);
   EXPECT_EQ(out.size(), expected.size());
   for (const auto &[name, tensor] : expected) {
     SCOPED_TRACE(name);
@@ -171,7 +174,7 @@ TEST(StatePasses, SimplifiedRecurrencesAreTheSame) {
     attn.output "u" %u [B, T, V] : real [B, T, V]
   })",
                        in),
-            2);
+            1); // both recurrences are the same then
 }
 
 } // namespace
