@@ -26,11 +26,9 @@ FailureOr<TileValue> LaunchEmitter::conv(ConvOp op, const Environment &env) {
   if (count > maxTaps)
     return op.emitError("has more than ") << maxTaps << " taps; that is not in this version";
   for (StringAttr axis : along)
-    if (const Coordinate *at = env.lookup(axis); at->kind == Where::Feature || at->kind == Where::Gathered || at->whole)
+    if (const Coordinate *at = env.lookup(axis); at->kind == Where::Feature || at->kind == Where::Gathered)
       return op.emitError("convolves along '")
-             << axis.getValue()
-             << "', which lies inside tiles as features or with another axis; that is not in this "
-                "version";
+             << axis.getValue() << "', which lies inside tiles as features; that is not in this version";
   Location loc = op.getLoc();
 
   // Where element t of an axis reads, `by` places on, and which of these places exist.

@@ -831,6 +831,12 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
   if (candidates.empty())
     return output.emitError("the output '")
            << output.getName() << "' has no token axis; in this version each output has one, as in [B, T, H]";
+  // Axes that are summed over, and that nothing walks: the rows are along the last.
+  if (candidates.size() > 1 && llvm::none_of(table.getAxes(), [&](AxisAttr axis) {
+        return (axis.isWalk() || axis.isKeys() || axis.isPieces()) &&
+               llvm::any_of(axis.getOf(), [&](StringAttr of) { return llvm::is_contained(candidates, of); });
+      }))
+    candidates = {candidates.back()};
   if (candidates.size() > 2)
     return output.emitError("the output '") << output.getName() << "' has the token axes '" << candidates[0].getValue()
                                             << "', '" << candidates[1].getValue() << "' and '"
@@ -841,14 +847,6 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
       candidates.size() == 2 && llvm::none_of(table.getAxes(), [&](AxisAttr walk) {
         return walk.isWalk() && walk.getRaw() == walk.getQuery() && llvm::is_contained(candidates, walk.getRaw());
       });
-  // Axes that are summed over, and that nothing walks: the rows are along the last.
-  if (isPair && llvm::none_of(table.getAxes(), [&](AxisAttr axis) {
-        return (axis.isWalk() || axis.isKeys() || axis.isPieces()) &&
-               llvm::any_of(axis.getOf(), [&](StringAttr of) { return llvm::is_contained(candidates, of); });
-      })) {
-    isPair = false;
-    candidates = {candidates.back()};
-  }
   if (candidates.size() == 2 && !isPair)
     if (StringAttr query = outermostQuery(output.getValue()); llvm::is_contained(candidates, query))
       candidates = {query};

@@ -254,9 +254,13 @@ FailureOr<Prepared> Derivation::ofState(Value field) {
 //===--- the launch ---===//
 
 LogicalResult Derivation::emitLoops() {
-  for (StateLoop &loop : loops)
-    if (!loop.isEmitted && failed(emitLoop(loop, nullptr)))
-      return failure();
+  // Those that compute outputs first: what they read is made before them, where they need it.
+  for (bool isMain : {true, false})
+    for (StateLoop &loop : loops) {
+      bool computes = llvm::any_of(loop.stores, [](const Store &store) { return isa<OutputOp>(store.at); });
+      if (computes == isMain && !loop.isEmitted && failed(emitLoop(loop, nullptr)))
+        return failure();
+    }
   return success();
 }
 

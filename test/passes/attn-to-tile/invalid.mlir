@@ -79,15 +79,6 @@ attn.attention @pair_sum none axes [T, D : 64, j walk T from T] {
 
 // -----
 
-attn.attention @token_sum none axes [T, D : 64, j walk T from T] {
-  %q = attn.input "q" [T, D] : real [T, D]
-  // expected-error@+1 {{reduces over the token axis 'T'; in this version only weights reduce over tokens}}
-  %s = attn.reduce sum %q over [T] : real [T, D]
-  attn.output "o" %s [D] : real [D]
-}
-
-// -----
-
 attn.attention @two_axes none axes [T, D : 64, E : 16, j walk T from T] {
   %q = attn.input "q" [T, D, E] : real [T, D, E]
   // expected-error@+1 {{contracts 2 axes at once; in this version one, that of the features}}
