@@ -59,6 +59,15 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
   }
   const Stage &a = stages[0], &right = stages[1], &g = stages[2];
   bool reverse = op.getReverse(), exclusive = op.getExclusive();
+  // Warps with the same rows share the features, as far as each has 16 at a time.
+  int64_t blocks = size / kRows, rowWarps = std::min(warps, blocks), parts = warps / rowWarps;
+  while (depth % (16 * parts))
+    parts /= 2;
+  Value rowWarp = warpOfRows(size), firstFeature = i32(0), part;
+  if (parts > 1) {
+    part = LLVM::LShrOp::create(b, loc, warp, i32(llvm::Log2_64(rowWarps)));
+    firstFeature = mulConstant(LLVM::AndOp::create(b, loc, part, i32(parts - 1)), depth / parts);
+  }
   Value group = inEntry([&] { return LLVM::LShrOp::create(b, loc, lane, i32(2)).getResult(); });
   Value quad = inEntry([&] { return LLVM::AndOp::create(b, loc, lane, i32(3)).getResult(); });
   Value zero = f32(0);
@@ -104,73 +113,74 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
       for (int64_t m = 0; m < 4; ++m)
         if (k >= earliest(m))
           held.push_back({k, m});
-    auto sums = countedLoop(depth, 16, SmallVector<Value>(held.size(), zero), [&](Value d, ArrayRef<Value> before) {
-      SmallVector<Value> values(before);
-      Value column = add(d, mulConstant(group, 2));
-      std::map<std::pair<const Stage *, int64_t>, Value> places;
-      auto rowPair = [&](const Stage &stage, int64_t row) {
-        Value &place = places[{&stage, row % 8}];
-        if (!place)
-          place = add(add(placeOf(stage, row % 8, column), stage.base), mulConstant(firstRow, stage.span));
-        return loadPair(stage, addConstant(place, (row - row % 8) * stage.span));
-      };
-      // What runs down the rows.
-      SmallVector<SmallVector<Value>> running;
-      auto columnPair = [&](const Stage &stage, int64_t m) {
-        Value row = add(firstColumn, addConstant(mulConstant(quad, 2), columnOf(m)));
-        return loadPair(stage, elementAddress(stage.type, stage.base, row, column, 0, 0));
-      };
-      // The decay that the columns come with: that of the first row, or with `exclusive` of the row before it.
-      SmallVector<Value> last = exclusive && !diagonal
-                                    ? loadPair(g, elementAddress(g.type, g.base, previous(firstRow), column, 0, 0))
-                                    : rowPair(g, rowOf(0));
-      for (int64_t m = 0; m < 4; ++m) {
-        running.push_back(columnPair(right, m));
-        if (diagonal)
-          continue;
-        SmallVector<Value> decay = columnPair(g, m);
-        for (int64_t e : {0, 1})
-          running[m][e] =
-              LLVM::FMulOp::create(b, loc, running[m][e], exp2(LLVM::FSubOp::create(b, loc, last[e], decay[e])));
-      }
-      size_t at = 0;
-      for (int64_t k = 0; k < kRows; ++k) {
-        SmallVector<Value> mine = rowPair(a, rowOf(k)), step;
-        if (k || (exclusive && !diagonal)) {
-          SmallVector<Value> now = rowPair(g, rowOf(k));
-          for (int64_t e : {0, 1})
-            step.push_back(exp2(LLVM::FSubOp::create(b, loc, now[e], last[e])));
-          last = now;
-        }
-        for (int64_t m = 0; m < 4; ++m) {
-          if (k < earliest(m))
-            continue;
-          auto decay = [&] {
-            if (step.empty() || (diagonal && k == earliest(m)))
-              return;
-            // Up to its own row a column does not decay.
-            Value begun;
-            if (diagonal && k <= earliest(m) + 6) {
-              Value own = addConstant(mulConstant(quad, 2), columnOf(m));
-              begun = reverse ? icmp(LLVM::ICmpPredicate::slt, i32(rowOf(k)), own)
-                              : icmp(LLVM::ICmpPredicate::sgt, i32(rowOf(k)), own);
-            }
-            for (int64_t e : {0, 1}) {
-              Value decayed = LLVM::FMulOp::create(b, loc, running[m][e], step[e]);
-              running[m][e] = begun ? select(begun, decayed, running[m][e]) : decayed;
-            }
+    auto sums =
+        countedLoop(depth / parts, 16, SmallVector<Value>(held.size(), zero), [&](Value d, ArrayRef<Value> before) {
+          SmallVector<Value> values(before);
+          Value column = add(add(d, firstFeature), mulConstant(group, 2));
+          std::map<std::pair<const Stage *, int64_t>, Value> places;
+          auto rowPair = [&](const Stage &stage, int64_t row) {
+            Value &place = places[{&stage, row % 8}];
+            if (!place)
+              place = add(add(placeOf(stage, row % 8, column), stage.base), mulConstant(firstRow, stage.span));
+            return loadPair(stage, addConstant(place, (row - row % 8) * stage.span));
           };
-          if (!exclusive)
-            decay();
-          for (int64_t e : {0, 1})
-            values[at] = LLVM::FMAOp::create(b, loc, mine[e], running[m][e], values[at]);
-          ++at;
-          if (exclusive)
-            decay();
-        }
-      }
-      return values;
-    });
+          // What runs down the rows.
+          SmallVector<SmallVector<Value>> running;
+          auto columnPair = [&](const Stage &stage, int64_t m) {
+            Value row = add(firstColumn, addConstant(mulConstant(quad, 2), columnOf(m)));
+            return loadPair(stage, elementAddress(stage.type, stage.base, row, column, 0, 0));
+          };
+          // The decay that the columns come with: that of the first row, or with `exclusive` of the row before it.
+          SmallVector<Value> last = exclusive && !diagonal
+                                        ? loadPair(g, elementAddress(g.type, g.base, previous(firstRow), column, 0, 0))
+                                        : rowPair(g, rowOf(0));
+          for (int64_t m = 0; m < 4; ++m) {
+            running.push_back(columnPair(right, m));
+            if (diagonal)
+              continue;
+            SmallVector<Value> decay = columnPair(g, m);
+            for (int64_t e : {0, 1})
+              running[m][e] =
+                  LLVM::FMulOp::create(b, loc, running[m][e], exp2(LLVM::FSubOp::create(b, loc, last[e], decay[e])));
+          }
+          size_t at = 0;
+          for (int64_t k = 0; k < kRows; ++k) {
+            SmallVector<Value> mine = rowPair(a, rowOf(k)), step;
+            if (k || (exclusive && !diagonal)) {
+              SmallVector<Value> now = rowPair(g, rowOf(k));
+              for (int64_t e : {0, 1})
+                step.push_back(exp2(LLVM::FSubOp::create(b, loc, now[e], last[e])));
+              last = now;
+            }
+            for (int64_t m = 0; m < 4; ++m) {
+              if (k < earliest(m))
+                continue;
+              auto decay = [&] {
+                if (step.empty() || (diagonal && k == earliest(m)))
+                  return;
+                // Up to its own row a column does not decay.
+                Value begun;
+                if (diagonal && k <= earliest(m) + 6) {
+                  Value own = addConstant(mulConstant(quad, 2), columnOf(m));
+                  begun = reverse ? icmp(LLVM::ICmpPredicate::slt, i32(rowOf(k)), own)
+                                  : icmp(LLVM::ICmpPredicate::sgt, i32(rowOf(k)), own);
+                }
+                for (int64_t e : {0, 1}) {
+                  Value decayed = LLVM::FMulOp::create(b, loc, running[m][e], step[e]);
+                  running[m][e] = begun ? select(begun, decayed, running[m][e]) : decayed;
+                }
+              };
+              if (!exclusive)
+                decay();
+              for (int64_t e : {0, 1})
+                values[at] = LLVM::FMAOp::create(b, loc, mine[e], running[m][e], values[at]);
+              ++at;
+              if (exclusive)
+                decay();
+            }
+          }
+          return values;
+        });
     // Add up over the groups: with each exchange half of the rows stay, until a lane has its own two. What no lane
     // needs is null.
     SmallVector<SmallVector<Value>> rows(kRows, SmallVector<Value>(4));
@@ -204,8 +214,6 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
     return result;
   };
 
-  int64_t blocks = size / kRows, rowWarps = std::min(warps, blocks); // others have the same rows again
-  Value rowWarp = warpOfRows(size);
   std::map<Layout::Vector, int64_t> cAt;
   for (int64_t r = 0; r < accumulator->registers(); ++r)
     cAt[accumulator->registerOffset(r)] = r;
@@ -270,7 +278,8 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
       if (exclusive)
         anchorRow = clamped(anchorRow);
       SmallVector<Value> initial(8 * before.size(), zero);
-      SmallVector<Value> products = countedLoop(depth, 16, initial, [&](Value d, ArrayRef<Value> values) {
+      SmallVector<Value> products = countedLoop(depth / parts, 16, initial, [&](Value index, ArrayRef<Value> values) {
+        Value d = add(index, firstFeature);
         SmallVector<Value> block(values);
         // Columns 2 quad + 8 q of these 16, in rows `group` of a block.
         Value chunk = LLVM::LShrOp::create(b, loc, d, i32(3));
@@ -360,6 +369,35 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         }
       }
   }
+  if (parts > 1)
+    addParts(rowWarp, part, rowWarps, parts, sums);
   tiles[op.getTile()] = {sums, false};
   return success();
+}
+
+void Emitter::addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, SmallVectorImpl<Value> &sums) {
+  // Four registers of a thread lie together, those of a warp's threads behind each other.
+  int64_t ofWarp = sums.size() * 32 * 4, ofPart = ofWarp * rowWarps;
+  Value base = add(scratch(ofPart * parts), add(mulConstant(rowWarp, ofWarp), mulConstant(lane, 16)));
+  Type vector = VectorType::get(4, b.getF32Type());
+  NVVM::Barrier0Op::create(b, loc);
+  // Warps beyond the parts have computed one of them again.
+  Block *after = rowWarps * parts < warps ? beginWhere(icmp(LLVM::ICmpPredicate::slt, part, i32(parts))) : nullptr;
+  Value own = add(base, mulConstant(part, ofPart));
+  for (size_t r = 0; r < sums.size(); r += 4) {
+    Value four = LLVM::UndefOp::create(b, loc, vector);
+    for (int64_t k = 0; k < 4; ++k)
+      four = LLVM::InsertElementOp::create(b, loc, four, sums[r + k], i32(k));
+    LLVM::StoreOp::create(b, loc, four, sharedPointer(addConstant(own, r * 128)), 16);
+  }
+  endWhere(after);
+  NVVM::Barrier0Op::create(b, loc);
+  for (size_t r = 0; r < sums.size(); r += 4)
+    for (int64_t n = 0; n < parts; ++n) {
+      Value four = LLVM::LoadOp::create(b, loc, vector, sharedPointer(addConstant(base, n * ofPart + r * 128)), 16);
+      for (int64_t k = 0; k < 4; ++k) {
+        Value one = LLVM::ExtractElementOp::create(b, loc, four, i32(k));
+        sums[r + k] = n ? LLVM::FAddOp::create(b, loc, sums[r + k], one).getResult() : one;
+      }
+    }
 }

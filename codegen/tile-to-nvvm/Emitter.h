@@ -124,6 +124,8 @@ private:
 
   //===--- products that decay (DecayedDot.cpp) ---===//
   mlir::LogicalResult emitDecayedDot(tile::DecayedDotOp op);
+  /// Adds what warps with the same rows have of the sums, each of other features.
+  void addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, llvm::SmallVectorImpl<Value> &sums);
   /// True for a read all of whose uses read the ring themselves.
   static bool isReadByDecayedDot(tile::SmemReadOp op);
 

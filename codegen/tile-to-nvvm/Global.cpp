@@ -136,8 +136,12 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
         Value below = icmp(LLVM::ICmpPredicate::slt, index, scalar(op.getLimit()));
         entry.second = entry.second ? LLVM::AndOp::create(b, loc, entry.second, below).getResult() : below;
       }
-      if (entry.second)
-        index = select(entry.second, index, i32(0)); // a place that is always there
+      if (!inside) {
+        // The nearest place that is there: it is of the same tile, so that no one else writes it.
+        Value last = addConstant(view.sizes[d], k == dims.size() - 1 ? -width : -1);
+        index = LLVM::SMinOp::create(b, loc, index, last);
+        index = LLVM::SMaxOp::create(b, loc, index, i32(0));
+      }
       entry.first = distance(view, d, index);
     }
     return entry;

@@ -15,6 +15,10 @@ int64_t tile::scratchBytes(LaunchOp launch, int64_t warps) {
     if (auto inverse = dyn_cast<UnitTrilInverseOp>(op)) {
       int64_t size = cast<RankedTensorType>(inverse.getTile().getType()).getDimSize(0);
       words = size * inversePitch(size);
+    } else if (auto dot = dyn_cast<DecayedDotOp>(op)) {
+      // Warps that have the same rows share the features, and add up.
+      int64_t size = cast<RankedTensorType>(dot.getTile().getType()).getDimSize(0);
+      words = size < 16 * warps ? 16 * warps * size : 0;
     } else if (auto scan = dyn_cast<ScanOp>(op); scan && scan.getDim() == 0 && warps > 1) {
       // A warp has 16 rows at a time; of each such block the total.
       auto type = cast<RankedTensorType>(scan.getTile().getType());

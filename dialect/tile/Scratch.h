@@ -11,8 +11,9 @@
 namespace fovea::tile {
 
 /// Bytes of shared memory, beyond those of its rings, that a launch needs on this many warps for running sums and
-/// reductions along rows that warps share and for triangular inverses. The operations take turns: it is the most that
-/// one needs. Layouts need not be assigned yet: then tiles have their rows over warps.
+/// reductions along rows that warps share, for triangular inverses and for decayed products whose features warps share.
+/// The operations take turns: it is the most that one needs. Layouts need not be assigned yet: then tiles have their
+/// rows over warps.
 int64_t scratchBytes(LaunchOp launch, int64_t warps);
 
 /// Words from one row to the next of a triangular inverse's matrix: pairs of neighbouring columns in eight rows lie in

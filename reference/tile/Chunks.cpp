@@ -52,7 +52,10 @@ Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
   bool exclusive = op.getExclusive(), strict = op.getStrict() || exclusive, reverse = op.getReverse();
   int64_t rows = instr.shape[0], features = cast<RankedTensorType>(op.getA().getType()).getDimSize(1);
   const Cell *a = thread.get(instr, 0), *b = thread.get(instr, 1), *g = thread.get(instr, 2);
+  Type type = cast<RankedTensorType>(op.getA().getType()).getElementType();
   bool rounds = thread.machine.rounds();
+  bool storage = thread.machine.options.precision == Precision::Rounded && type.getIntOrFloatBitWidth() == 16;
+  constexpr int64_t kRows = 16;
   Cell *out = thread.result(instr);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < rows; ++j) {
@@ -60,9 +63,20 @@ Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
       double sum = 0;
       if (before > 0 || (before == 0 && !strict)) {
         int64_t from = exclusive ? (reverse ? i + 1 : i - 1) : i;
-        for (int64_t d = 0; d < features; ++d)
-          sum += a[i * features + d].f * b[j * features + d].f *
-                 std::exp2(g[from * features + d].f - g[j * features + d].f);
+        // Tensor cores take rows of other blocks scaled to one between them, and rounded.
+        int64_t first = i - i % kRows;
+        int64_t anchor = reverse ? first + kRows - (exclusive ? 0 : 1) : first - (exclusive ? 1 : 0);
+        for (int64_t d = 0; d < features; ++d) {
+          double left = a[i * features + d].f, right = b[j * features + d].f;
+          double mine = g[from * features + d].f, other = g[j * features + d].f;
+          if (storage && first != j - j % kRows) {
+            double between = g[anchor * features + d].f;
+            sum += roundToStorage(left * std::exp2(mine - between), type) *
+                   roundToStorage(right * std::exp2(between - other), type);
+          } else {
+            sum += left * right * std::exp2(mine - other);
+          }
+        }
       }
       out[i * rows + j].f = rounds ? double(float(sum)) : sum;
     }

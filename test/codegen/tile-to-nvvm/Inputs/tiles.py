@@ -473,7 +473,9 @@ def decayed_dots(folder):
         run_decayed(f"{folder}/{name}", 32, 32, 2, "bf16", steps)
     run_decayed(f"{folder}/chunk", 64, 128, 4, "bf16", DECAYS["random"])
     run_decayed(f"{folder}/rows", 64, 16, 2, "f16", DECAYS["random"], same_rows=True)
-    run_decayed(f"{folder}/again", 32, 64, 4, "bf16", DECAYS["random"], "reverse")
+    # Warps with the same rows share the features, as far as each has 16.
+    run_decayed(f"{folder}/shared", 32, 128, 8, "bf16", DECAYS["random"], "reverse")
+    run_decayed(f"{folder}/few", 32, 32, 8, "bf16", DECAYS["random"], "exclusive")
     run_decayed(f"{folder}/one", 48, 16, 1, "bf16", DECAYS["random"])
 
 
