@@ -574,6 +574,7 @@ LogicalResult LaunchEmitter::emitSum(const Summed &sum) {
 
   auto loop = scf::ForOp::create(outer, loc, zeroIndex(), steps, derivation.indexConstant(1), init);
   loop.getRegion().takeBody(region);
+  hoistInvariants(loop);
   SmallVector<Value> results(loop.getResults());
   // One tile or vector per part.
   if (!sum.isProduct) {

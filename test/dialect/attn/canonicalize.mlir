@@ -295,3 +295,31 @@ attn.attention @rounding none axes [T] {
   attn.output "c" %fc [] : int []
   attn.output "r" %r [T] : real [T]
 }
+
+// A sum of a product of fields of different axes is a dot, so that nothing has all of them. What has fewer axes than one of the two
+// goes with that one; a sum whose factors share all their axes stays.
+// CHECK-LABEL: @outer_product
+attn.attention @outer_product set axes [B, T, D, V] {
+  // CHECK-DAG: %[[K:.*]] = attn.input "k"
+  %k = attn.input "k" [B, T, D] : real [B, T, D]
+  // CHECK-DAG: %[[V:.*]] = attn.input "v"
+  %v = attn.input "v" [B, T, V] : real [B, T, V]
+  // CHECK-DAG: %[[W:.*]] = attn.input "w"
+  %w = attn.input "w" [B, T] : real [B, T]
+  // CHECK-DAG: %[[KW:.*]] = attn.mul %[[K]], %[[W]]
+  // CHECK-DAG: %[[LEFT:.*]] = attn.mul %[[K]], %[[W]]
+  %kw = attn.mul %k, %w : real [B, T, D], real [B, T]
+  %x = attn.mul %kw, %v : real [B, T, D], real [B, T, V]
+  // CHECK: %[[DOT:.*]] = attn.dot %[[LEFT]], %[[V]] over [T]
+  %s = attn.reduce sum %x over [T] : real [B, T, D, V]
+  // CHECK: attn.reduce sum %[[KW]] over [T]
+  %n = attn.reduce sum %kw over [T] : real [B, T, D]
+  // CHECK: attn.output "s" %[[DOT]]
+  attn.output "s" %s [B, D, V] : real [B, D, V]
+  attn.output "n" %n [B, D] : real [B, D]
+  // CHECK: %[[MEAN:.*]] = attn.div %{{.*}}, %{{.*}} : real [B, D, V], real []
+  %m = attn.mul %k, %v : real [B, T, D], real [B, T, V]
+  %mean = attn.reduce mean %m over [T] : real [B, T, D, V]
+  // CHECK: attn.output "m" %[[MEAN]]
+  attn.output "m" %mean [B, D, V] : real [B, D, V]
+}
