@@ -186,7 +186,17 @@ struct MagnitudeBuilder {
       return attn::MulOp::create(builder, loc, of(0), of(1));
     if (llvm::isa<attn::NegOp>(op))
       return of(0);
-    return attn::MulOp::create(builder, loc, x, x);
+    Value own = attn::MulOp::create(builder, loc, x, x);
+    auto read = llvm::dyn_cast<attn::ReadOp>(op);
+    if (!read || read.getPoint() != attn::ReadPoint::After)
+      return own;
+    // What the token itself writes is read through a product of its query and its key, whose terms may cancel.
+    auto state = read.getState().getDefiningOp<attn::StateOp>();
+    auto square = [&](Value y) -> Value { return attn::MulOp::create(builder, loc, y, y); };
+    Value product = attn::DotOp::create(builder, loc, square(read.getQuery()), square(state.getKey()),
+                                        builder.getArrayAttr(state.getKeyAxisAttr()));
+    return attn::AddOp::create(builder, loc, own,
+                               attn::MulOp::create(builder, loc, product, square(state.getValue())).getResult());
   }
 };
 
