@@ -120,7 +120,7 @@ private:
       return rowMajor(type);
     if (auto transpose = dyn_cast<TransposeOp>(use.getOwner()); transpose && !transpose.getTile().use_empty())
       return transposeOf(wanted(*transpose.getTile().use_begin()));
-    return accumulator(type);
+    return matrix(use.get());
   }
   std::optional<Layout> rowMajor(RankedTensorType type) const {
     return Layout::rowMajor(type.getDimSize(0), type.getDimSize(1), 128 / type.getElementTypeBitWidth(), warps);
@@ -134,12 +134,15 @@ private:
               return isa<TransposeOp, DecayedDotOp>(user);
             }));
   }
-  /// Gives each use of a result the clone that belongs to the layout that it asks for.
+  /// Gives each use of a result the clone that belongs to the layout that it asks for; and each that is computed with
+  /// element by element one of its own, since that may be transposed or not.
   void split(Operation *op) {
-    llvm::MapVector<Attribute, SmallVector<OpOperand *>> groups;
+    llvm::MapVector<std::pair<Attribute, Operation *>, SmallVector<OpOperand *>> groups;
     for (OpOperand &use : op->getResult(0).getUses())
-      if (std::optional<Layout> layout = wanted(use))
-        groups[LayoutAttr::get(b.getContext(), *layout)].push_back(&use);
+      if (std::optional<Layout> layout = wanted(use)) {
+        Operation *own = isElementwise(use.getOwner()) && !productOperandOf(use) ? use.getOwner() : nullptr;
+        groups[{LayoutAttr::get(b.getContext(), *layout), own}].push_back(&use);
+      }
     b.setInsertionPointAfter(op);
     for (auto &[layout, uses] : llvm::drop_begin(groups)) {
       Operation *clone = b.clone(*op);
@@ -160,10 +163,10 @@ private:
         split(op);
     if (transposes.empty())
       return;
-    // Tiles of one number belong to whatever uses them.
+    // Tiles of one number, or one vector, belong to whatever uses them.
     SmallVector<Operation *> constants;
     launch.walk([&](Operation *op) {
-      if (isa<SplatOp, arith::ConstantOp>(op) && isRank(op->getResult(0), 2))
+      if (isa<SplatOp, arith::ConstantOp, BroadcastOp>(op) && isRank(op->getResult(0), 2))
         constants.push_back(op);
     });
     for (Operation *op : constants) {
@@ -177,7 +180,8 @@ private:
   }
 
   /// Transposes of computed tiles, and what is computed from them element by element up to their stores: there, threads
-  /// keep what they have.
+  /// keep what they have. Likewise what is computed from copies in shared memory, which come either way, to be
+  /// transposed alone.
   void findTransposed() {
     SmallVector<Value> values;
     DenseMap<Value, unsigned> number;
@@ -196,7 +200,12 @@ private:
     });
     DenseSet<unsigned> asks, refuses;
     auto isTransparent = [](Operation *op) {
-      return isElementwise(op) || isa<scf::ForOp, scf::IfOp, scf::YieldOp, StoreOp>(op);
+      return isElementwise(op) || isa<scf::ForOp, scf::IfOp, scf::YieldOp, StoreOp, TransposeOp>(op);
+    };
+    auto isEitherWay = [](Operation *op) {
+      auto load = dyn_cast<LoadOp>(op);
+      return isa<SplatOp, arith::ConstantOp, BroadcastOp>(op) ||
+             (load && isStagedForChunks(load) && isOnlyTileOfView(load));
     };
     for (Value value : values) {
       unsigned leader = classes.getLeaderValue(number[value]);
@@ -205,8 +214,11 @@ private:
       if (auto transpose = dyn_cast_or_null<TransposeOp>(def);
           transpose && !transpose.getSource().getDefiningOp<LoadOp>())
         asks.insert(leader);
-      else if (def && !isTransparent(def) && !isa<SplatOp, arith::ConstantOp, BroadcastOp>(def))
+      else if (def && (isa<TransposeOp>(def) || (!isTransparent(def) && !isEitherWay(def))))
         refuses.insert(leader);
+      if (!(def && isa<LoadOp>(def)) &&
+          llvm::any_of(value.getUsers(), [](Operation *user) { return isa<TransposeOp>(user); }))
+        asks.insert(leader);
       if (!llvm::all_of(value.getUsers(), isTransparent) ||
           !Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps))
         refuses.insert(leader);
@@ -403,11 +415,13 @@ private:
     Operation *op = vector.getDefiningOp();
     return op && (isCheap(op) || isElementwise(op));
   }
-  /// True if a vector can be computed once more by few operations from at most one that cannot.
+  /// True if a vector can be computed once more by few operations from at most one that cannot; predicates, which do
+  /// not go through shared memory, by many from any.
   static bool isCheapAgain(Value vector) {
+    bool isPredicate = getElementTypeOrSelf(vector.getType()).isInteger(1);
     DenseSet<Value> seen, others;
     SmallVector<Value> work{vector};
-    while (!work.empty() && seen.size() <= 12) {
+    while (!work.empty() && seen.size() <= (isPredicate ? 1000 : 12)) {
       Value next = work.pop_back_val();
       if (!canRepeat(next)) {
         others.insert(next);
@@ -417,7 +431,7 @@ private:
         llvm::copy_if(next.getDefiningOp()->getOperands(), std::back_inserter(work),
                       [](Value operand) { return isRank(operand, 1); });
     }
-    return canRepeat(vector) && work.empty() && others.size() <= 1;
+    return canRepeat(vector) && work.empty() && (isPredicate || others.size() <= 1);
   }
   Value again(Value vector, bool column, DenseMap<Value, Value> &known) {
     if (Value done = known.lookup(vector))

@@ -24,13 +24,16 @@ bool crossesThreads(ConvertLayoutOp op) {
   return from && to && !from.getLayout().permutationTo(to.getLayout());
 }
 
-LogicalResult exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayoutOp> converts) {
+/// The write, which all threads may not be ready for; null if it cannot be made.
+SmemWriteOp exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayoutOp> converts) {
   auto type = cast<RankedTensorType>(source.getType());
   unsigned bits = type.getElementTypeBitWidth();
   Location loc = source.getLoc();
-  if ((bits != 16 && bits != 32) || type.getRank() > 2)
-    return converts.front().emitOpError("moves elements of type ")
-           << type.getElementType() << " between threads, which is not in this version";
+  if ((bits != 16 && bits != 32) || type.getRank() > 2) {
+    converts.front().emitOpError("moves elements of type ")
+        << type.getElementType() << " between threads, which is not in this version";
+    return {};
+  }
   // Where the first reader stands, in the block of the tile.
   Block *block = source.getParentBlock();
   Operation *firstReader = nullptr;
@@ -46,10 +49,6 @@ LogicalResult exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLay
   SmemAllocOp ring = makeRing(launch, loc, type);
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
   auto write = SmemWriteOp::create(b, loc, source, ring, zero);
-  if (needsBarrierToWrite(write, ring)) {
-    b.setInsertionPoint(write);
-    BarrierOp::create(b, loc);
-  }
   for (ConvertLayoutOp convert : converts) {
     // One barrier in front of the reads that stand together.
     Operation *at = block->findAncestorOpInBlock(*convert);
@@ -69,7 +68,7 @@ LogicalResult exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLay
     convert.getTile().replaceAllUsesWith(read);
     convert.erase();
   }
-  return success();
+  return write;
 }
 
 struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
@@ -80,9 +79,18 @@ struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
         if (crossesThreads(op))
           bySource[op.getSource()].push_back(op);
       });
-      for (auto &[source, converts] : bySource)
-        if (failed(exchange(launch, source, converts)))
+      SmallVector<SmemWriteOp> writes;
+      for (auto &[source, converts] : bySource) {
+        writes.push_back(exchange(launch, source, converts));
+        if (!writes.back())
           return signalPassFailure();
+      }
+      // Now that all reads and barriers are there.
+      for (SmemWriteOp write : writes)
+        if (needsBarrierToWrite(write, write.getSmem())) {
+          OpBuilder b(write);
+          BarrierOp::create(b, write.getLoc());
+        }
     }
   }
 };

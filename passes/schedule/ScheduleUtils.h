@@ -41,6 +41,11 @@ mlir::scf::ForOp chunkLoopOf(mlir::Operation *op);
 /// 16 bit, rank 2, rows contiguous, 0 outside.
 bool isStagedForChunks(LoadOp load);
 
+/// True for loads of the same elements.
+bool sameTile(LoadOp x, LoadOp y);
+/// True if the block loads no other tile of the view, as a convolution does.
+bool isOnlyTileOfView(LoadOp load);
+
 /// A ring of one stage for tiles of a type at the beginning of the launch; a vector is one row.
 SmemAllocOp makeRing(LaunchOp launch, mlir::Location loc, mlir::RankedTensorType tile);
 

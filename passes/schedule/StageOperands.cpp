@@ -60,6 +60,17 @@ bool tile::feedsProductsOnly(LoadOp load) {
          llvm::all_of(load.getTile().getUses(), [](OpOperand &use) { return productOperandOf(use) != nullptr; });
 }
 
+bool tile::sameTile(LoadOp x, LoadOp y) {
+  return x->getOperands() == y->getOperands() && x.getDims() == y.getDims() &&
+         cast<RankedTensorType>(x.getTile().getType()).getShape() ==
+             cast<RankedTensorType>(y.getTile().getType()).getShape();
+}
+
+bool tile::isOnlyTileOfView(LoadOp load) {
+  return llvm::all_of(load->getBlock()->getOps<LoadOp>(),
+                      [&](LoadOp other) { return other.getView() != load.getView() || sameTile(other, load); });
+}
+
 scf::ForOp tile::chunkLoopOf(Operation *op) {
   auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
   auto isMatrix = [](Value value) {
@@ -205,8 +216,38 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         return signalPassFailure();
   }
 
+  /// What goes to neither product nor transpose comes straight to registers where there would be more rings than those
+  /// of queries, keys and values, or several for one view: shared memory is for what has to be there.
+  static void keepDirect(SmallVectorImpl<LoadOp> &loads) {
+    auto hasToBeShared = [](LoadOp load) {
+      auto layout = layoutOf(load.getTile().getType());
+      auto type = cast<RankedTensorType>(load.getTile().getType());
+      int64_t warps = layout ? layout.getLayout().warps() : 1;
+      return !layout || Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps) != layout.getLayout();
+    };
+    SmallVector<LoadOp> tiles;
+    auto count = [&](LoadOp load) {
+      if (llvm::none_of(tiles, [&](LoadOp known) { return sameTile(known, load); }))
+        tiles.push_back(load);
+    };
+    for (LoadOp load : loads)
+      if (hasToBeShared(load))
+        count(load);
+    SmallVector<LoadOp> kept;
+    for (LoadOp load : loads) {
+      bool isThere = llvm::any_of(tiles, [&](LoadOp known) { return sameTile(known, load); });
+      if (!hasToBeShared(load) && !isThere && (!isOnlyTileOfView(load) || tiles.size() >= 3))
+        continue;
+      count(load);
+      kept.push_back(load);
+    }
+    loads = kept;
+  }
+
   /// All copies of a chunk begin together, at the beginning of the body; loads of one place share a ring.
   LogicalResult stageChunks(LaunchOp launch, Block &block, MutableArrayRef<LoadOp> loads) {
+    if (loads.empty())
+      return success();
     Location loc = loads.front().getLoc();
     OpBuilder b = OpBuilder::atBlockBegin(&block);
     Value zero = arith::ConstantIndexOp::create(b, loc, 0);
@@ -216,11 +257,6 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     BarrierOp::create(b, loc); // the bytes may still be read by slower warps
     SmallVector<std::pair<LoadOp, SmemAllocOp>> rings;
     SmallVector<SmemAllocOp> ringOf;
-    auto sameTile = [](LoadOp x, LoadOp y) {
-      return x->getOperands() == y->getOperands() && x.getDims() == y.getDims() &&
-             cast<RankedTensorType>(x.getTile().getType()).getShape() ==
-                 cast<RankedTensorType>(y.getTile().getType()).getShape();
-    };
     for (LoadOp load : loads) {
       if (load.getLimit())
         return load.emitOpError("has a limit, which asynchronous copies do not know");
@@ -305,6 +341,7 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     bool reload = query && query.getValue() == "shared";
     for (auto &[block, loads] : groups) {
       if (isStagedForChunks(loads.front())) {
+        keepDirect(loads);
         if (failed(stageChunks(launch, *block, loads)))
           return failure();
         continue;
@@ -383,16 +420,18 @@ struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
         Location loc = store.getLoc();
         SmemAllocOp ring = makeRing(launch, loc, type);
         Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-        // Whatever else uses these bytes has been read.
-        if (!store->getParentOfType<scf::ForOp>() || needsBarrierToWrite(store, ring))
-          BarrierOp::create(b, loc);
-        SmemWriteOp::create(b, loc, store.getTile(), ring, zero);
+        auto write = SmemWriteOp::create(b, loc, store.getTile(), ring, zero);
         BarrierOp::create(b, loc);
         auto rows =
             RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout));
         Value read =
             SmemReadOp::create(b, loc, rows, ring, zero, Value(), ValueRange(), store.getTile(), DenseI64ArrayAttr());
         store.getTileMutable().assign(read);
+        // Whatever else uses these bytes has been read.
+        if (!store->getParentOfType<scf::ForOp>() || needsBarrierToWrite(write, ring)) {
+          b.setInsertionPoint(write);
+          BarrierOp::create(b, loc);
+        }
       }
     }
   }

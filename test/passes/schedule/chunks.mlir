@@ -63,9 +63,10 @@
 // CHECK-NEXT: tile.smem_write %[[E]] to %[[ERING:.*]][
 // CHECK: tile.unit_tril_inverse
 // CHECK: tile.smem_read %[[ERING]][%c0] of tile %[[E]]
-// What meets a gate is exchanged before it is transposed.
-// CHECK: %[[OT:.*]] = tile.smem_read {{.*}} of tile {{.*}} -> tensor<64x64xf32, #[[T:.*]]>
-// CHECK-NEXT: tile.transpose %[[OT]] : tensor<64x64xf32, #[[T]]>
+// A gate is read as the transposed result lies that it multiplies.
+// CHECK: %[[OT:.*]] = tile.transpose {{.*}} -> tensor<64x64xf32, #[[T:.*]]>
+// CHECK-NEXT: %[[GATE:.*]] = tile.smem_read {{.*}} of view {{.*}} -> tensor<64x64xbf16, #[[T]]>
+// CHECK: arith.mulf %[[OT]], %{{.*}} : tensor<64x64xf32, #[[T]]>
 
 // Products with decay read their operands in shared memory.
 // CHECK-LABEL: tile.program @channels

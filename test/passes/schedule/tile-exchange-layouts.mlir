@@ -1,12 +1,13 @@
 // Layouts that change between threads go through shared memory: one write, one barrier where none stands there already,
 // a read where the conversion stood.
-// RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-set-schedule{warps=4},tile-assign-layouts,tile-stage-operands,tile-exchange-layouts,tile-allocate-smem))' | FileCheck %s
+// RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-set-schedule{warps=4},tile-assign-layouts,tile-stage-operands,tile-stage-output,tile-exchange-layouts,tile-allocate-smem))' | FileCheck %s
 // What a schedule added can be run, and taken out.
 // RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-set-schedule{warps=4}),fovea-schedule)' -o %t.scheduled.mlir
 // RUN: fovea-tile-run %t.scheduled.mlir --program vectors --compare %s --compare-program vectors
 // RUN: fovea-tile-run %t.scheduled.mlir --program cheap --compare %s --compare-program cheap
 // RUN: fovea-tile-run %t.scheduled.mlir --program loop --compare %s --compare-program loop
 // RUN: fovea-tile-run %t.scheduled.mlir --program transposes --compare %s --compare-program transposes
+// RUN: fovea-tile-run %t.scheduled.mlir --program alone --compare %s --compare-program alone
 // RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(canonicalize,cse,tile-order-by-use))' -o %t.before.mlir
 // RUN: fovea-opt %t.scheduled.mlir --pass-pipeline='builtin.module(tile.program(tile-strip-schedule,canonicalize,cse,tile-order-by-use))' -o %t.after.mlir
 // RUN: diff %t.before.mlir %t.after.mlir
@@ -104,6 +105,53 @@ tile.program @loop {
       scf.yield %d3 : tensor<64x64xf32>
     }
     tile.store %end, %y[%c0, %c0] dims [0, 1] : tensor<64x64xf32>, !tile.view<64x64xf32>
+  }
+}
+
+// Without another barrier in the loop, the write waits for the readers of the iteration before; so does a staged store.
+// CHECK-LABEL: tile.program @alone
+// CHECK: scf.for
+// CHECK: arith.truncf
+// CHECK: tile.barrier
+// CHECK-NEXT: tile.smem_write
+// CHECK: tile.barrier
+// CHECK: tile.smem_read
+// CHECK: tile.dot
+// CHECK-NOT: tile.barrier
+// CHECK: scf.yield
+// CHECK: scf.for
+// CHECK: arith.truncf
+// CHECK: tile.barrier
+// CHECK-NEXT: tile.smem_write
+// CHECK-NEXT: tile.barrier
+// CHECK-NEXT: tile.smem_read
+// CHECK-NEXT: tile.store
+// CHECK-NOT: tile.barrier
+tile.program @alone {
+  %x = tile.tensor "x" "input" ["64", "64"] : !tile.view<64x64xf32>
+  %y = tile.tensor "y" "output" ["64", "64"] : !tile.view<64x64xf32>
+  %z = tile.tensor "z" "output" ["192", "64"] : !tile.view<192x64xbf16>
+  tile.launch "l" [] () {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c3 = arith.constant 3 : index
+    %c64 = arith.constant 64 : index
+    %small = arith.constant dense<0.01> : tensor<64x64xf32>
+    %a = tile.load %x[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<64x64xf32> -> tensor<64x64xf32>
+    %end = scf.for %n = %c0 to %c3 step %c1 iter_args(%s = %a) -> (tensor<64x64xf32>) {
+      %scaled = arith.mulf %s, %small : tensor<64x64xf32>
+      %p = arith.truncf %scaled : tensor<64x64xf32> to tensor<64x64xbf16>
+      %d = tile.dot %p, %p, %s contract [1, 0] : tensor<64x64xbf16>, tensor<64x64xbf16> -> tensor<64x64xf32>
+      scf.yield %d : tensor<64x64xf32>
+    }
+    tile.store %end, %y[%c0, %c0] dims [0, 1] : tensor<64x64xf32>, !tile.view<64x64xf32>
+    %last = scf.for %n = %c0 to %c3 step %c1 iter_args(%s = %a) -> (tensor<64x64xf32>) {
+      %scaled = arith.mulf %s, %small : tensor<64x64xf32>
+      %p = arith.truncf %scaled : tensor<64x64xf32> to tensor<64x64xbf16>
+      %row = arith.muli %n, %c64 : index
+      tile.store %p, %z[%row, %c0] dims [0, 1] : tensor<64x64xbf16>, !tile.view<192x64xbf16>
+      scf.yield %scaled : tensor<64x64xf32>
+    }
   }
 }
 
