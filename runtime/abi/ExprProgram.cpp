@@ -122,7 +122,9 @@ bool ExprProgram::evaluateNode(uint32_t index, const ExprValues &values, int64_t
   case Op::Mod:
     if (b == 0)
       return false;
-    result = b == -1 ? 0 : a - floorDiv(a, b) * b;
+    result = b == -1 ? 0 : a % b;
+    if (result != 0 && (result < 0) != (b < 0))
+      result += b;
     return true;
   case Op::Min:
     result = std::min(a, b);

@@ -21,8 +21,8 @@
  * then has the sentence for people. Out parameters are written on success only. No exception leaves the library, and
  * it writes nothing to the terminal: it speaks through fovea_set_log alone.
  *
- * Versions. Structures with `struct_size` grow at their end; the caller sets it to sizeof of the structure it knows.
- * Zero in every other field is the default.
+ * Versions. Enumerations grow too; each has 32 bits, which is what its last name is for. Structures with `struct_size`
+ * grow at their end; the caller sets it to sizeof of the structure it knows. Zero in every other field is the default.
  */
 #ifndef FOVEA_FOVEA_H
 #define FOVEA_FOVEA_H
@@ -56,7 +56,8 @@ typedef enum fovea_status {
   FOVEA_NO_DEVICE = 6,        /* no usable device */
   FOVEA_OUT_OF_MEMORY = 7,    /* a size that cannot be allocated */
   FOVEA_LAUNCH_FAILED = 8,    /* the device or the emulator reported a fault */
-  FOVEA_INTERNAL = 9          /* a defect of the library */
+  FOVEA_INTERNAL = 9,         /* a defect of the library */
+  FOVEA_STATUS_32_BITS = 0x7fffffff
 } fovea_status;
 
 /* "FOVEA_INVALID_ARGUMENT"; "?" for other numbers. */
@@ -66,7 +67,11 @@ FOVEA_API const char *fovea_status_name(fovea_status status);
  * this library in this thread. */
 FOVEA_API const char *fovea_last_error(void);
 
-typedef enum fovea_log_level { FOVEA_LOG_INFO = 0, FOVEA_LOG_WARNING = 1 } fovea_log_level;
+typedef enum fovea_log_level {
+  FOVEA_LOG_INFO = 0,
+  FOVEA_LOG_WARNING = 1,
+  FOVEA_LOG_LEVEL_32_BITS = 0x7fffffff
+} fovea_log_level;
 
 /* Called from any thread, perhaps by several at once; it must not call this library. `text` has no newline at its end.
  */
@@ -98,14 +103,16 @@ typedef enum fovea_type {
   FOVEA_F32 = 1,
   FOVEA_F16 = 2,
   FOVEA_BF16 = 3,
-  FOVEA_I32 = 4
+  FOVEA_I32 = 4,
+  FOVEA_TYPE_32_BITS = 0x7fffffff
 } fovea_type;
 
 typedef enum fovea_role {
   FOVEA_INPUT = 0,
   FOVEA_PARAM = 1,
   FOVEA_OUTPUT = 2,
-  FOVEA_CARRY = 3 /* read and written in place: what one call leaves there, the next one finds */
+  FOVEA_CARRY = 3, /* read and written in place: what one call leaves there, the next one finds */
+  FOVEA_ROLE_32_BITS = 0x7fffffff
 } fovea_role;
 
 enum { FOVEA_MAX_RANK = 16 };
@@ -142,8 +149,9 @@ typedef struct fovea_device fovea_device;
 
 typedef enum fovea_device_kind {
   FOVEA_DEVICE_CUDA = 0,
-  FOVEA_DEVICE_NULL = 1 /* does nothing and takes no time, to measure the host's part; its addresses cannot be read */
-} fovea_device_kind;    /* the emulator is a library of its own: fovea/emulator.h */
+  FOVEA_DEVICE_NULL = 1, /* does nothing and takes no time, to measure the host's part; its addresses cannot be read */
+  FOVEA_DEVICE_KIND_32_BITS = 0x7fffffff
+} fovea_device_kind; /* the emulator is a library of its own: fovea/emulator.h */
 
 typedef struct fovea_device_options {
   size_t struct_size;

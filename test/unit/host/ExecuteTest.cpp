@@ -244,7 +244,7 @@ TEST_F(Execute, CarriesAreReadAndWrittenInPlace) {
   int64_t stride = 1;
   std::vector<float> seen;
   device_.kernels["small_fast"] = [&](const LaunchShape &, std::span<const std::byte> args) -> Status {
-    std::memcpy(&params_, args.data(), sizeof params_);
+    std::memcpy(&params_, args.data(), std::min(args.size(), sizeof params_));
     auto *w = reinterpret_cast<float *>(params_.w);
     seen.push_back(w[0]);
     for (int64_t i = 0; i < 8; ++i)

@@ -8,6 +8,9 @@
 
 std::atomic<long> allocations{0};
 
+// The address sanitizer has an operator new of its own.
+#ifndef __SANITIZE_ADDRESS__
+
 void *operator new(std::size_t size) {
   ++allocations;
   if (void *memory = std::malloc(size ? size : 1))
@@ -16,3 +19,4 @@ void *operator new(std::size_t size) {
 }
 void operator delete(void *memory) noexcept { std::free(memory); }
 void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+#endif

@@ -498,7 +498,9 @@ TEST_F(Api, TenThousandLaunchesDoNotGrow) {
     if (!call->launch(nullptr, tensors, workspace))
       break;
   EXPECT_EQ(allocations - count, 0);
+#ifndef __SANITIZE_ADDRESS__
   EXPECT_GT(count, 0) << "allocations are not counted";
+#endif
 }
 
 TEST(Cpp, ErrorsCarryTheirText) {
