@@ -180,8 +180,10 @@ struct Random {
         double c = std::array{-2.0, -0.5, 0.0, 1.0, 3.0}[pick(5)];
         return {ConstantOp::create(builder, loc, c), [c](double, double) { return c; }};
       }
-    auto [lhs, f] = make(depth - 1, x, y);
-    auto one = [&, f = f](auto op, double (*function)(double)) -> std::pair<Value, Function> {
+    auto first = make(depth - 1, x, y);
+    Value lhs = first.first;
+    Function f = first.second;
+    auto one = [&](auto op, double (*function)(double)) -> std::pair<Value, Function> {
       return {decltype(op)::create(builder, loc, lhs), [f, function](double a, double b) { return function(f(a, b)); }};
     };
     if (int n = pick(20); n < 12) {
@@ -213,8 +215,10 @@ struct Random {
         return one(EluOp(), p::elu_);
       }
     }
-    auto [rhs, g] = make(depth - 1, x, y);
-    auto two = [&, f = f, g = g, rhs = rhs](auto op, double (*function)(double, double)) -> std::pair<Value, Function> {
+    auto second = make(depth - 1, x, y);
+    Value rhs = second.first;
+    Function g = second.second;
+    auto two = [&](auto op, double (*function)(double, double)) -> std::pair<Value, Function> {
       return {decltype(op)::create(builder, loc, lhs, rhs),
               [f, g, function](double a, double b) { return function(f(a, b), g(a, b)); }};
     };

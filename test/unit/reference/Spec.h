@@ -6,6 +6,7 @@
 
 #include "reference/attn/Reference.h"
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
 #include "gtest/gtest.h"
 

@@ -177,4 +177,55 @@ TEST(StatePasses, SimplifiedRecurrencesAreTheSame) {
             1); // both recurrences are the same then
 }
 
+/// Gated DeltaNet-2 and what it is with tied gates: erase b k, write w v, decay g per channel.
+std::string gated(const std::string &erase, const std::string &write, const std::string &decay) {
+  return R"(attn.attention @a causal axes [T, K, V] {
+    %q = attn.input "q" [T, K] : real [T, K]
+    %k = attn.input "k" [T, K] : real [T, K]
+    %v = attn.input "v" [T, V] : real [T, V]
+    %beta = attn.input "beta" [T] : real [T]
+    %g = attn.input "g" [T] : real [T]
+    %zero = attn.constant int 0
+    %none = attn.constant real 0.0
+    %i = attn.index K
+    %iz = attn.mul %i, %zero : int [K], int []
+    %ir = attn.to_real %iz : int [K]
+    %channels = attn.add %g, %ir : real [T], real [K]
+    %undecayed = attn.add %none, %ir : real [], real [K]
+    %e = )" +
+         erase + "\n%z = " + write + R"(
+    %S = attn.state along T key %k over K : real [T, K] value %z over V : real [T, V] )" +
+         decay + R"( erase %e : real [T, K]
+    %o = attn.read after %S, %q : [] K x V along T, real [T, K]
+    attn.output "o" %o [T, V] : real [T, V]
+  })";
+}
+
+/// The canonical text.
+std::string canonical(const std::string &text) {
+  Spec spec(text);
+  mlir::PassManager pm(&spec.context);
+  mlir::OpPassManager &attention = pm.nest<attn::AttentionOp>();
+  attention.addPass(attn::createAttnSimplifyStatesPass());
+  attention.addPass(mlir::createCanonicalizerPass());
+  attention.addPass(mlir::createCSEPass());
+  EXPECT_TRUE(mlir::succeeded(pm.run(*spec.module)));
+  std::string result;
+  llvm::raw_string_ostream(result) << *spec.module;
+  return result;
+}
+
+TEST(StatePasses, TiedGatesAreTheSimplerRecurrence) {
+  const std::string erase = "attn.mul %k, %beta : real [T, K], real [T]",
+                    write = "attn.mul %v, %beta : real [T, V], real [T]";
+  // KDA with one decay for all channels is gated DeltaNet.
+  std::string gatedDeltaNet = canonical(gated(erase, write, "decay %g : real [T]"));
+  EXPECT_EQ(canonical(gated(erase, write, "decay %channels : real [T, K]")), gatedDeltaNet);
+  // Without decay it is DeltaNet.
+  std::string deltaNet = canonical(gated(erase, write, ""));
+  EXPECT_EQ(canonical(gated(erase, write, "decay %none : real []")), deltaNet);
+  EXPECT_EQ(canonical(gated(erase, write, "decay %undecayed : real [K]")), deltaNet);
+  EXPECT_NE(deltaNet, gatedDeltaNet);
+}
+
 } // namespace
