@@ -17,13 +17,14 @@
 
 namespace fovea::runtime {
 
-/// A tensor of a call, borrowed: shape and strides (in elements, not null) belong to the caller.
+/// A tensor of a call, borrowed: shape and strides (in elements, not null) belong to the caller. Without initialisers,
+/// so that a list of as many as a plan can have costs nothing.
 struct CallTensor {
-  StorageType type = StorageType::F32;
-  bool present = false;
-  uint32_t rank = 0;
-  const int64_t *shape = nullptr, *strides = nullptr;
-  DeviceAddress address = 0;
+  StorageType type;
+  bool present;
+  uint32_t rank;
+  const int64_t *shape, *strides;
+  DeviceAddress address;
 };
 
 /// What a plan does for the tensors of one call.
