@@ -74,6 +74,7 @@ public:
   Status unloadModule(ModuleHandle module) override {
     if (modules_.erase(static_cast<uint64_t>(module)) == 0)
       return Error{ErrorCode::InvalidArgument, "no such module"};
+    std::erase_if(kernels_, [&](const auto &kernel) { return kernel.second.first == static_cast<uint64_t>(module); });
     return Status::success();
   }
 
@@ -87,18 +88,16 @@ public:
         names += (names.empty() ? "" : ", ") + kernel.name;
       return Error{ErrorCode::NotFound, "kernel " + name + " is not in the module; there are: " + names};
     }
-    kernels_.emplace_back(static_cast<uint64_t>(module), name);
-    return KernelHandle{kernels_.size()};
+    kernels_[++lastKernel_] = {static_cast<uint64_t>(module), name};
+    return KernelHandle{lastKernel_};
   }
 
   Status launch(KernelHandle kernel, const LaunchShape &shape, std::span<const std::byte> args) override {
-    uint64_t index = static_cast<uint64_t>(kernel);
-    auto module = modules_.end();
-    if (index >= 1 && index <= kernels_.size())
-      module = modules_.find(kernels_[index - 1].first);
-    if (module == modules_.end())
+    auto found = kernels_.find(static_cast<uint64_t>(kernel));
+    if (found == kernels_.end())
       return Error{ErrorCode::InvalidArgument, "no such kernel, or its module was unloaded"};
-    const std::string &name = kernels_[index - 1].second;
+    auto module = modules_.find(found->second.first);
+    const std::string &name = found->second.second;
     if (shape.cluster != std::array<uint32_t, 3>{1, 1, 1})
       return Error{ErrorCode::Unsupported, "kernel " + name + ": not in this version: clusters in the emulator"};
     if (shape.sharedBytes > facts_.maxSharedBytesPerBlock)
@@ -164,7 +163,8 @@ private:
   uint64_t used_ = 0, allocations_ = 0, lastModule_ = 0, lastEvent_ = 0;
   std::map<DeviceAddress, size_t> sizes_;
   std::map<uint64_t, emulator::Module> modules_;
-  std::vector<std::pair<uint64_t, std::string>> kernels_; // module, name
+  std::map<uint64_t, std::pair<uint64_t, std::string>> kernels_; // module, name
+  uint64_t lastKernel_ = 0;
   std::map<uint64_t, Event> events_;
   std::vector<Report> reports_;
 };

@@ -503,6 +503,25 @@ TEST_F(Api, TenThousandLaunchesDoNotGrow) {
 #endif
 }
 
+TEST_F(Api, AThousandPreparationsDoNotGrow) {
+  const char *names[] = {"x", "h", "y"};
+  auto once = [&] {
+    fovea_kernel *kernel = nullptr;
+    fovea_call *call = nullptr;
+    ASSERT_EQ(fovea_prepare(plan_, device_, &kernel), FOVEA_OK) << fovea_last_error();
+    ASSERT_EQ(fovea_bind(kernel, names, 3, &call), FOVEA_OK) << fovea_last_error();
+    ASSERT_EQ(fovea_call_reserve(call, 1024), FOVEA_OK) << fovea_last_error();
+    fovea_kernel_close(kernel);
+    fovea_call_close(call);
+  };
+  for (int i = 0; i < 50; ++i)
+    once();
+  size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 1000; ++i)
+    once();
+  EXPECT_LE(mallinfo2().uordblks, before + 16384);
+}
+
 TEST(Cpp, ErrorsCarryTheirText) {
   fovea::Expected<fovea::Plan> plan = fovea::Plan::load("/nonexistent.json");
   ASSERT_FALSE(plan);
