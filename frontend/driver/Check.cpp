@@ -76,6 +76,12 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
   }
 
   std::vector<sema::AxisId> batch, queries, keys, features, groups;
+  // Heads that a norm takes together are static, but each has a state of its own.
+  auto isHead = [&](sema::AxisId id) {
+    return std::any_of(attention->nodes.begin(), attention->nodes.end(), [&](const sema::Node &node) {
+      return node.op == sema::Op::State && std::find(node.axes.begin(), node.axes.end(), id) != node.axes.end();
+    });
+  };
   // The tokens of a grid are its product.
   std::map<sema::AxisId, bool> grid; // true for the last part
   for (const sema::Axis &walk : attention->axes)
@@ -103,7 +109,7 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       keys.push_back(id);
       break;
     case AxisUse::Feature:
-      (axis.needsSize ? features : groups).push_back(id);
+      (axis.needsSize && !isHead(id) ? features : groups).push_back(id);
       break;
     }
   }
