@@ -50,7 +50,7 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
     return Error{ErrorCode::InvalidArgument,
                  "--schedule: " + what +
                      "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared), for "
-                     "recurrences of kind=fused (or step),chunk=64,values=64,warps=4,stages=2"};
+                     "recurrences of kind=fused (or step, chunk),chunk=64,values=64,warps=4,stages=2"};
   };
   if (!status)
     return wrong("'" + std::string(text) + "' is no list of NAME=VALUE");
@@ -64,8 +64,8 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
       continue;
     }
     if (name == "kind") {
-      if (value != "fused" && value != "step")
-        return wrong("kind is 'fused' or 'step', not '" + value + "'");
+      if (value != "fused" && value != "step" && value != "chunk")
+        return wrong("kind is 'fused', 'step' or 'chunk', not '" + value + "'");
       result.kind = value;
       continue;
     }
@@ -402,6 +402,7 @@ std::optional<tile::Recurrence> recurrenceOf(attn::AttentionOp attention, runtim
     else
       result->normalises = true;
     result->erases |= bool(state.getErase());
+    result->commits |= bool(state.getCommit());
     result->decays |= bool(state.getDecay());
     bool channels =
         state.getDecay() && llvm::cast<attn::FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());
@@ -480,7 +481,8 @@ static bool choose(Compilation &result, Stages &stages) {
     stages.error(std::move(message));
   } else if (!result.candidates.empty() && !result.candidates.front().kind.empty())
     stages.error(
-        "no candidate agrees with the schedule asked for; kind is fused (not of f32) or step, chunk 16, 32, 64 or "
+        "no candidate agrees with the schedule asked for; kind is fused or chunk (neither of f32, chunk not with erase "
+        "or commit) or step, chunk 16, 32, 64 or "
         "128, values a part of the value axis that is a multiple of 16 * warps, warps 1, 2, 4 or 8, stages 1 or "
         "2");
   else
@@ -593,7 +595,7 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   choices.valueTile = valueTile;
   if (result.recurrence) {
     choices.state = result.recurrent.kind;
-    if (choices.state == "fused")
+    if (choices.state != "step")
       choices.chunk = result.recurrent.chunk;
     choices.stateTile = result.recurrent.values;
   }
@@ -661,8 +663,11 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
   // Few queries: heads share tiles, keys are split, or both.
   int64_t itemsPerSm = std::max<int64_t>(1, result.chosen.workItemsPerSm);
   bool invariant = result.options.batchInvariant;
+  bool isFolded = result.candidates.empty() || result.candidates.front().kind.empty();
   for (auto [name, pack, split] :
        {std::tuple("packed_split", true, true), std::tuple("split", false, true), std::tuple("packed", true, false)}) {
+    if (!isFolded)
+      continue;
     Alternative few;
     few.name = name;
     few.choose = [pack = pack, split = split, itemsPerSm, invariant](TileChoices &choices) {

@@ -941,6 +941,7 @@ FailureOr<tile::ProgramOp> Derivation::run() {
   splitReductions();
   if (failed(classifyAxes()))
     return failure();
+  splitValues();
   OpBuilder builder(context);
   builder.setInsertionPointAfter(attention);
   DictionaryAttr chosen =
@@ -954,8 +955,9 @@ FailureOr<tile::ProgramOp> Derivation::run() {
   // What the expansion of folds must know: products of f32 values are made there.
   std::string precision = hasF32Products() ? choices.precision : "";
   for (auto [key, text] :
-       {std::pair("precision", &std::as_const(precision)), std::pair("entry", &choices.entry),
-        std::pair("guard", &choices.guard), std::pair("prefer", &choices.prefer), std::pair("reason", &choices.reason)})
+       {std::pair("precision", &std::as_const(precision)), std::pair("entry", &std::as_const(choices.entry)),
+        std::pair("guard", &std::as_const(choices.guard)), std::pair("prefer", &std::as_const(choices.prefer)),
+        std::pair("reason", &std::as_const(choices.reason))})
     if (!text->empty()) {
       NamedAttrList with(chosen);
       with.append(key, builder.getStringAttr(*text));

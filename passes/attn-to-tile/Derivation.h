@@ -139,7 +139,8 @@ struct Prepared {
 struct StateLoop {
   mlir::StringAttr token, value; // value: null where no state has such an axis
   bool isReverse = false;
-  bool isStep = false; // one token after the other, else chunks
+  bool isStep = false;     // one token after the other, else chunks
+  bool isParallel = false; // chunks side by side, the states between them in workspaces
   llvm::SmallVector<attn::StateOp> states;
   llvm::SmallVector<mlir::StringAttr> batch; // of the launch
   std::vector<Store> stores;
@@ -159,6 +160,21 @@ struct Summed {
   mlir::Value view, second;                      // f32; of logsumexp the maxima, and the sums that go with them
   llvm::SmallVector<mlir::StringAttr> axes;      // of the views: batch, `part`, then features or `one`
   mlir::StringAttr part, one;                    // names that no axis has; `one`: 16 equal elements
+};
+
+/// Workspaces between the launches of a recurrence whose chunks run side by side.
+struct Between {
+  /// Per state what a chunk adds to it; of matrices the pass puts the states before the chunks in its place.
+  llvm::SmallVector<mlir::Value> added, before;
+  mlir::Value totals; // logarithms of a chunk's decay; null without decay
+};
+
+/// A launch of a recurrence.
+struct LoopLaunch {
+  tile::LaunchOp op;
+  Environment env;
+  const Coordinate *row = nullptr, *part = nullptr;
+  mlir::Value start; // of its chunk, where it has one
 };
 
 class Derivation {
@@ -257,7 +273,7 @@ public:
   std::map<std::tuple<mlir::Operation *, size_t, int64_t>, Prepared> tileBounds; // by weights, range and rows
 
   attn::AttentionOp attention;
-  const TileChoices &choices;
+  TileChoices choices;
   attn::AxisTableAttr table;
   mlir::MLIRContext *context;
   mlir::Type elementType; // of operands of products
@@ -266,6 +282,7 @@ public:
 private:
   mlir::LogicalResult classifyAxes();
   void splitReductions();
+  void splitValues();
   void classifySums();
   bool isOpen(mlir::StringAttr axis) const;
   mlir::Value countParts(mlir::Value size, int64_t tokens);
@@ -295,6 +312,11 @@ private:
   bool fitsLoop(attn::OutputOp output, const StateLoop &loop);
   mlir::LogicalResult emitLoop(StateLoop &loop, mlir::Operation *before);
   mlir::LogicalResult emitLoops();
+  llvm::FailureOr<LoopLaunch> openLoop(const StateLoop &loop, const std::string &name,
+                                       llvm::ArrayRef<mlir::StringAttr> batch, bool isChunked, mlir::Operation *before);
+  /// Three launches: what each chunk adds, the pass through the states, the reads.
+  mlir::LogicalResult emitParallel(StateLoop &loop, llvm::ArrayRef<mlir::StringAttr> own, const std::string &name,
+                                   mlir::Operation *before);
   Store storeOf(attn::OutputOp output);
   /// A launch before `before`, or the last one.
   /// The feature axis of the results that `valueTile` splits; null where none or several are longer.
@@ -392,6 +414,10 @@ public:
   /// The body of the launch of a recurrence. One token after the other the rows of tiles are values, over chunks
   /// tokens.
   mlir::LogicalResult emitStates(const StateLoop &loop);
+  /// Of a recurrence whose chunks run side by side: what each adds, the pass, the reads.
+  mlir::LogicalResult emitAdded(const StateLoop &loop, const Between &between, mlir::Value start);
+  mlir::LogicalResult emitPass(const StateLoop &loop, const Between &between);
+  mlir::LogicalResult emitReads(const StateLoop &loop, const Between &between, mlir::Value start);
 
 private:
   using Key = std::pair<void *, llvm::SmallVector<const Coordinate *, 6>>;
@@ -445,6 +471,11 @@ private:
   mlir::LogicalResult repeatRows(mlir::Operation *at, mlir::Value &view, llvm::SmallVectorImpl<mlir::Value> &indices,
                                  llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned);
   mlir::Value onlyFirst(const Store &store, mlir::Value condition);
+  void enterChunk(const StateLoop &loop, mlir::Value start);
+  /// The place of a chunk's state, or what it adds, in its workspace.
+  void placeBetween(const StateLoop &loop, attn::StateOp op, mlir::Value chunk,
+                    llvm::SmallVectorImpl<mlir::Value> &indices, llvm::SmallVectorImpl<int64_t> &dims);
+  mlir::Value endsBlock(const StateLoop &loop, mlir::StringAttr blocks, mlir::Value start);
   mlir::OpBuilder onlyWhere(mlir::Value condition, mlir::Location loc);
   void hoistInvariants(mlir::Operation *loop);
   llvm::FailureOr<mlir::Value> perKey(mlir::Value field, attn::StateOp op, const Environment &env);

@@ -108,8 +108,9 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
 }
 
 LogicalResult Derivation::planStates() {
-  if (!choices.state.empty() && choices.state != "fused" && choices.state != "step")
-    return attention.emitError("the schedule '") << choices.state << "' of recurrences is not one of fused and step";
+  if (!choices.state.empty() && choices.state != "fused" && choices.state != "step" && choices.state != "chunk")
+    return attention.emitError("the schedule '")
+           << choices.state << "' of recurrences is not one of fused, step and chunk";
   if (choices.chunk < 16 || choices.chunk > 256 || choices.chunk % 16)
     return attention.emitError("a chunk of ")
            << choices.chunk << " tokens is not possible; take a multiple of 16 from 16 to 256";
@@ -145,7 +146,10 @@ LogicalResult Derivation::planStates() {
     };
     auto loop = llvm::find_if(loops, together);
     if (loop == loops.end()) {
-      loops.push_back({state.getTokenAttr(), {}, bool(state.getReverse()), false, {}, {}, {}});
+      StateLoop fresh;
+      fresh.token = state.getTokenAttr();
+      fresh.isReverse = state.getReverse();
+      loops.push_back(std::move(fresh));
       loop = std::prev(loops.end());
     }
     if (!loop->value)
@@ -160,10 +164,14 @@ LogicalResult Derivation::planStates() {
     bool chunks = chunkOf(loop) && !elementType.isF32();
     for (StateOp state : loop.states)
       chunks &= state.getValueAxisAttr() || !state.getErase();
-    if (choices.state == "fused" && !chunks)
+    if ((choices.state == "fused" || choices.state == "chunk") && !chunks)
       return loop.states.front().emitError("cannot run over chunks of tokens here: ")
              << (elementType.isF32() ? "its operands are f32" : "its blocks, its form or its type do not allow it");
     loop.isStep = choices.state == "step" || !chunks;
+    loop.isParallel = choices.state == "chunk";
+    for (StateOp state : loop.states)
+      if (loop.isParallel && (state.getErase() || state.getCommit()))
+        return state.emitError("not in this version: chunks side by side with 'erase' or 'commit'; take fused or step");
   }
 
   // An output that reads states is computed with the one that comes last, where that is possible.
@@ -264,13 +272,148 @@ LogicalResult Derivation::emitLoops() {
   return success();
 }
 
+FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::string &name, ArrayRef<StringAttr> batch,
+                                           bool isChunked, Operation *before) {
+  StateOp firstState = loop.states.front();
+  Location loc = firstState.getLoc();
+  SmallVector<Value> extents;
+  SmallVector<Attribute> axes;
+  for (StringAttr axis : batch) {
+    extents.push_back(sizeOf(axis));
+    axes.push_back(axis);
+  }
+  int64_t width = 16, tileWidth = 16;
+  bool isSplit = false;
+  if (loop.value) {
+    FailureOr<int64_t> size = featureSize(loop.value, firstState);
+    if (failed(size))
+      return failure();
+    width = *size;
+    int64_t whole = llvm::alignTo(width, 16), wanted = choices.stateTile;
+    if (!wanted)
+      wanted = loop.isStep ? 64 : whole;
+    tileWidth = std::min(whole, wanted);
+    isSplit = tileWidth < width || loop.isStep;
+    if (isSplit) {
+      extents.push_back(indexConstant(llvm::divideCeil(width, tileWidth)));
+      axes.push_back(loop.value);
+    }
+  }
+  if (isChunked) {
+    Value tokens = sizeOf(loop.token), step = indexConstant(chunkOf(loop));
+    OpBuilder atHead = head();
+    extents.push_back(arith::CeilDivUIOp::create(atHead, loc, tokens, step));
+    axes.push_back(rawOf(loop.token));
+  }
+  if (extents.empty()) { // one work item
+    extents.push_back(indexConstant(1));
+    axes.push_back(StringAttr::get(context, "one"));
+  }
+
+  OpBuilder builder(context);
+  if (before)
+    builder.setInsertionPoint(before);
+  else
+    builder.setInsertionPointToEnd(&program.getBody().front());
+  LoopLaunch result;
+  result.op = tile::LaunchOp::create(builder, loc, builder.getStringAttr(uniqueName(kernelName(name))),
+                                     builder.getArrayAttr(axes), extents, DictionaryAttr());
+  Block *block = new Block;
+  result.op.getBody().push_back(block);
+  for (size_t n = 0; n < extents.size(); ++n)
+    block->addArgument(builder.getIndexType(), loc);
+  for (auto [n, axis] : llvm::enumerate(batch))
+    result.env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
+
+  builder.setInsertionPointToEnd(block);
+  Value from;
+  if (isSplit)
+    from = arith::MulIOp::create(builder, loc, block->getArgument(batch.size()), indexConstant(tileWidth));
+  if (isChunked)
+    result.start = arith::MulIOp::create(builder, loc, block->getArguments().back(), indexConstant(chunkOf(loop)));
+  if (loop.isStep) {
+    // Rows are values.
+    result.row = newCoordinate({Coordinate::Kind::Row, loop.value ? loop.value : loop.token, from, tileWidth});
+    if (loop.value)
+      result.env.set(loop.value, result.row);
+  } else {
+    result.row = newCoordinate({Coordinate::Kind::Row, loop.token, {}, chunkOf(loop)});
+    if (from)
+      result.part = newCoordinate({Coordinate::Kind::Feature, loop.value, from, tileWidth});
+    if (loop.value)
+      result.env.set(loop.value, result.part ? result.part : feature(loop.value, width));
+  }
+  return result;
+}
+
+LogicalResult Derivation::emitParallel(StateLoop &loop, ArrayRef<StringAttr> own, const std::string &name,
+                                       Operation *before) {
+  Type f32 = Float32Type::get(context);
+  std::string chunks = "ceildiv(" + sizeText(loop.token) + ", " + std::to_string(chunkOf(loop)) + ")";
+  std::optional<int64_t> count = staticSize(loop.token);
+  if (count) {
+    count = llvm::divideCeil(*count, chunkOf(loop));
+    chunks = std::to_string(*count);
+  }
+  auto workspace = [&](StringRef suffix, ArrayRef<StringAttr> features) -> Value {
+    SmallVector<int64_t> shape;
+    SmallVector<Attribute> dims;
+    auto add = [&](const std::string &text, std::optional<int64_t> size) {
+      shape.push_back(size.value_or(ShapedType::kDynamic));
+      dims.push_back(StringAttr::get(context, size ? std::to_string(*size) : text));
+    };
+    for (StringAttr axis : own)
+      add(sizeText(axis), staticSize(axis));
+    add(chunks, count);
+    for (StringAttr axis : features)
+      add(sizeText(axis), staticSize(axis));
+    OpBuilder builder = head();
+    return tile::WorkspaceOp::create(builder, loop.states.front().getLoc(), tile::ViewType::get(context, shape, f32),
+                                     builder.getStringAttr(uniqueName(name + suffix.str())),
+                                     builder.getArrayAttr(dims));
+  };
+  Between between;
+  for (StateOp state : loop.states) {
+    SmallVector<StringAttr> features;
+    if (state.getValueAxisAttr())
+      features.push_back(state.getValueAxisAttr());
+    features.push_back(state.getKeyAxisAttr());
+    between.added.push_back(workspace("_added", features));
+    between.before.push_back(state.getValueAxisAttr() ? between.added.back() : workspace("_before", features));
+  }
+  StateOp first = loop.states.front();
+  if (first.getDecay()) {
+    bool channels = cast<FieldType>(first.getDecay().getType()).hasAxis(first.getKeyAxisAttr());
+    between.totals =
+        workspace("_totals", channels ? ArrayRef<StringAttr>{first.getKeyAxisAttr()} : ArrayRef<StringAttr>());
+  }
+  auto emit = [&](const std::string &suffix, ArrayRef<StringAttr> batch, bool isChunked, auto body) -> LogicalResult {
+    FailureOr<LoopLaunch> launch = openLoop(loop, name + suffix, batch, isChunked, before);
+    if (failed(launch))
+      return failure();
+    enter(launch->op);
+    LaunchEmitter emitter(*this, launch->op, launch->env, launch->row, launch->part);
+    LogicalResult result = body(emitter, launch->start);
+    leave();
+    return result;
+  };
+  if (failed(emit("_added", own, true,
+                  [&](LaunchEmitter &emitter, Value start) { return emitter.emitAdded(loop, between, start); })) ||
+      failed(emit("_pass", own, false, [&](LaunchEmitter &emitter, Value) { return emitter.emitPass(loop, between); })))
+    return failure();
+  bool reads = llvm::any_of(loop.stores, [](const Store &store) { return !isa<LastOp>(store.field.getDefiningOp()); });
+  return reads ? emit("", loop.batch, true,
+                      [&](LaunchEmitter &emitter, Value start) { return emitter.emitReads(loop, between, start); })
+               : success();
+}
+
 LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
   loop.isEmitted = true;
   if (loop.stores.empty())
     return success();
   if (open.size() > 16)
     return attention.emitError("recurrences are nested too deeply; at most 16 launches may wait for one another");
-  Location loc = loop.states.front().getLoc();
+  SmallVector<StringAttr> own = loop.batch;
   // Whatever a store varies along and is not inside a tile or along the loop has one index per work item.
   SmallVector<StringAttr> inside{loop.token};
   for (StateOp state : loop.states)
@@ -286,67 +429,14 @@ LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
         loop.batch.push_back(axis);
     }
 
-  SmallVector<Value> extents;
-  SmallVector<Attribute> axes;
-  for (StringAttr axis : loop.batch) {
-    extents.push_back(sizeOf(axis));
-    axes.push_back(axis);
-  }
-  int64_t width = 16, tileWidth = 16;
-  if (loop.value) {
-    FailureOr<int64_t> size = featureSize(loop.value, loop.states.front());
-    if (failed(size))
-      return failure();
-    width = *size;
-    int64_t whole = llvm::alignTo(width, 16), wanted = choices.stateTile;
-    if (!wanted)
-      wanted = loop.isStep ? 64 : whole;
-    tileWidth = std::min(whole, wanted);
-    if (tileWidth < width || loop.isStep) {
-      extents.push_back(indexConstant(llvm::divideCeil(width, tileWidth)));
-      axes.push_back(loop.value);
-    }
-  }
-  if (extents.empty()) { // one work item
-    extents.push_back(indexConstant(1));
-    axes.push_back(StringAttr::get(context, "one"));
-  }
-
   std::string name = before ? "state_" + workspaceName(loop.states.front().getKey()) : attention.getSymName().str();
-  OpBuilder builder(context);
-  if (before)
-    builder.setInsertionPoint(before);
-  else
-    builder.setInsertionPointToEnd(&program.getBody().front());
-  auto launch = tile::LaunchOp::create(builder, loc, builder.getStringAttr(uniqueName(kernelName(name))),
-                                       builder.getArrayAttr(axes), extents, DictionaryAttr());
-  Block *block = new Block;
-  launch.getBody().push_back(block);
-  for (size_t n = 0; n < extents.size(); ++n)
-    block->addArgument(builder.getIndexType(), loc);
-  Environment env;
-  for (auto [n, axis] : llvm::enumerate(loop.batch))
-    env.set(axis, newCoordinate({Coordinate::Kind::Batch, axis, block->getArgument(n)}));
-
-  builder.setInsertionPointToEnd(block);
-  Value from;
-  if (loop.value && extents.size() > loop.batch.size())
-    from = arith::MulIOp::create(builder, loc, block->getArguments().back(), indexConstant(tileWidth));
-  const Coordinate *row = nullptr, *part = nullptr;
-  if (loop.isStep) {
-    // Rows are values.
-    row = newCoordinate({Coordinate::Kind::Row, loop.value ? loop.value : loop.token, from, tileWidth});
-    if (loop.value)
-      env.set(loop.value, row);
-  } else {
-    row = newCoordinate({Coordinate::Kind::Row, loop.token, {}, chunkOf(loop)});
-    if (from)
-      part = newCoordinate({Coordinate::Kind::Feature, loop.value, from, tileWidth});
-    if (loop.value)
-      env.set(loop.value, part ? part : feature(loop.value, width));
-  }
-  enter(launch);
-  LogicalResult result = LaunchEmitter(*this, launch, env, row, part).emitStates(loop);
+  if (loop.isParallel)
+    return emitParallel(loop, own, name, before);
+  FailureOr<LoopLaunch> launch = openLoop(loop, name, loop.batch, false, before);
+  if (failed(launch))
+    return failure();
+  enter(launch->op);
+  LogicalResult result = LaunchEmitter(*this, launch->op, launch->env, launch->row, launch->part).emitStates(loop);
   leave();
   return result;
 }

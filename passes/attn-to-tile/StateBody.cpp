@@ -114,11 +114,13 @@ Value LaunchEmitter::onlyFirst(const Store &store, Value condition) {
     result = result ? arith::AndIOp::create(builder, store.at->getLoc(), result, zero).getResult() : zero;
   };
   for (StringAttr axis : states->loop->batch)
-    if (!llvm::is_contained(declared, axis))
+    if (!llvm::is_contained(declared, axis) && env.lookup(axis))
       require(env.lookup(axis)->base);
   StringAttr value = states->loop->value;
-  if (value && !llvm::is_contained(declared, value) && launch.getExtents().size() > states->loop->batch.size())
-    require(launch.getBody().front().getArguments().back());
+  if (value && !llvm::is_contained(declared, value))
+    for (auto [n, axis] : llvm::enumerate(launch.getAxes().getAsRange<StringAttr>()))
+      if (axis == value)
+        require(launch.getBody().front().getArgument(n));
   return result;
 }
 
@@ -209,6 +211,210 @@ OpBuilder LaunchEmitter::onlyWhere(Value condition, Location loc) {
   return builder;
 }
 
+/// Whether a block of tokens ends with the chunk, or the token, at `start`.
+Value LaunchEmitter::endsBlock(const StateLoop &loop, StringAttr blocks, Value start) {
+  OpBuilder b = builderFor({});
+  Location loc = launch.getLoc();
+  Value length = derivation.indexConstant(derivation.blockSize(blocks));
+  Value at = start;
+  if (!loop.isReverse)
+    at = arith::AddIOp::create(b, loc, start, derivation.indexConstant(loop.isStep ? 1 : row->extent));
+  Value rest = arith::RemUIOp::create(b, loc, at, length);
+  Value whole = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest, zeroIndex());
+  if (loop.isReverse)
+    return whole;
+  Value last = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, at, derivation.sizeOf(loop.token));
+  return arith::OrIOp::create(b, loc, whole, last);
+}
+
+void LaunchEmitter::enterChunk(const StateLoop &loop, Value start) {
+  states = std::make_shared<States>();
+  states->loop = &loop;
+  states->element = derivation.elementType;
+  states->start = start;
+  states->token = row;
+  if (!start)
+    return;
+  const_cast<Coordinate *>(row)->base = start;
+  env.set(loop.token, row);
+}
+
+void LaunchEmitter::placeBetween(const StateLoop &loop, StateOp op, Value chunk, SmallVectorImpl<Value> &indices,
+                                 SmallVectorImpl<int64_t> &dims) {
+  // The workspaces have the axes of the states alone, of which each launch has one index.
+  SmallVector<StringAttr> own;
+  for (StateOp each : loop.states)
+    for (StringAttr axis : each.getStateType().getBatch())
+      if (!llvm::is_contained(own, axis))
+        own.push_back(axis);
+  for (StringAttr axis : own)
+    indices.push_back(env.lookup(axis)->base);
+  indices.push_back(chunk);
+  if (!op)
+    return;
+  if (StringAttr value = op.getValueAxisAttr()) {
+    dims.push_back(indices.size());
+    const Coordinate *at = env.lookup(value);
+    indices.push_back(at->base ? at->base : zeroIndex());
+  }
+  dims.push_back(indices.size());
+  indices.push_back(zeroIndex());
+}
+
+LogicalResult LaunchEmitter::emitAdded(const StateLoop &loop, const Between &between, Value start) {
+  enterChunk(loop, start);
+  Value chunk = launch.getBody().front().getArguments().back();
+  StringAttr valueAxis = loop.value;
+  Value isFirst; // of the parts of the values, where there are several
+  for (auto [n, axis] : llvm::enumerate(launch.getAxes().getAsRange<StringAttr>()))
+    if (valueAxis && axis == valueAxis) {
+      OpBuilder b = builderFor({});
+      isFirst = arith::CmpIOp::create(b, launch.getLoc(), arith::CmpIPredicate::eq,
+                                      launch.getBody().front().getArgument(n), zeroIndex());
+    }
+  for (auto [n, each] : llvm::enumerate(loop.states)) {
+    StateOp op = each;
+    Location loc = op.getLoc();
+    FailureOr<Value> none = matrix({}, op);
+    if (failed(none))
+      return failure();
+    states->carried[op] = *none;
+    FailureOr<Value> added = nextState(op);
+    if (failed(added))
+      return failure();
+    SmallVector<Value> indices;
+    SmallVector<int64_t> dims;
+    placeBetween(loop, op, chunk, indices, dims);
+    OpBuilder b = onlyWhere(op.getValueAxisAttr() ? Value() : isFirst, loc);
+    tile::StoreOp::create(b, loc, *added, between.added[n], indices, dims);
+  }
+  if (!between.totals)
+    return success();
+  Location loc = launch.getLoc();
+  Value total = states->chunk->total;
+  SmallVector<Value> indices;
+  SmallVector<int64_t> dims;
+  placeBetween(loop, {}, chunk, indices, dims);
+  bool channels = isa<RankedTensorType>(total.getType());
+  if (channels) {
+    dims.push_back(indices.size());
+    indices.push_back(zeroIndex());
+  }
+  OpBuilder b = onlyWhere(isFirst, loc);
+  if (channels)
+    tile::StoreOp::create(b, loc, total, between.totals, indices, dims);
+  else
+    tile::StoreScalarOp::create(b, loc, total, between.totals, indices);
+  return success();
+}
+
+LogicalResult LaunchEmitter::emitPass(const StateLoop &loop, const Between &between) {
+  Location loc = launch.getLoc();
+  enterChunk(loop, {});
+  SmallVector<Value> init;
+  for (StateOp op : loop.states) {
+    FailureOr<Value> first = matrix(op.getInitial(), op);
+    if (failed(first))
+      return failure();
+    init.push_back(*first);
+  }
+  Value isFirst;
+  for (auto [n, axis] : llvm::enumerate(launch.getAxes().getAsRange<StringAttr>()))
+    if (loop.value && axis == loop.value) {
+      OpBuilder b = builderFor({});
+      isFirst =
+          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, launch.getBody().front().getArgument(n), zeroIndex());
+    }
+  OpBuilder builder = builderFor({});
+  auto recurrence = tile::RecurrenceOp::create(builder, loc, zeroIndex(), derivation.sizeOf(loop.token), row->extent,
+                                               loop.isReverse, init);
+  Block *body = new Block;
+  recurrence.getBody().push_back(body);
+  Value start = body->addArgument(builder.getIndexType(), loc);
+  for (Value state : init)
+    body->addArgument(state.getType(), loc);
+  innermost = body;
+  Arith a{builderFor({}), loc};
+  Value chunk = arith::DivUIOp::create(a.b, loc, start, derivation.indexConstant(row->extent));
+  Value kept;
+  StateOp firstState = loop.states.front();
+  StringAttr key = firstState.getKeyAxisAttr();
+  if (between.totals) {
+    SmallVector<Value> indices;
+    SmallVector<int64_t> none;
+    placeBetween(loop, {}, chunk, indices, none);
+    auto view = cast<tile::ViewType>(between.totals.getType());
+    if (view.getShape().size() > indices.size()) {
+      SmallVector<int64_t> dims{int64_t(indices.size())};
+      indices.push_back(zeroIndex());
+      const Coordinate *keys = derivation.feature(key, *derivation.staticSize(key));
+      kept = tile::LoadOp::create(a.b, loc, RankedTensorType::get({keys->extent}, a.b.getF32Type()), between.totals,
+                                  indices, Value(), dims, a.b.getF32FloatAttr(0));
+    } else {
+      kept = tile::LoadScalarOp::create(a.b, loc, a.b.getF32Type(), between.totals, indices);
+    }
+    kept = a.exp2(kept);
+  }
+  SmallVector<Value> yields;
+  for (auto [n, each] : llvm::enumerate(loop.states)) {
+    StateOp op = each;
+    Value state = body->getArgument(1 + n);
+    auto type = cast<RankedTensorType>(state.getType());
+    SmallVector<Value> indices;
+    SmallVector<int64_t> dims;
+    placeBetween(loop, op, chunk, indices, dims);
+    Value added =
+        tile::LoadOp::create(a.b, loc, type, between.added[n], indices, Value(), dims, a.b.getF32FloatAttr(0));
+    a.b = onlyWhere(op.getValueAxisAttr() ? Value() : isFirst, loc);
+    tile::StoreOp::create(a.b, loc, state, between.before[n], indices, dims);
+    a.b = builderFor({});
+    yields.push_back(kept ? a.fma(state, a.spread(kept, type, type.getRank() - 1), added) : a.add(state, added));
+  }
+  tile::RecurrenceYieldOp::create(a.b, loc, yields);
+  innermost = nullptr;
+  for (const Store &each : loop.stores)
+    if (auto last = dyn_cast<LastOp>(each.field.getDefiningOp())) {
+      size_t number = llvm::find(loop.states, last.getState().getDefiningOp()) - loop.states.begin();
+      if (failed(storeState(each, recurrence.getStates()[number], {}, {})))
+        return failure();
+    }
+  return success();
+}
+
+LogicalResult LaunchEmitter::emitReads(const StateLoop &loop, const Between &between, Value start) {
+  enterChunk(loop, start);
+  for (const Store &store : loop.stores)
+    collectLive(store.field);
+  Value chunk = launch.getBody().front().getArguments().back();
+  for (auto [n, each] : llvm::enumerate(loop.states)) {
+    StateOp op = each;
+    FailureOr<Value> shape = matrix({}, op);
+    if (failed(shape))
+      return failure();
+    SmallVector<Value> indices;
+    SmallVector<int64_t> dims;
+    placeBetween(loop, op, chunk, indices, dims);
+    OpBuilder b = builderFor({});
+    states->carried[op] = tile::LoadOp::create(b, op.getLoc(), cast<RankedTensorType>(shape->getType()),
+                                               between.before[n], indices, Value(), dims, b.getF32FloatAttr(0));
+  }
+  for (const Store &each : loop.stores)
+    if (!isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
+      return failure();
+  for (const Store &each : loop.stores)
+    if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
+      FailureOr<Value> next = nextState(every.getState().getDefiningOp<StateOp>());
+      if (failed(next))
+        return failure();
+      OpBuilder b = builderFor({});
+      Value block = arith::DivUIOp::create(b, every.getLoc(), start,
+                                           derivation.indexConstant(derivation.blockSize(every.getBlocksAttr())));
+      if (failed(storeState(each, *next, block, endsBlock(loop, every.getBlocksAttr(), start))))
+        return failure();
+    }
+  return success();
+}
+
 LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
   Location loc = launch.getLoc();
   states = std::make_shared<States>();
@@ -255,19 +461,6 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
     if (!isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
       return failure();
   Arith a{builderFor({}), loc};
-  // Whether a block of tokens ends with this chunk.
-  auto endsBlock = [&](StringAttr blocks) -> Value {
-    Value length = derivation.indexConstant(derivation.blockSize(blocks));
-    Value at = start;
-    if (!loop.isReverse)
-      at = arith::AddIOp::create(a.b, loc, start, derivation.indexConstant(step));
-    Value rest = arith::RemUIOp::create(a.b, loc, at, length);
-    Value whole = arith::CmpIOp::create(a.b, loc, arith::CmpIPredicate::eq, rest, zeroIndex());
-    if (loop.isReverse)
-      return whole;
-    Value last = arith::CmpIOp::create(a.b, loc, arith::CmpIPredicate::sge, at, size);
-    return arith::OrIOp::create(a.b, loc, whole, last);
-  };
   auto blockAt = [&](StringAttr blocks) -> Value {
     return arith::DivUIOp::create(a.b, loc, start, derivation.indexConstant(derivation.blockSize(blocks)));
   };
@@ -289,7 +482,7 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
       if (failed(commits))
         return failure();
       a.b = builderFor({});
-      Value ends = endsBlock(op.getBlocksAttr()), taken = commits->value;
+      Value ends = endsBlock(loop, op.getBlocksAttr(), start), taken = commits->value;
       Type type = next->getType();
       Value back = a.select(a.spread(taken, type, 0), *next, *kept);
       Value isEnd = a.spread(ends, type, 0);
@@ -302,7 +495,8 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
     if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
       a.b = builderFor({});
       Value state = yields[llvm::find(loop.states, every.getState().getDefiningOp()) - loop.states.begin()];
-      if (failed(storeState(each, state, blockAt(every.getBlocksAttr()), endsBlock(every.getBlocksAttr()))))
+      if (failed(
+              storeState(each, state, blockAt(every.getBlocksAttr()), endsBlock(loop, every.getBlocksAttr(), start))))
         return failure();
     }
   yields.append(asides);

@@ -109,6 +109,23 @@ void Derivation::classifySums() {
   tokens.insert(summed.begin(), summed.end());
 }
 
+/// Where all that is done with a query is one product, wide results are shared out to work items: what is added to them
+/// fills registers too.
+void Derivation::splitValues() {
+  constexpr int64_t kWidth = 64;
+  Block &body = attention.getBody().front();
+  if (choices.valueTile || llvm::none_of(body, [&](Operation &op) { return isTokenSum(&op); }) ||
+      llvm::any_of(body, [](Operation &op) { return isa<WeightsOp, StateOp>(op); }))
+    return;
+  int64_t widest = 0;
+  for (OutputOp output : attention.getOutputs())
+    for (StringAttr axis : table.expand(toAxes(output.getDeclared())))
+      if (isFeature(axis))
+        widest = std::max(widest, staticSize(axis).value_or(0));
+  if (widest > kWidth)
+    choices.valueTile = llvm::alignTo(llvm::divideCeil(widest, llvm::divideCeil(widest, kWidth)), 16);
+}
+
 bool Derivation::containsSum(Value field) {
   auto [it, isNew] = sumsInside.try_emplace(field, false);
   if (!isNew)

@@ -17,7 +17,7 @@ std::string Candidate::str() const {
     return kind + (kind == "fused" ? ", chunks of " + std::to_string(chunk) : "") +
            (values ? ", " + std::to_string(values) + " values" : "") + ", " + std::to_string(warps) +
            (warps == 1 ? " warp" : " warps") +
-           (kind == "fused" ? ", " + std::to_string(stages) + (stages == 1 ? " stage" : " stages") : "");
+           (kind != "step" ? ", " + std::to_string(stages) + (stages == 1 ? " stage" : " stages") : "");
   return std::to_string(queryTile) + "x" + std::to_string(keyTile) + ", " + std::to_string(warps) + " warps, " +
          std::to_string(stages) + (stages == 1 ? " stage" : " stages") + ", query in " +
          (query == "shared" ? "shared memory" : "registers");
@@ -238,7 +238,12 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
     c.warps = warps;
     c.stages = stages;
     c.query = "shared";
-    c.kind == "fused" ? evaluateFused(c, problem, target) : evaluateStep(c, problem, target);
+    if (c.kind == "step")
+      evaluateStep(c, problem, target);
+    else
+      evaluateFused(c, problem, target);
+    if (c.kind == "chunk") // reads keys and values twice, and states from memory
+      c.cost = 2 * c.cost + 64 * double(problem.keys * std::max<int64_t>(problem.values, 1)) * 16 / 64 / double(chunk);
     all.push_back(std::move(c));
   };
   // Parts of one size. Values that fill no tile stay whole: tiles of two parts would meet.
@@ -253,6 +258,12 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
           for (int64_t stages : {1, 2})
             if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
               add("fused", chunk, part, warps, stages);
+  if (problem.chunks && problem.elementBytes == 2 && !problem.erases && !problem.commits)
+    for (int64_t chunk : {16, 32, 64, 128})
+      for (int64_t warps : {1, 2, 4, 8})
+        for (int64_t part : parts)
+          if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
+            add("chunk", chunk, part, warps, 1);
   for (int64_t warps : {1, 2, 4})
     for (int64_t part : parts)
       if (part % (16 * warps) == 0 && (part <= 64 || part == parts.back()))

@@ -32,6 +32,7 @@ struct Recurrence {
   int64_t keys = 64, values = 0; ///< sizes of the key and the value axis; values 0: one column
   int64_t blocks = 0;            ///< tokens at whose multiples a chunk must end; 0: anywhere
   bool erases = false;           ///< the delta rule: an inverse in each chunk
+  bool commits = false;          ///< blocks of tokens may be taken back
   bool channels = false;         ///< the decay differs from key to key
   bool decays = false;
   bool normalises = false;  ///< a state of one column beside it
@@ -48,8 +49,9 @@ struct Candidate {
   int64_t workItemsPerSm = 0;      ///< that fit at once
   double cost = 0;                 ///< cycles of one SM per 64 x 64 pairs (a recurrence: per 64 tokens), estimated
   std::string rejected;            ///< why it cannot be used; empty if it can
-  std::string kind = {};           ///< of a recurrence: "fused" (chunks of tokens) or "step"; empty: a fold over keys
-  int64_t chunk = 0, values = 0;   ///< of a recurrence: tokens of a chunk (step: 1), values per work item
+  std::string kind =
+      {}; ///< of a recurrence: "fused" (chunks of tokens), "step" or "chunk" (side by side); empty: a fold over keys
+  int64_t chunk = 0, values = 0; ///< of a recurrence: tokens of a chunk (step: 1), values per work item
 
   /// "64x64, 4 warps, 2 stages, query in registers", "fused, chunks of 64, 64 values, 4 warps, 2 stages".
   std::string str() const;
