@@ -3,10 +3,11 @@
 //
 // The C interface of the compiler, over the driver that the command line uses too.
 #include "frontend/api/include/fovea/compiler.h"
-#include "frontend/driver/Compiler.h"
+#include "frontend/driver/PlanCache.h"
 #include "runtime/api/Handles.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 using namespace fovea;
@@ -95,9 +96,16 @@ fovea_status compile(fovea_compiler *compiler, const driver::SourceText &source,
   Result<driver::CompileOptions> options = readOptions(known);
   if (!options)
     return fail(options.error());
-  std::unique_ptr<driver::Compilation> compilation = compiler->compiler.compile(source, *options);
+  auto begin = std::chrono::steady_clock::now();
   auto result = std::make_unique<fovea_compilation>();
-  result->milliseconds = compilation->milliseconds();
+  auto warn = [&](const std::string &text) {
+    result->messages.push_back({false, "", text, "", "", "warning: " + text + "\n", {}, {}});
+  };
+  driver::CachedCompilation cached =
+      driver::compilePlan(compiler->compiler, source, *options, known.schedule ? known.schedule : "", warn);
+  driver::Compilation *compilation = cached.compilation.get();
+  std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - begin;
+  result->milliseconds = passed.count();
   const syntax::DiagnosticEngine &engine = compilation->diagnostics();
   for (const syntax::Diagnostic &d : engine.diagnostics()) {
     fovea_compilation::Message message{

@@ -9,10 +9,17 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
 #include <thread>
 
 namespace {
+
+// Tests neither find what others kept nor leave anything behind.
+[[maybe_unused]] const int kCacheOff = setenv("FOVEA_CACHE", "off", 1);
 
 std::string gatedText() {
   using namespace fovea::spec;
@@ -172,6 +179,26 @@ TEST(CompilerApi, Misuse) {
   fovea_compiler_close(compiler);
   fovea_compilation_close(nullptr);
   fovea_compiler_close(nullptr);
+}
+
+TEST(CompilerApi, FindsPlansAgain) {
+  std::string folder = ::testing::TempDir() + "fovea-compiler-api-" + std::to_string(::getpid());
+  ASSERT_EQ(setenv("FOVEA_CACHE", folder.c_str(), 1), 0);
+  auto first = fovea::compile_text(gatedText(), "gated.attn", sized());
+  ASSERT_TRUE(first) << first.failure().text;
+  // Another spelling of the same meaning.
+  auto second = fovea::compile_text(gatedText() + "\n# the same\n", "gated.attn", sized());
+  ASSERT_TRUE(second) << second.failure().text;
+  EXPECT_EQ(first->planText, second->planText);
+  EXPECT_LT(second->milliseconds, first->milliseconds / 2);
+  auto other = sized();
+  other.target = "sm_90";
+  auto third = fovea::compile_text(gatedText(), "gated.attn", other);
+  ASSERT_TRUE(third) << third.failure().text;
+  EXPECT_STREQ(third->plan.target(), "sm_90");
+  std::printf("cold %.1f ms, warm %.1f ms\n", first->milliseconds, second->milliseconds);
+  ASSERT_EQ(setenv("FOVEA_CACHE", "off", 1), 0);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(CompilerApi, ThreadsShareACompiler) {

@@ -6,6 +6,9 @@
  * and versions are as in fovea.h. The symbols of LLVM are hidden where it is linked statically, so that other users of
  * LLVM may live in the same process.
  *
+ * Plans are kept on disk by the meaning of what was compiled, as `fovea compile` keeps them, and found again there; the
+ * variable FOVEA_CACHE says where, or `off`. Nothing else is written, nothing is sent anywhere.
+ *
  * A compilation always comes to an end with diagnostics, which are data: FOVEA_OK says that there is a compilation to
  * look at, fovea_compilation_plan whether it has a plan.
  */
