@@ -5,9 +5,10 @@
 // positive exponent. A warp has 16 rows at a time, and of them 16 columns:
 //
 //   - before the diagonal both operands are scaled to the first of the 16 rows, 2^(g[i] - g[first]) and 2^(g[first] -
-//     g[j]), rounded to their type and multiplied by tensor cores;
-//   - on the diagonal, and everywhere for f32, b[j] runs down the rows of its column: each row multiplies it by its own
-//     step 2^(g[i] - g[i - 1]) and adds its product with a[i].
+//     g[j]), rounded to their type and multiplied by tensor cores; in the diagonal's block the last eight rows and
+//     first eight columns alike, scaled to the first of these rows;
+//   - in the two triangles that are left, and everywhere for f32, b[j] runs down the rows of its column: each row
+//     multiplies it by its own step 2^(g[i] - g[i - 1]) and adds its product with a[i].
 //
 // In reverse the order of rows is turned round: "first" is the last. With `exclusive` a left row has the decay of the
 // row before it: the tensor cores' anchor moves there too, and columns run down after the product and not before it.
@@ -214,6 +215,86 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
     return result;
   };
 
+  // A triangle on the diagonal: eight rows from `first` (a multiple of 8) with the columns of the same numbers, in the
+  // accumulator's order: row `group`, columns 2 quad and the next. Each lane has features of its own.
+  int64_t ownDepth = depth / parts, width = ownDepth % 64 ? 1 : 2;
+  bool strict = op.getStrict() || exclusive;
+  auto triangle = [&](Value first) {
+    auto orderOf = [&](int64_t k) { return reverse ? 7 - k : k; };
+    SmallVector<std::pair<int64_t, int64_t>> held;
+    for (int64_t i = 0; i < 8; ++i)
+      for (int64_t j = 0; j < i + !strict; ++j)
+        held.push_back({i, j});
+    SmallVector<Value> initial(held.size(), zero);
+    auto sums = countedLoop(ownDepth, 32 * width, initial, [&](Value index, ArrayRef<Value> before) {
+      SmallVector<Value> values(before);
+      Value feature = add(index, mulConstant(lane, width)), inside;
+      if (ownDepth % (32 * width)) { // some lanes have none
+        inside = icmp(LLVM::ICmpPredicate::slt, feature, i32(ownDepth));
+        feature = select(inside, feature, i32(0));
+      }
+      Value column = add(feature, firstFeature);
+      auto rowsOf = [&](const Stage &stage) {
+        Value place = add(add(placeOf(stage, 0, column), stage.base), mulConstant(first, stage.span));
+        int64_t shift = stage.span == 128 ? 0 : stage.span == 64 ? 1 : 2;
+        SmallVector<SmallVector<Value>> rows;
+        for (int64_t k = 0; k < 8; ++k) {
+          int64_t row = orderOf(k), flip = stage.type.getSwizzle() ? (row >> shift & (stage.span / 16 - 1)) * 16 : 0;
+          Value address = addConstant(flipBits(place, flip), row * stage.span);
+          if (width == 2) {
+            rows.push_back(loadPair(stage, address));
+            continue;
+          }
+          Type type = stage.type.getElementType();
+          Value one = LLVM::LoadOp::create(b, loc, type, sharedPointer(address), stage.bytes);
+          rows.push_back({type.isF32() ? one : LLVM::FPExtOp::create(b, loc, single, one).getResult()});
+        }
+        return rows;
+      };
+      SmallVector<SmallVector<Value>> mine = rowsOf(a), decay = rowsOf(g), running = rowsOf(right);
+      for (int64_t e = 0; e < width; ++e) {
+        for (SmallVector<Value> &row : running)
+          if (inside)
+            row[e] = select(inside, row[e], zero);
+        size_t at = 0;
+        for (int64_t i = 0; i < 8; ++i) {
+          Value step = i ? exp2(LLVM::FSubOp::create(b, loc, decay[i][e], decay[i - 1][e])) : Value();
+          auto run = [&] {
+            for (int64_t j = 0; j < i; ++j)
+              running[j][e] = LLVM::FMulOp::create(b, loc, running[j][e], step);
+          };
+          if (!exclusive)
+            run();
+          for (; at < held.size() && held[at].first == i; ++at)
+            values[at] = LLVM::FMAOp::create(b, loc, mine[i][e], running[held[at].second][e], values[at]);
+          if (exclusive)
+            run();
+        }
+      }
+      return values;
+    });
+    // Add up over the lanes: with each exchange half of the elements stay, until a lane has its own two. What no lane
+    // needs is null.
+    SmallVector<Value> elements(64);
+    for (auto [place, value] : llvm::zip(held, sums))
+      elements[orderOf(place.first) * 8 + orderOf(place.second)] = value;
+    for (int64_t bit = 5; bit > 0; --bit) {
+      int64_t count = int64_t(1) << bit, mask = count / 2;
+      Value upper =
+          inEntry([&] { return icmp(LLVM::ICmpPredicate::ne, LLVM::AndOp::create(b, loc, lane, i32(mask)), i32(0)); });
+      SmallVector<Value> fewer(count);
+      for (int64_t k = 0; k < count; ++k) {
+        Value low = elements[k], high = elements[k + count];
+        Value keep = low && high ? select(upper, high, low) : low ? low : high;
+        Value send = low && high ? select(upper, low, high) : keep;
+        if (keep)
+          fewer[k] = LLVM::FAddOp::create(b, loc, keep, shflXor(send, mask));
+      }
+      elements = fewer;
+    }
+    return elements;
+  };
+
   std::map<Layout::Vector, int64_t> cAt;
   for (int64_t r = 0; r < accumulator->registers(); ++r)
     cAt[accumulator->registerOffset(r)] = r;
@@ -250,7 +331,10 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           for (int64_t m = 0; m < 4; ++m)
             sums[placeAt(n, j, r, m)] = block[4 * r + m];
       }
-    } else if (!before.empty()) {
+    }
+    // The part of the diagonal's block that tensor cores compute: the four sums of eight columns.
+    SmallVector<Value> corner(4, zero);
+    if (halves) {
       Type fragment = element.isBF16() ? Type(b.getI32Type()) : Type(VectorType::get(2, element));
       StringRef pack = element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn";
       Value low = LLVM::AndOp::create(b, loc, lane, i32(7));
@@ -277,14 +361,16 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
       };
       if (exclusive)
         anchorRow = clamped(anchorRow);
-      SmallVector<Value> initial(8 * before.size(), zero);
+      // Of the diagonal's block: the row between its halves.
+      Value middleRow = addConstant(firstRow, reverse != exclusive ? 7 : 8);
+      SmallVector<Value> initial(8 * before.size() + 4, zero);
       SmallVector<Value> products = countedLoop(depth / parts, 16, initial, [&](Value index, ArrayRef<Value> values) {
         Value d = add(index, firstFeature);
         SmallVector<Value> block(values);
         // Columns 2 quad + 8 q of these 16, in rows `group` of a block.
         Value chunk = LLVM::LShrOp::create(b, loc, d, i32(3));
         std::array<Value, 2> firstWord;
-        SmallVector<SmallVector<Value>> anchor;
+        SmallVector<SmallVector<Value>> anchor, middle;
         for (int64_t q : {0, 1}) {
           Value column = addConstant(add(d, mulConstant(quad, 2)), 8 * q);
           Value place = add(g.base, elementAddress(g.type, i32(0), group, column, 0, 0));
@@ -292,6 +378,7 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           // of their chunks, and would else ask for the same banks.
           firstWord[q] = select(swapped, addConstant(place, 4), place);
           anchor.push_back(loadPair(g, elementAddress(g.type, g.base, anchorRow, column, 0, 0)));
+          middle.push_back(loadPair(g, elementAddress(g.type, g.base, middleRow, column, 0, 0)));
         }
         auto decayAt = [&](int64_t q, Value rowBytes, int64_t constant) {
           Value base = addConstant(rowBytes ? add(firstWord[q], rowBytes) : firstWord[q], constant);
@@ -318,11 +405,15 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         int64_t ignored;
         Value aPlace = swizzled(a.type, add(firstRow, add(low, mulConstant(bit3, 8))), add(chunk, bit4), 0, 0, ignored);
         SmallVector<Value> av = loadMatrices(add(a.base, aPlace)); // (row, feature) 0 0, 8 0, 0 8, 8 8
+        auto difference = [&](ArrayRef<Value> x, ArrayRef<Value> y) {
+          return SmallVector<Value>{LLVM::FSubOp::create(b, loc, x[0], y[0]), LLVM::FSubOp::create(b, loc, x[1], y[1])};
+        };
+        SmallVector<Value> cornerLeft(4, bitcast(i32(0), fragment)), cornerRight;
         for (int64_t r = 0; r < 4; ++r) {
           SmallVector<Value> decay = leftDecay(r / 2, r % 2 * 8);
-          for (int64_t e : {0, 1})
-            decay[e] = LLVM::FSubOp::create(b, loc, decay[e], anchor[r / 2][e]);
-          av[r] = scale(av[r], decay);
+          if (r % 2 != reverse) // the later eight rows
+            cornerLeft[r] = scale(av[r], difference(decay, middle[r / 2]));
+          av[r] = scale(av[r], difference(decay, anchor[r / 2]));
         }
         Value bPlace = swizzled(right.type, add(low, mulConstant(bit4, 8)), add(chunk, bit3), 0, 0, ignored);
         bPlace = add(right.base, bPlace);
@@ -333,9 +424,7 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
             SmallVector<Value> bv = loadMatrices(addConstant(bPlace, j * kRows * right.span));
             for (int64_t r = 0; r < 4; ++r) {
               SmallVector<Value> decay = decayAt(r % 2, Value(), (j * kRows + r / 2 * 8) * g.span);
-              for (int64_t e : {0, 1})
-                decay[e] = LLVM::FSubOp::create(b, loc, anchor[r % 2][e], decay[e]);
-              bv[r] = scale(bv[r], decay);
+              bv[r] = scale(bv[r], difference(anchor[r % 2], decay));
             }
             SmallVector<Value> result;
             for (int64_t c : {0, 1}) {
@@ -347,20 +436,38 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           });
           llvm::copy(after, mine.begin());
         }
+        SmallVector<Value> bv = loadMatrices(add(bPlace, mulConstant(firstRow, right.span)));
+        for (int64_t q : {0, 1}) // the earlier eight columns
+          cornerRight.push_back(
+              scale(bv[2 * reverse + q], difference(middle[q], decayAt(q, rowBytes, reverse * 8 * g.span))));
+        MutableArrayRef<Value> mine = MutableArrayRef<Value>(block).take_back(4);
+        Value products = multiplyHalves(element, cornerLeft, cornerRight, mine);
+        for (int64_t k = 0; k < 4; ++k)
+          mine[k] = LLVM::ExtractValueOp::create(b, loc, products, k);
         return block;
       });
+      llvm::copy(ArrayRef<Value>(products).take_back(4), corner.begin());
       // Of eight columns: rows group and group + 8, each two columns.
       for (auto [number, j] : llvm::enumerate(before))
         for (int64_t r : {0, 1})
           for (int64_t m = 0; m < 4; ++m)
             sums[placeAt(n, j, r, m)] = products[8 * number + m / 2 * 4 + 2 * r + m % 2];
     }
-    SmallVector<Value> diagonal = elementBlock(firstRow, firstRow, /*diagonal=*/true);
+    SmallVector<Value> diagonal(8, zero);
+    if (halves) {
+      SmallVector<Value> upper = triangle(firstRow), lower = triangle(addConstant(firstRow, 8));
+      for (int64_t e : {0, 1}) {
+        diagonal[e] = upper[e] ? upper[e] : zero;
+        diagonal[6 + e] = lower[e] ? lower[e] : zero;
+        diagonal[(reverse ? 2 : 4) + e] = corner[(reverse ? 0 : 2) + e];
+      }
+    } else {
+      diagonal = elementBlock(firstRow, firstRow, /*diagonal=*/true);
+    }
     for (int64_t r : {0, 1})
       for (int64_t m = 0; m < 4; ++m) {
         Value row = addConstant(group, 8 * r), column = addConstant(mulConstant(quad, 2), columnOf(m));
         using P = LLVM::ICmpPredicate;
-        bool strict = op.getStrict() || exclusive;
         P kept = reverse ? (strict ? P::slt : P::sle) : (strict ? P::sgt : P::sge);
         Value value = select(icmp(kept, row, column), diagonal[4 * r + m], zero);
         for (int64_t w = 0; w < rowWarps; ++w) {

@@ -63,13 +63,13 @@ Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
       double sum = 0;
       if (before > 0 || (before == 0 && !strict)) {
         int64_t from = exclusive ? (reverse ? i + 1 : i - 1) : i;
-        // Tensor cores take rows of other blocks scaled to one between them, and rounded.
-        int64_t first = i - i % kRows;
-        int64_t anchor = reverse ? first + kRows - (exclusive ? 0 : 1) : first - (exclusive ? 1 : 0);
+        // Tensor cores take rows of other blocks, of 16 or the halves of one, scaled to a row between them and rounded.
+        int64_t block = i / kRows == j / kRows ? kRows / 2 : kRows, first = i - i % block;
+        int64_t anchor = reverse ? first + block - (exclusive ? 0 : 1) : first - (exclusive ? 1 : 0);
         for (int64_t d = 0; d < features; ++d) {
           double left = a[i * features + d].f, right = b[j * features + d].f;
           double mine = g[from * features + d].f, other = g[j * features + d].f;
-          if (storage && first != j - j % kRows) {
+          if (storage && first != j - j % block) {
             double between = g[anchor * features + d].f;
             sum += roundToStorage(left * std::exp2(mine - between), type) *
                    roundToStorage(right * std::exp2(between - other), type);
