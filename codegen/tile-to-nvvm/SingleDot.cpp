@@ -271,8 +271,8 @@ LogicalResult Emitter::addNonfinite(tile::DotOp op, const Layout &accumulator, A
       for (int64_t r : {0, 8}) {
         auto bitOf = [&](Value word) { return both(right(from(word, source), bit), i32(1)); };
         Value counts = both(mine, equal(bitOf(signs[row].some), i32(1)));
-        Value sign = LLVM::ShlOp::create(b, loc, bitOf(signs[row].negative), i32(31));
-        Value share = bitcast(LLVM::XOrOp::create(b, loc, bitcast(x, b.getI32Type()), sign), single);
+        Value isNegative = equal(bitOf(signs[row].negative), i32(1));
+        Value share = select(isNegative, LLVM::FNegOp::create(b, loc, x), x);
         for (int64_t d = 0; d < columns; d += 8)
           for (int64_t q : {0, 1}) {
             Value &sum = next[cAt[{m + r, d + q}]];

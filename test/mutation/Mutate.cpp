@@ -360,6 +360,10 @@ Result<Judge> Judge::create(const runtime::Plan &plan, std::vector<Trial> trials
       return axes.takeError();
     p.trial = trial;
     p.trial.sizes = *axes;
+    const runtime::PlanTensor *last = nullptr;
+    for (const runtime::PlanTensor &t : plan.tensors)
+      if (t.role != runtime::TensorRole::Output)
+        last = &t;
     for (const runtime::PlanTensor &t : plan.tensors) {
       if (t.role == runtime::TensorRole::Output)
         continue;
@@ -371,11 +375,12 @@ Result<Judge> Judge::create(const runtime::Plan &plan, std::vector<Trial> trials
         return array.takeError();
       runtime::fillPattern(*array, runtime::InputPattern::Normal, runtime::RandomStream(1, t.name));
       if (trial.nonfinite && array->type() != runtime::StorageType::I32 && shape->size() >= 2) {
-        int64_t inner = 1;
+        int64_t inner = 1, rows = (*shape)[1];
         for (size_t d = 2; d < shape->size(); ++d)
           inner *= (*shape)[d];
-        for (int64_t n = 0; n < array->elements(); ++n)
-          if (n / inner % (*shape)[1] == (*shape)[1] - 1)
+        // Not all of a row, so that it matters which element is met.
+        for (int64_t n = 0; n < array->elements(); n += 3)
+          if (int64_t row = n / inner % rows; row == rows - 1 || (&t == last && row == rows - 2))
             array->setValue(n, std::numeric_limits<double>::infinity());
       }
       p.inputs.push_back({t.name, std::move(*array)});

@@ -63,8 +63,10 @@ struct Judgement {
 struct Trial {
   runtime::AxisSizes sizes;
   uint32_t randomPolicies = 3; // beside lazy and eager
-  bool nonfinite = false;      // the last row along each tensor's second dimension is infinite
-  emulator::Checks checks;     // of the mutants; the original runs with all
+  /// Every third number of the last row along each tensor's second dimension is infinite; of the last tensor, usually
+  /// the values, of the row before too, whose key has a finite score.
+  bool nonfinite = false;
+  emulator::Checks checks; // of the mutants; the original runs with all
 };
 
 /// Runs the plans of one specification and judges its mutants.

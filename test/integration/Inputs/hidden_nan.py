@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Keys and values of a causal attention of 128 tokens with NaN and infinities in some rows; then checks the output.
 
-hidden_nan.py write FOLDER makes k.npy and v.npy; hidden_nan.py check o.npy reads an output in f16 or f32."""
+hidden_nan.py write FOLDER makes k.npy and v.npy; hidden_nan.py check o.npy [SIGN] reads an output in f16 or f32; SIGN of the weights."""
 import math
 import struct
 import sys
@@ -43,11 +43,12 @@ else:
     with open(sys.argv[2], "rb") as file:
         data = file.read()
     start = 10 + struct.unpack("<H", data[8:10])[0]
+    sign = float(sys.argv[3]) if len(sys.argv) > 3 else 1
     code = "f" if b"'<f4'" in data[:start] else "e"
     o = struct.unpack("<%d%s" % (S * D, code), data[start:])
     for row in range(S):
         for feature in range(D):
-            x, want = o[row * D + feature], expected(row, feature)
+            x, want = o[row * D + feature], sign * expected(row, feature)
             good = math.isfinite(x) if want == 0 else math.isnan(x) if math.isnan(want) else x == want
             assert good, "o[%d, %d] is %g; expected %s" % (row, feature, x, "a number" if want == 0 else want)
     print("hidden values have no influence")
