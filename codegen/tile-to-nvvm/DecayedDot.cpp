@@ -380,12 +380,14 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           anchor.push_back(loadPair(g, elementAddress(g.type, g.base, anchorRow, column, 0, 0)));
           middle.push_back(loadPair(g, elementAddress(g.type, g.base, middleRow, column, 0, 0)));
         }
-        auto decayAt = [&](int64_t q, Value rowBytes, int64_t constant) {
-          Value base = addConstant(rowBytes ? add(firstWord[q], rowBytes) : firstWord[q], constant);
+        auto inTurn = [&](Value base) {
           Value other = LLVM::XOrOp::create(b, loc, base, i32(4));
           Value first = LLVM::LoadOp::create(b, loc, single, sharedPointer(base), 4);
           Value then = LLVM::LoadOp::create(b, loc, single, sharedPointer(other), 4);
           return SmallVector<Value>{select(swapped, then, first), select(swapped, first, then)};
+        };
+        auto decayAt = [&](int64_t q, Value rowBytes, int64_t constant) {
+          return inTurn(addConstant(rowBytes ? add(firstWord[q], rowBytes) : firstWord[q], constant));
         };
         auto scale = [&](Value pair, ArrayRef<Value> exponents) {
           SmallVector<Value> x = halvesOf(pair);
@@ -399,8 +401,8 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           if (!exclusive)
             return decayAt(q, rowBytes, row * g.span);
           Value at = clamped(addConstant(add(firstRow, group), row + (reverse ? 1 : -1)));
-          return loadPair(g,
-                          elementAddress(g.type, g.base, at, addConstant(add(d, mulConstant(quad, 2)), 8 * q), 0, 0));
+          Value place = elementAddress(g.type, g.base, at, addConstant(add(d, mulConstant(quad, 2)), 8 * q), 0, 0);
+          return inTurn(select(swapped, addConstant(place, 4), place));
         };
         int64_t ignored;
         Value aPlace = swizzled(a.type, add(firstRow, add(low, mulConstant(bit3, 8))), add(chunk, bit4), 0, 0, ignored);

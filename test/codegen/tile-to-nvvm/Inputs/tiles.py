@@ -484,6 +484,8 @@ def decayed_dots_flags(folder):
     for flags in ("strict", "reverse", "strict reverse", "exclusive", "exclusive reverse"):
         for steps in ("random", "beside"):
             run_decayed(f"{folder}/{flags.replace(' ', '')}{steps}", 64, 32, 2, "bf16", DECAYS[steps], flags)
+    for flags in ("strict reverse", "exclusive", "exclusive reverse"):  # two features a lane
+        run_decayed(f"{folder}/{flags.replace(' ', '')}wide", 32, 64, 2, "f16", DECAYS["random"], flags)
 
 
 @case
