@@ -340,7 +340,7 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     auto query = launch.getScheduleAttr() ? launch.getScheduleAttr().getAs<StringAttr>("query") : StringAttr();
     bool reload = query && query.getValue() == "shared";
     for (auto &[block, loads] : groups) {
-      if (isStagedForChunks(loads.front())) {
+      if (llvm::any_of(loads, isStagedForChunks)) {
         keepDirect(loads);
         if (failed(stageChunks(launch, *block, loads)))
           return failure();

@@ -18,9 +18,10 @@
 // CHECK: scf.for %[[P:.*]] = %c0 to %[[COUNT]] step %c1
 // CHECK: tile.load %[[PARTS]][%{{.*}}, %{{.*}}, %[[P]], %{{.*}}, %c0]
 // CHECK: tile.store %{{.*}}, %[[WHOLE]]
-// CHECK: tile.launch "mixer" ["B", "H", "T"]
+// Wide results are shared out to work items.
+// CHECK: tile.launch "mixer" ["B", "H", "V", "T"]
 // CHECK: %[[S:.*]] = tile.load %[[WHOLE]]
-// CHECK: tile.dot %{{.*}}, %[[S]], %{{.*}} contract [1, 0] : tensor<64x64xbf16>, tensor<64x128xbf16>
+// CHECK: tile.dot %{{.*}}, %[[S]], %{{.*}} contract [1, 0] : tensor<64x64xbf16>, tensor<64x64xbf16>
 
 // In f16 sums have the range of f32.
 // F16-LABEL: tile.program @mixer
