@@ -207,6 +207,12 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   unsigned bits = element.getIntOrFloatBitWidth();
   ArrayRef<int64_t> dims = op.getDims();
   int64_t width = vectorWidth(*from, view, dims, bits);
+  // In place of elements beyond a view loads read the nearest ones. Of memory that is carried other threads write these.
+  Value memory = op.getView();
+  while (auto merged = memory.getDefiningOp<tile::MergeDimsOp>())
+    memory = merged.getView();
+  if (auto tensor = memory.getDefiningOp<tile::TensorOp>(); tensor && tensor.getRole() == "carry")
+    NVVM::Barrier0Op::create(b, loc);
   SmallVector<bool> check(dims.size());
   for (unsigned k = 0; k < dims.size(); ++k)
     check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));

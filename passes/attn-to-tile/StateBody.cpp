@@ -687,9 +687,11 @@ FailureOr<Value> LaunchEmitter::chunkOperand(Value field, StateOp op, const Envi
                               derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr())));
   Value stripped = field;
   strip(stripped, at);
-  // Rows beyond the array are loaded as 0.
+  // Rows beyond the array are loaded as 0. Products that decay read operands from shared memory, where no loop copies
+  // them there ahead they are written.
+  bool isCopied = !states->loop->isParallel || !op.getDecay() || !fieldType(op.getDecay()).hasAxis(op.getKeyAxisAttr());
   if (auto input = stripped.getDefiningOp<InputOp>();
-      input && !op.getWhere() && derivation.storageType(input.getStorage()) == states->element &&
+      input && isCopied && !op.getWhere() && derivation.storageType(input.getStorage()) == states->element &&
       runsAlong(stripped, at, Where::Row) && runsAlong(stripped, at, Where::Feature)) {
     FailureOr<TileValue> tile = loadInput(input, at);
     if (failed(tile))
@@ -967,7 +969,7 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
   Chunk &chunk = **shared;
   Value &query = chunk.queries[op.getQuery().getAsOpaquePointer()];
   if (!query) {
-    FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, {});
+    FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, states->loop->isParallel ? chunk.all : Value());
     if (failed(made))
       return failure();
     query = *made;

@@ -158,18 +158,24 @@ static bool fits(Candidate &c, const Target &target) {
                  " gives a block " + std::to_string(target.sharedPerBlock);
     return false;
   }
-  if (c.registers > target.maxRegistersPerThread - 8) {
+  // What is a little too much lives in memory for a while.
+  if (c.registers > 2 * target.maxRegistersPerThread) {
     c.rejected = "needs about " + std::to_string(c.registers) + " registers a thread; there are " +
                  std::to_string(target.maxRegistersPerThread);
     return false;
   }
-  int64_t threads = 32 * c.warps;
-  c.workItemsPerSm = std::min({target.sharedPerSm / (c.sharedBytes + 1024),
-                               target.registersPerSm / (roundUp(c.registers, 8) * threads),
-                               target.maxThreadsPerSm / threads, target.maxBlocksPerSm});
+  int64_t threads = 32 * c.warps, used = std::min<int64_t>(c.registers, target.maxRegistersPerThread);
+  c.workItemsPerSm =
+      std::min({target.sharedPerSm / (c.sharedBytes + 1024), target.registersPerSm / (roundUp(used, 8) * threads),
+                target.maxThreadsPerSm / threads, target.maxBlocksPerSm});
   if (c.workItemsPerSm < 1)
     c.rejected = "does not fit one multiprocessor";
   return c.rejected.empty();
+}
+
+/// How much longer it takes where registers do not suffice.
+static double spilling(const Candidate &c, const Target &target) {
+  return 1 + 0.03 * double(std::max<int64_t>(0, c.registers - target.maxRegistersPerThread + 8));
 }
 
 /// The most cycles that work items on one multiprocessor hide from one another.
@@ -211,7 +217,7 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   double cycles = products / target.halfProductsPerSmPerCycle + elements / 128 + (c.stages > 1 ? 0.25 : 1) * copies;
   cycles = std::max(cycles, copies) + latency / double(overlapping(c));
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
-  c.cost = cycles * 64 / tokens * parts;
+  c.cost = cycles * 64 / tokens * parts * spilling(c, target);
 }
 
 static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &target) {
@@ -224,7 +230,7 @@ static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &
   double elements = double(c.values) * double(keys) * (problem.erases ? 7 : 4) * (problem.normalises ? 2 : 1);
   double cycles = elements / 128 + 1500 / double(std::min<int64_t>(c.workItemsPerSm, 8)); // a load from memory
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
-  c.cost = cycles * 64 * parts;
+  c.cost = cycles * 64 * parts * spilling(c, target);
 }
 
 std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem, const Target &target) {
