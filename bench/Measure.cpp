@@ -41,6 +41,9 @@ struct Emulate {
 
 Result<Run> emulate(driver::Compilation &compilation, const driver::Sets &sets, const Emulate &how) {
   runtime::AxisSizes sizes;
+  for (const runtime::PlanAxis &axis : compilation.interface.axes)
+    if (axis.staticSize) // fixed by the file
+      sizes[axis.name] = *axis.staticSize;
   for (auto &[name, value] : sets)
     sizes[name] = std::atoll(value.c_str());
   auto inputs = driver::drawInputs(*compilation.attention, compilation.interface, sizes, driver::Pattern::Normal, 1);

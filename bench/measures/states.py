@@ -30,8 +30,7 @@ def measure(harness):
                 continue
             sizes = sizes or {"B": 1, "T": T, "H": 1, "K": 128, "V": 128, "D": 128, "Hk": 1, "G": 1}
             known = axes_of(harness, spec)
-            taps = {axis: 4 for axis in known if "_" in axis} # of convolutions, without names of their own
-            given = [f"{k}={v}" for k, v in {**sizes, **taps}.items() if k in known]
+            given = [f"{k}={v}" for k, v in sizes.items() if k in known]
             command = [harness.program("fovea-measure"), "counters", str(spec), *given, "--target", target]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
