@@ -376,6 +376,8 @@ FailureOr<OpenLaunch> Derivation::openLaunch(StringRef name, StringAttr rowAxis,
     axes.push_back(StringAttr::get(context, splitsName));
   }
   StringAttr split = before ? StringAttr() : splitAxis(stores);
+  if (split == rowAxis)
+    split = {};
   if (split) {
     extents.push_back(indexConstant(llvm::divideCeil(*staticSize(split), choices.valueTile)));
     axes.push_back(split);
