@@ -74,4 +74,40 @@ tile.program @products {
     %s = tile.dot %a, %a, %zero contract [1, 1] : tensor<64x16xbf16>, tensor<64x16xbf16> -> tensor<64x64xf32>
     tile.store %s, %o[%c0, %c0] dims [0, 1] : tensor<64x64xf32>, !tile.view<?x?xf32>
   }
+
+  // What is not finite is left out of the product, and looked for where there was any.
+  // CHECK-LABEL: .entry hides_once
+  // CHECK: mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32
+  // CHECK: selp.f32
+  // CHECK: mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32
+  // CHECK: vote.sync.any
+  // CHECK-NOT: mma.sync
+  // CHECK: shfl.sync.idx
+  tile.launch "hides_once" ["T"] (%t = %T) {
+    %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+    %none = arith.constant dense<0.0> : tensor<64x16xf32>
+    %a = tile.load %q[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %b = tile.load %k[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %v = tile.load %k[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %s = tile.dot %a, %b, %zero contract [1, 1] precision "tf32" : tensor<64x16xf32>, tensor<64x16xf32> -> tensor<64x64xf32>
+    %p = tile.dot %s, %v, %none contract [1, 0] precision "tf32" {hides} : tensor<64x64xf32>, tensor<64x16xf32> -> tensor<64x16xf32>
+    tile.store %p, %o[%c0, %c0] dims [0, 1] : tensor<64x16xf32>, !tile.view<?x?xf32>
+  }
+
+  // A multiply-add counts where its weight is not 0.
+  // CHECK-LABEL: .entry hides_plain
+  // CHECK: setp.neu.f32
+  // CHECK: fma.rn.f32
+  // CHECK-NEXT: selp.f32
+  // CHECK-NOT: vote.sync
+  tile.launch "hides_plain" ["T"] (%t = %T) {
+    %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+    %none = arith.constant dense<0.0> : tensor<64x16xf32>
+    %a = tile.load %q[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %b = tile.load %k[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %v = tile.load %k[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x16xf32> -> tensor<64x16xf32>
+    %s = tile.dot %a, %b, %zero contract [1, 1] precision "fma" : tensor<64x16xf32>, tensor<64x16xf32> -> tensor<64x64xf32>
+    %p = tile.dot %s, %v, %none contract [1, 0] precision "fma" {hides} : tensor<64x64xf32>, tensor<64x16xf32> -> tensor<64x16xf32>
+    tile.store %p, %o[%c0, %c0] dims [0, 1] : tensor<64x16xf32>, !tile.view<?x?xf32>
+  }
 }
