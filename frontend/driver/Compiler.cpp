@@ -403,6 +403,10 @@ std::optional<tile::Recurrence> recurrenceOf(attn::AttentionOp attention, runtim
       result->normalises = true;
     result->erases |= bool(state.getErase());
     result->commits |= bool(state.getCommit());
+    mlir::Operation *key = state.getKey().getDefiningOp();
+    while (auto rename = llvm::dyn_cast_or_null<attn::RenameOp>(key))
+      key = rename.getOperand().getDefiningOp();
+    result->computes |= !llvm::isa_and_nonnull<attn::InputOp>(key);
     result->decays |= bool(state.getDecay());
     bool channels =
         state.getDecay() && llvm::cast<attn::FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());

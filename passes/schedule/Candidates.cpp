@@ -191,7 +191,9 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   if (problem.decays)
     registers += each(c.values, c.chunk) / 2;
   if (problem.channels)
-    registers += each(c.chunk, keys) / 2;
+    registers += each(c.chunk, keys);
+  if (problem.computes)
+    registers += each(c.chunk, keys);
   c.registers = registers;
   int64_t ring = 2 * roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.values * bytes, 1024);
   int64_t shared = ring * c.stages + roundUp(c.chunk * c.values * 2, 1024);
@@ -252,10 +254,10 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
       c.cost = 2 * c.cost + 64 * double(problem.keys * std::max<int64_t>(problem.values, 1)) * 16 / 64 / double(chunk);
     all.push_back(std::move(c));
   };
-  // Parts of one size. Values that fill no tile stay whole: tiles of two parts would meet.
+  // Parts of one size, the last one perhaps padded.
   std::vector<int64_t> parts;
   for (int64_t count = 1; count * 16 <= widest; ++count)
-    if (widest % (16 * count) == 0 && (count == 1 || problem.values % 16 == 0))
+    if (widest % (16 * count) == 0)
       parts.push_back(widest / count);
   if (problem.chunks && problem.elementBytes == 2)
     for (int64_t chunk : {16, 32, 64, 128})

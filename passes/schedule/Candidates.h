@@ -32,6 +32,7 @@ struct Recurrence {
   int64_t keys = 64, values = 0; ///< sizes of the key and the value axis; values 0: one column
   int64_t blocks = 0;            ///< tokens at whose multiples a chunk must end; 0: anywhere
   bool erases = false;           ///< the delta rule: an inverse in each chunk
+  bool computes = false;         ///< keys are computed from what is stored, in f32
   bool commits = false;          ///< blocks of tokens may be taken back
   bool channels = false;         ///< the decay differs from key to key
   bool decays = false;

@@ -113,3 +113,52 @@ TEST(Candidates, MoreSharedMemoryNeverTurnsAwayACandidate) {
     EXPECT_TRUE(found) << candidate.str();
   }
 }
+
+static Recurrence recurrence(int64_t keys, int64_t values) {
+  Recurrence problem;
+  problem.keys = keys;
+  problem.values = values;
+  return problem;
+}
+
+TEST(Candidates, EveryRecurrenceFitsEveryTarget) {
+  for (const char *target : {"sm_80", "sm_86", "sm_90"})
+    for (int64_t keys : {16, 72, 128, 256})
+      for (int64_t values : {0, 16, 40, 128, 256, 512})
+        for (bool channels : {false, true})
+          for (int64_t bytes : {2, 4}) {
+            Recurrence problem = recurrence(keys, values);
+            problem.channels = problem.decays = channels;
+            problem.erases = values > 0;
+            problem.elementBytes = bytes;
+            problem.chunks = bytes == 2;
+            std::vector<Candidate> all = enumerateSchedules(problem, *Target::find(target));
+            ASSERT_FALSE(all.empty());
+            EXPECT_TRUE(all.front().rejected.empty()) << target << " " << keys << "x" << values << all.front().rejected;
+          }
+}
+
+TEST(Candidates, RecurrencesRunOverChunksWhereTheyCan) {
+  const Target &target = *Target::find("sm_80");
+  EXPECT_EQ(enumerateSchedules(recurrence(128, 128), target).front().kind, "fused");
+  Recurrence single = recurrence(128, 128);
+  single.elementBytes = 4;
+  single.chunks = false;
+  for (const Candidate &candidate : enumerateSchedules(single, target))
+    EXPECT_EQ(candidate.kind, "step");
+  Recurrence blocks = recurrence(64, 64);
+  blocks.blocks = 48;
+  for (const Candidate &candidate : enumerateSchedules(blocks, target))
+    EXPECT_TRUE(candidate.kind == "step" || candidate.chunk == 16) << candidate.str();
+  // What a chunk erases depends on the state before it.
+  Recurrence delta = recurrence(64, 64);
+  delta.erases = true;
+  for (const Candidate &candidate : enumerateSchedules(delta, target))
+    EXPECT_NE(candidate.kind, "chunk");
+}
+
+TEST(Candidates, PartsOfValuesHaveOneSize) {
+  for (int64_t values : {96, 128, 512})
+    for (const Candidate &candidate : enumerateSchedules(recurrence(64, values), *Target::find("sm_80")))
+      EXPECT_EQ(values % candidate.values, 0) << candidate.str();
+}
