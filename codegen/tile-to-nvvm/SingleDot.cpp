@@ -185,7 +185,8 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
             Value sign = LLVM::LShrOp::create(b, loc, bitcast(x, i32Type), i32(31));
             row.negative = LLVM::OrOp::create(b, loc, row.negative, LLVM::ShlOp::create(b, loc, sign, i32(bit++)));
           }
-        signs.push_back(row);
+        // Made here, so that the weights themselves need not wait in registers.
+        signs.push_back({again(row.some), again(row.negative)});
       }
   }
   for (int64_t k = 0; k < depth; k += 8) {
