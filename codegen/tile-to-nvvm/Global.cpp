@@ -207,7 +207,8 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   unsigned bits = element.getIntOrFloatBitWidth();
   ArrayRef<int64_t> dims = op.getDims();
   int64_t width = vectorWidth(*from, view, dims, bits);
-  // In place of elements beyond a view loads read the nearest ones. Of memory that is carried other threads write these.
+  // In place of elements beyond a view loads read the nearest ones. Of memory that is carried other threads write
+  // these.
   Value memory = op.getView();
   while (auto merged = memory.getDefiningOp<tile::MergeDimsOp>())
     memory = merged.getView();

@@ -60,8 +60,8 @@ Field scan(const Field &x, mlir::StringAttr axis);
 /// Reductions over the `count` pieces of `from`, of `extent` elements from n * step as far as there are any.
 Field blockReduce(attn::ReduceKind kind, const Field &x, mlir::StringAttr from, mlir::StringAttr to, int64_t count,
                   int64_t extent, int64_t step);
-/// y[t] = sum over u of w[u] x[t + u - c], x = 0 outside; c = |taps| - 1, or (|taps| - 1) div 2 where `same`. One or two
-/// axes.
+/// y[t] = sum over u of w[u] x[t + u - c], x = 0 outside; c = |taps| - 1, or (|taps| - 1) div 2 where `same`. One or
+/// two axes.
 Field conv(const Field &x, const Field &w, llvm::ArrayRef<mlir::StringAttr> along,
            llvm::ArrayRef<mlir::StringAttr> taps, bool same);
 /// Axes as one, the first varies slowest; a view where the strides allow it. It stands where the first of them stood.

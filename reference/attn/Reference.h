@@ -35,9 +35,9 @@ llvm::Expected<AxisSizes> inferSizes(attn::AttentionOp attention, const Shapes &
 std::vector<int64_t> shapeOf(mlir::ArrayAttr declared, const AxisSizes &sizes);
 
 /// All outputs. `sizes` need not be complete: what they lack is inferred from the inputs. An input that is not passed
-/// takes its fallback, an optional one is 0 everywhere. Carried memory has its final value under its name, unless it was
-/// not passed. Errors: those of inferSizes, a missing or unknown input, data that does not fill its shape, a field too
-/// large to hold.
+/// takes its fallback, an optional one is 0 everywhere. Carried memory has its final value under its name, unless it
+/// was not passed. Errors: those of inferSizes, a missing or unknown input, data that does not fill its shape, a field
+/// too large to hold.
 llvm::Expected<Tensors> evaluate(attn::AttentionOp attention, const AxisSizes &sizes, const Tensors &inputs);
 
 } // namespace fovea::reference
