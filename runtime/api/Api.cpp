@@ -234,6 +234,7 @@ fovea_status explain(const fovea_call &call, const Arguments &arguments) {
   std::vector<TensorView> views;
   std::vector<CallTensor> tensors(arguments.tensors.begin(),
                                   arguments.tensors.begin() + static_cast<std::ptrdiff_t>(plan.tensors.size()));
+  views.reserve(tensors.size());
   for (const CallTensor &tensor : tensors)
     views.push_back(viewOf(tensor));
   Result<ResolvedCall> resolved = resolveCall(plan, views, call.kernel->device->device->facts(), call.given);

@@ -67,7 +67,7 @@ Decoded decode(std::string_view text) {
     length = length * 10 + static_cast<uint64_t>(c - '0');
   }
   body.remove_prefix(21);
-  if (body.size() < 1 || length > body.size() - 1)
+  if (body.empty() || length > body.size() - 1)
     return {{}, {}, "its key is longer than itself"};
   return {body.substr(0, length), body.substr(length + 1), nullptr};
 }

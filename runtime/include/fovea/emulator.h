@@ -7,6 +7,8 @@
 #ifndef FOVEA_EMULATOR_H
 #define FOVEA_EMULATOR_H
 
+/* A header of C. NOLINTBEGIN(modernize-deprecated-headers,modernize-use-using) */
+
 #include "fovea/fovea.h"
 
 #ifdef __cplusplus
@@ -29,4 +31,5 @@ FOVEA_API fovea_status fovea_emulator_open(const fovea_emulator_options *options
 }
 #endif
 
+/* NOLINTEND(modernize-deprecated-headers,modernize-use-using) */
 #endif

@@ -27,6 +27,8 @@
 #ifndef FOVEA_FOVEA_H
 #define FOVEA_FOVEA_H
 
+/* A header of C. NOLINTBEGIN(modernize-deprecated-headers,modernize-use-using) */
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -261,4 +263,5 @@ FOVEA_API fovea_status fovea_launch(const fovea_call *call, void *stream, const 
 }
 #endif
 
+/* NOLINTEND(modernize-deprecated-headers,modernize-use-using) */
 #endif

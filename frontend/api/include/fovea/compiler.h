@@ -15,6 +15,8 @@
 #ifndef FOVEA_COMPILER_H
 #define FOVEA_COMPILER_H
 
+/* A header of C. NOLINTBEGIN(modernize-deprecated-headers,modernize-use-using) */
+
 #include "fovea/fovea.h"
 
 #ifdef __cplusplus
@@ -81,4 +83,5 @@ FOVEA_API double fovea_compilation_milliseconds(const fovea_compilation *compila
 }
 #endif
 
+/* NOLINTEND(modernize-deprecated-headers,modernize-use-using) */
 #endif
