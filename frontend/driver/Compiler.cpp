@@ -5,6 +5,7 @@
 #include "frontend/driver/Compiler.h"
 
 #include "codegen/artifact/Artifact.h"
+#include "dialect/tile/Scratch.h"
 #include "frontend/lowering/Lowering.h"
 #include "frontend/registration/Registration.h"
 #include "frontend/syntax/Tree.h"
@@ -583,6 +584,11 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
     std::vector<tile::Candidate> folds = std::move(result.candidates);
     tile::Candidate chosen = result.chosen;
     result.candidates = tile::enumerateSchedules(*result.recurrence, *result.target);
+    for (tile::Candidate &candidate : result.candidates)
+      if (auto found = result.tooLarge_.find(candidate.str()); found != result.tooLarge_.end())
+        candidate.rejected = found->second;
+    std::stable_partition(result.candidates.begin(), result.candidates.end(),
+                          [](const tile::Candidate &each) { return each.rejected.empty(); });
     if (!choose(result, stages))
       return false;
     result.recurrent = result.chosen;
@@ -635,6 +641,45 @@ bool Compiler::makeSchedule(Compilation &result) {
     manager.addNestedPass<tile::ProgramOp>(tile::createSetSchedulePass(record));
     buildSchedulePipeline(manager);
   });
+}
+
+/// Of a scheduled program: the most that one of its launches needs.
+static int64_t sharedBytes(tile::ProgramOp program) {
+  int64_t most = 0;
+  program.walk([&](tile::LaunchOp launch) {
+    int64_t rings = 0;
+    launch.walk([&](tile::SmemAllocOp ring) {
+      rings = std::max<int64_t>(rings, ring.getOffset().value_or(0) + ring.getSmem().getType().getBytes());
+    });
+    auto warps = launch.getScheduleAttr().getAs<mlir::IntegerAttr>("warps");
+    most = std::max(most, rings + tile::scratchBytes(launch, warps ? warps.getInt() : 1));
+  });
+  return most;
+}
+
+bool Compiler::makeProgram(Compilation &result, Stages &stages, const Alternative *alternative) {
+  const char *suffix = alternative ? alternative->name.c_str() : "";
+  auto named = [&](const char *stage) { return std::string(stage) + (*suffix ? " " : "") + suffix; };
+  while (true) {
+    if (!stages.run(named("tile").c_str(), [&] { return makeTile(result, stages, alternative); }))
+      return false;
+    if (result.options.last == Stage::Tile)
+      return true;
+    if (!stages.run(named("schedule").c_str(), [&] { return makeSchedule(result); }))
+      return false;
+    int64_t bytes = sharedBytes(result.scheduled());
+    if (bytes <= result.target->sharedPerBlock)
+      return true;
+    std::string needs = "needs " + std::to_string(bytes) + " bytes of shared memory; a block has " +
+                        std::to_string(result.target->sharedPerBlock);
+    if (!result.recurrence || !result.tooLarge_.emplace(result.recurrent.str(), needs).second) {
+      result.refused = true;
+      stages.error("no schedule fits " + std::string(result.target->name) + ": the program " + needs);
+      return false;
+    }
+    for (auto *module : {&result.programModule_, &result.expandedModule_, &result.scheduledModule_})
+      *module = nullptr;
+  }
 }
 
 /// The alternatives that this attention might have, the most special first.
@@ -718,12 +763,10 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
       if (!alternative.required)
         silent.emplace(*other, *result.context_);
       Stages &own = silent ? *silent : stages;
-      made = own.run(("tile " + alternative.name).c_str(), [&] {
-        return (alternative.absent.empty() || makeAbsent(*other->canonicalModule_, alternative.absent)) &&
-               makeTile(*other, own, &alternative);
-      }) && (result.options.last == Stage::Tile || own.run(("schedule " + alternative.name).c_str(), [&] {
-               return makeSchedule(*other);
-             }));
+      made = (alternative.absent.empty() ||
+              own.run(("attn " + alternative.name).c_str(),
+                      [&] { return makeAbsent(*other->canonicalModule_, alternative.absent); })) &&
+             makeProgram(*other, own, &alternative);
       if (!made && silent && other->diagnostics().hasErrors())
         why = other->diagnostics().diagnostics().front().message;
     }
@@ -785,9 +828,7 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   if (!ok || options.last == Stage::Attn)
     return result;
 
-  ok = stages.run("tile", [&] { return makeTile(*result, stages, nullptr); });
-  if (ok && options.last != Stage::Tile)
-    ok = stages.run("schedule", [&] { return makeSchedule(*result); });
+  ok = makeProgram(*result, stages, nullptr);
   if (ok && options.alternatives)
     ok = makeAlternatives(*result, stages);
   if (!ok || options.last == Stage::Tile || options.last == Stage::Schedule)

@@ -15,6 +15,7 @@
 #include "passes/schedule/Candidates.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -143,6 +144,7 @@ private:
   // Modules go before the context.
   mlir::OwningOpRef<mlir::ModuleOp> attnModule_, canonicalModule_, programModule_, expandedModule_, scheduledModule_;
   std::optional<codegen::LoweredProgram> lowered_;
+  std::map<std::string, std::string> tooLarge_; // candidates of a recurrence, with what they turned out to need
 };
 
 /// May be used by several threads at once. Contexts are used again, and replaced after some compilations, since they
@@ -157,6 +159,8 @@ public:
 private:
   bool makeTile(Compilation &result, Stages &stages, const Alternative *alternative);
   bool makeSchedule(Compilation &result);
+  /// Both, with the next candidate of a recurrence as long as one needs more shared memory than the target has.
+  bool makeProgram(Compilation &result, Stages &stages, const Alternative *alternative);
   bool makeAlternatives(Compilation &result, Stages &stages);
   std::shared_ptr<ContextPool> pool_;
 };

@@ -89,6 +89,13 @@ struct Min {
 struct Max {
   template <typename T> static T f(T a, T b) { return a > b ? a : b; }
 };
+/// With .relu: 0 in place of what is negative.
+struct MinRelu {
+  template <typename T> static T f(T a, T b) { return Max::f(Min::f(a, b), T(0)); }
+};
+struct MaxRelu {
+  template <typename T> static T f(T a, T b) { return Max::f(Max::f(a, b), T(0)); }
+};
 struct Abs {
   template <typename T> static T f(T a) { return a < 0 ? T(U<T>(0) - U<T>(a)) : a; }
 };
@@ -363,6 +370,11 @@ bool decodeMinMax(Decoder &d) {
     return decodeFloat(d, d.statement->opcode);
   if (isPacked(d))
     return d.statement->opcode == "min" ? decodePacked<Min>(d, true) : decodePacked<Max>(d, true);
+  if (d.take("relu")) {
+    ScalarType t = d.type("s32");
+    d.inst.fn = d.statement->opcode == "min" ? binary<int32_t, MinRelu> : binary<int32_t, MaxRelu>;
+    return operands(d, t, 2);
+  }
   ScalarType t = d.type(intTypes);
   d.inst.fn = d.statement->opcode == "min" ? typed<Binary, Min>(t) : typed<Binary, Max>(t);
   return operands(d, t, 2);
