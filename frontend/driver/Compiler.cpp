@@ -549,6 +549,7 @@ static bool makeAbsent(mlir::ModuleOp module, const std::vector<std::string> &ab
 bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *alternative) {
   bool scheduled = true;
   int64_t valueTile = 0;
+  result.candidates.clear(); // of an attempt before
   result.problem = problemOf(result.canonical(), result.storage);
   result.problem.precision = result.options.precision;
   if (!result.problem.scoreDims.empty() || !result.problem.accumulatorDims.empty()) {
