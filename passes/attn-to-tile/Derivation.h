@@ -504,6 +504,8 @@ private:
   llvm::FailureOr<TileValue> loadInput(attn::InputOp op, const Environment &env);
   llvm::FailureOr<TileValue> loadPrepared(mlir::Value field, const Environment &env, mlir::Type elementType,
                                           mlir::Operation *at);
+  /// What a launch before has left, once for each place.
+  llvm::FailureOr<TileValue> loadWorkspace(const Prepared &workspace, const Environment &env, mlir::Operation *at);
   /// A field as an operand of a product: as it is stored, or rounded, or prepared.
   llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType,
                                      mlir::Operation *at);

@@ -874,12 +874,16 @@ FailureOr<TileValue> LaunchEmitter::loadPrepared(Value field, const Environment 
   FailureOr<Prepared> workspace = derivation.prepare(field, token, elementType, at);
   if (failed(workspace))
     return failure();
-  Key key{workspace->view.getAsOpaquePointer(), {}};
-  for (StringAttr axis : workspace->axes)
+  return loadWorkspace(*workspace, env, at);
+}
+
+FailureOr<TileValue> LaunchEmitter::loadWorkspace(const Prepared &workspace, const Environment &env, Operation *at) {
+  Key key{workspace.view.getAsOpaquePointer(), {}};
+  for (StringAttr axis : workspace.axes)
     key.second.push_back(env.lookup(axis));
   if (auto found = raw.find(key); found != raw.end())
     return found->second;
-  FailureOr<TileValue> tile = load(at->getLoc(), at, workspace->view, workspace->axes, env);
+  FailureOr<TileValue> tile = load(at->getLoc(), at, workspace.view, workspace.axes, env);
   if (succeeded(tile))
     raw[key] = *tile;
   return tile;

@@ -272,15 +272,7 @@ FailureOr<TileValue> LaunchEmitter::loadGlobal(Value field, const Environment &e
   FailureOr<Prepared> workspace = derivation.prepareGlobal(field, elementType, at);
   if (failed(workspace))
     return failure();
-  Key key{workspace->view.getAsOpaquePointer(), {}};
-  for (StringAttr axis : workspace->axes)
-    key.second.push_back(env.lookup(axis));
-  if (auto found = raw.find(key); found != raw.end())
-    return found->second;
-  FailureOr<TileValue> tile = load(at->getLoc(), at, workspace->view, workspace->axes, env);
-  if (succeeded(tile))
-    raw[key] = *tile;
-  return tile;
+  return loadWorkspace(*workspace, env, at);
 }
 
 //===--- sums in parts ---===//

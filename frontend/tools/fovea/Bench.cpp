@@ -6,8 +6,6 @@
 #include "frontend/driver/Check.h"
 #include "frontend/tools/fovea/Tool.h"
 
-#include "runtime/cuda/CudaDevice.h"
-#include "runtime/emulator_device/EmulatorDevice.h"
 #include "runtime/host/Execute.h"
 #include "runtime/host/Random.h"
 
@@ -143,19 +141,11 @@ struct BenchCommand {
   }
 
   Status open() {
-    if (device != "emulator") {
-      Result<std::unique_ptr<runtime::Device>> gpu = runtime::openCudaDevice();
-      if (gpu) {
-        opened = std::move(*gpu);
-        return Status::success();
-      }
-      if (device == "gpu")
-        return gpu.error();
-    }
-    Result<std::unique_ptr<runtime::EmulatorDevice>> emulator = runtime::EmulatorDevice::create();
-    if (!emulator)
-      return emulator.error();
-    opened = std::move(*emulator);
+    std::string why;
+    Result<std::unique_ptr<runtime::Device>> device = openDevice(this->device, why);
+    if (!device)
+      return device.error();
+    opened = std::move(*device);
     return Status::success();
   }
 

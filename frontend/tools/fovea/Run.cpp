@@ -6,8 +6,6 @@
 #include "frontend/driver/PlanCache.h"
 #include "frontend/tools/fovea/Tool.h"
 
-#include "runtime/cuda/CudaDevice.h"
-#include "runtime/emulator_device/EmulatorDevice.h"
 #include "runtime/host/Compare.h"
 #include "runtime/host/Npy.h"
 #include "runtime/host/Random.h"
@@ -425,22 +423,10 @@ struct RunCommand {
   //===--- device ---===//
 
   Status open() {
-    if (device != "emulator") {
-      Result<std::unique_ptr<runtime::Device>> gpu = runtime::openCudaDevice();
-      if (gpu) {
-        opened = std::move(*gpu);
-        return Status::success();
-      }
-      if (device == "gpu")
-        return gpu.error();
-      if (gpu.error().code != ErrorCode::NoDevice)
-        std::fprintf(stderr, "warning: the GPU cannot be used: %s\n", gpu.error().message.c_str());
-      note = gpu.error().message;
-    }
-    Result<std::unique_ptr<runtime::EmulatorDevice>> emulator = runtime::EmulatorDevice::create();
-    if (!emulator)
-      return emulator.error();
-    opened = std::move(*emulator);
+    Result<std::unique_ptr<runtime::Device>> device = openDevice(this->device, note);
+    if (!device)
+      return device.error();
+    opened = std::move(*device);
     return Status::success();
   }
 

@@ -4,6 +4,9 @@
 // Messages, tables and options of all subcommands.
 #include "frontend/tools/fovea/Tool.h"
 
+#include "runtime/cuda/CudaDevice.h"
+#include "runtime/emulator_device/EmulatorDevice.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -120,6 +123,21 @@ std::string bytesText(double bytes) {
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
   return buffer;
+}
+
+Result<std::unique_ptr<runtime::Device>> openDevice(const std::string &device, std::string &note) {
+  if (device != "emulator") {
+    Result<std::unique_ptr<runtime::Device>> gpu = runtime::openCudaDevice();
+    if (gpu || device == "gpu")
+      return gpu;
+    if (gpu.error().code != ErrorCode::NoDevice)
+      std::fprintf(stderr, "warning: the GPU cannot be used: %s\n", gpu.error().message.c_str());
+    note = gpu.error().message;
+  }
+  Result<std::unique_ptr<runtime::EmulatorDevice>> emulator = runtime::EmulatorDevice::create();
+  if (!emulator)
+    return emulator.takeError();
+  return std::unique_ptr<runtime::Device>(std::move(*emulator));
 }
 
 } // namespace fovea::tool

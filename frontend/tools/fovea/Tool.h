@@ -5,10 +5,12 @@
 #pragma once
 
 #include "frontend/driver/Compiler.h"
+#include "runtime/host/Device.h"
 
 #include <CLI/CLI.hpp>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,10 @@ bool isTerminal(bool standardError = true);
 
 /// Prints all diagnostics of a compilation; true if there is an error.
 bool report(const syntax::DiagnosticEngine &diagnostics);
+
+/// "auto" (a GPU where there is one), "gpu" or "emulator". `note` gets the reason why there is no GPU; one that is
+/// there and cannot be used is warned about.
+Result<std::unique_ptr<runtime::Device>> openDevice(const std::string &device, std::string &note);
 
 /// --target, --type, --set and --schedule.
 struct CommonOptions {
