@@ -61,7 +61,9 @@ llvm::Expected<rt::Plan> codegen::makePlan(llvm::ArrayRef<tile::ProgramOp> progr
   plan.target = target.name;
   plan.ptxVersion = target.ptxVersion;
   plan.axes = info.axes;
-  plan.modules.push_back({info.spec, std::move(ptx), std::move(cubin)});
+  plan.modules.push_back({info.spec, std::move(ptx), {}});
+  if (!cubin.empty())
+    plan.modules.back().cubins.push_back({plan.target, std::move(cubin)});
 
   auto displayOf = [&](const std::string &product) {
     auto found = info.display.find(product);

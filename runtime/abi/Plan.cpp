@@ -28,6 +28,9 @@ constexpr size_t kMaxModules = 64;
 constexpr int64_t kMaxAxisSize = int64_t{1} << 40;
 constexpr size_t kMaxParameterBytes = 4096; // of a kernel, before PTX 8.1
 constexpr uint32_t kMaxSharedBytes = 1 << 20;
+constexpr size_t kMaxCubins = 32;
+constexpr int64_t kMaxTestSize = 65536;
+constexpr size_t kMaxTestValues = 65536; // of all tensors of a self-test
 
 bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
@@ -87,6 +90,8 @@ public:
     axes();
     tensors();
     entries();
+    if (plan_.selfTest && !failed())
+      selfTest(*plan_.selfTest);
     if (!message_.empty())
       return Error{ErrorCode::Corrupt, "plan: " + message_};
     return Status::success();
@@ -130,7 +135,16 @@ private:
       check(isModuleName(module.name),
             "module " + quote(module.name) + ": a name has letters, digits, `_` and `-` only");
       check(seen.insert(module.name).second, "module " + quote(module.name) + " occurs twice");
-      check(!module.ptx.empty(), "module " + quote(module.name) + " has no PTX");
+      check(!module.ptx.empty() || !module.cubins.empty(),
+            "module " + quote(module.name) + " has neither PTX nor machine code");
+      count(("cubins of module " + quote(module.name)).c_str(), module.cubins.size(), 0, kMaxCubins);
+      std::set<std::string_view> archs;
+      for (const PlanCubin &cubin : module.cubins) {
+        std::string which = "module " + quote(module.name) + ": machine code for " + quote(cubin.arch);
+        check(isTarget(cubin.arch), which + ": the architecture is not of the form sm_80");
+        check(archs.insert(cubin.arch).second, which + " occurs twice");
+        check(!cubin.bytes.empty(), which + " is empty");
+      }
       check(std::all_of(module.ptx.begin(), module.ptx.end(),
                         [](char c) { return (c >= ' ' && c < 0x7f) || c == '\n' || c == '\t' || c == '\r'; }),
             "module " + quote(module.name) + ": PTX is plain text, this has other bytes");
@@ -279,6 +293,55 @@ private:
     }
   }
 
+  /// An input or output of the self-test: a tensor of the plan, named once.
+  const PlanTensor *testTensor(const std::string &name, const char *what, bool fits(TensorRole),
+                               std::set<std::string_view> &seen) {
+    const PlanTensor *tensor = plan_.findTensor(name);
+    std::string where = std::string("self-test: ") + what + " " + quote(name);
+    if (!check(tensor && fits(tensor->role), where + " is no " + what + " of the plan"))
+      return nullptr;
+    check(seen.insert(tensor->name).second, where + " occurs twice");
+    return tensor;
+  }
+
+  void selfTest(const PlanSelfTest &test) {
+    check(test.seed < uint64_t{1} << 53, "self-test: the seed is not below 2^53");
+    std::set<std::string_view> axes, given, expected;
+    for (const auto &[name, size] : test.axes) {
+      const PlanAxis *axis = plan_.findAxis(name);
+      std::string where = "self-test: axis " + quote(name);
+      check(axis && !axis->staticSize && !axis->derived, where + " is no axis of the plan whose size a caller chooses");
+      check(size >= 1 && size <= kMaxTestSize, where + " has size " + std::to_string(size));
+      check(axes.insert(name).second, where + " occurs twice");
+    }
+    size_t values = 0;
+    for (const PlanTestInput &input : test.inputs) {
+      if (!testTensor(input.tensor, "input", isRead, given))
+        return;
+      values += input.values.size();
+      check(std::all_of(input.values.begin(), input.values.end(), [](double value) { return std::isfinite(value); }),
+            "self-test: input " + quote(input.tensor) + " has a value that is not finite");
+    }
+    for (const PlanTensor &tensor : plan_.tensors)
+      check(tensor.optional || isWritten(tensor.role) || given.count(tensor.name),
+            "self-test: input " + quote(tensor.name) + " is not given");
+    count("outputs of the self-test", test.outputs.size(), 1, kMaxTensors);
+    for (const PlanTestOutput &output : test.outputs) {
+      if (!testTensor(output.tensor, "output", isWritten, expected))
+        return;
+      values += output.values.size();
+      check(!output.values.empty(), "self-test: output " + quote(output.tensor) + " has no values");
+      std::string where = "self-test: output " + quote(output.tensor);
+      check(std::none_of(output.values.begin(), output.values.end(), [](double value) { return std::isnan(value); }),
+            where + " has a value that is not a number");
+      // A test that nothing fails would say that all is well.
+      auto bounded = [](double value) { return value >= 0 && value <= 1; };
+      check(output.relative2 < 0 ? bounded(output.absolute) && bounded(output.relative) : bounded(output.relative2),
+            where + ": a tolerance must be 0 to 1");
+    }
+    check(values <= kMaxTestValues, "self-test: more than " + std::to_string(kMaxTestValues) + " values");
+  }
+
   const Plan &plan_;
   std::string message_;
 };
@@ -293,6 +356,24 @@ const PlanAxis *Plan::findAxis(std::string_view name) const {
 const PlanTensor *Plan::findTensor(std::string_view name) const {
   auto it = std::find_if(tensors.begin(), tensors.end(), [&](const PlanTensor &tensor) { return tensor.name == name; });
   return it == tensors.end() ? nullptr : &*it;
+}
+
+int archNumber(std::string_view arch) {
+  if (!isTarget(arch))
+    return 0;
+  int number = 0;
+  for (char c : arch.substr(3))
+    if (isDigit(c))
+      number = number * 10 + (c - '0');
+  return number;
+}
+
+bool cubinRunsOn(std::string_view arch, int smVersion) {
+  int number = archNumber(arch);
+  if (number == 0)
+    return false;
+  bool exact = arch.ends_with('a');
+  return exact ? number == smVersion : number / 10 == smVersion / 10 && number <= smVersion;
 }
 
 std::string planSignature(const Plan &plan) {
@@ -337,7 +418,11 @@ int planVersion(const Plan &plan) {
   }
   bool third = std::any_of(plan.tensors.begin(), plan.tensors.end(),
                            [](const PlanTensor &tensor) { return tensor.role == TensorRole::Carry; });
-  return third ? 3 : second ? 2 : 1;
+  bool fourth = plan.selfTest.has_value();
+  for (const PlanModule &module : plan.modules)
+    fourth |= module.ptx.empty() || module.cubins.size() > 1 ||
+              (module.cubins.size() == 1 && module.cubins[0].arch != plan.target);
+  return fourth ? 4 : third ? 3 : second ? 2 : 1;
 }
 
 Status validatePlan(const Plan &plan) { return Validator(plan).run(); }

@@ -22,8 +22,8 @@ namespace fovea::runtime {
 
 /// Newest version of the file format. This library reads all versions up to it, and writes each plan in the oldest that
 /// can say it (`planVersion`): version 2 added optional tensors, `present(..)`, `prefer` and derived axes; version 3
-/// tensors of role carry.
-inline constexpr int kPlanVersion = 3;
+/// tensors of role carry; version 4 machine code for several architectures, modules without text, and self-tests.
+inline constexpr int kPlanVersion = 4;
 
 /// A named axis, a letter or `_` then letters, digits, `_`. Products (H = Hk * G) are no axes of a plan: a dimension is
 /// a product of axes.
@@ -104,10 +104,43 @@ struct PlanEntry {
   std::vector<PlanLaunch> launches;
 };
 
+/// Machine code of one architecture, which runs on it and on later ones of the same generation (sm_80 on sm_86); with
+/// suffix `a` on it alone.
+struct PlanCubin {
+  std::string arch;  // "sm_90"; of each module at most one for an architecture
+  std::string bytes; // an ELF file
+};
+
 struct PlanModule {
-  std::string name;  // also part of the name of its file when there are several
-  std::string ptx;   // the text
-  std::string cubin; // bytes; empty: none
+  std::string name;              // also part of the name of its file when there are several
+  std::string ptx;               // the text; may be empty where there is machine code
+  std::vector<PlanCubin> cubins; // may be empty where there is text
+};
+
+/// An input of a self-test.
+struct PlanTestInput {
+  std::string tensor;
+  /// All elements in row-major order. Empty: element i is the normal number i of the stream of the test's seed and the
+  /// tensor's name (runtime/host/Random.h), rounded to the tensor's type.
+  std::vector<double> values;
+};
+
+/// What a self-test expects.
+struct PlanTestOutput {
+  std::string tensor;         // an output, or a carry after the call
+  std::vector<double> values; // all elements in row-major order; infinities, but no NaN
+  /// Either the whole is right where |a - r|_2 <= relative2 |r|_2, or, where that is negative, each element where
+  /// |a - r| <= absolute + relative |r|. At most 1.
+  double relative2 = -1, absolute = 0, relative = 0;
+};
+
+/// A small call with its results, to find a miscompilation by the driver or the assembler. All entries whose guards
+/// hold must give them. Tensors that it does not name are absent, carries begin at zero.
+struct PlanSelfTest {
+  uint64_t seed = 0;                                 // below 2^53
+  std::vector<std::pair<std::string, int64_t>> axes; // sizes, at most 65536, of axes that have no other
+  std::vector<PlanTestInput> inputs;
+  std::vector<PlanTestOutput> outputs;
 };
 
 struct Plan {
@@ -119,6 +152,7 @@ struct Plan {
   std::vector<PlanTensor> tensors; // in order of declaration
   std::vector<PlanEntry> entries;
   std::vector<PlanModule> modules;
+  std::optional<PlanSelfTest> selfTest = std::nullopt;
 
   const PlanAxis *findAxis(std::string_view name) const;
   const PlanTensor *findTensor(std::string_view name) const;
@@ -127,6 +161,12 @@ struct Plan {
 /// Hash, 32 hexadecimal digits, of what a caller sees: names, roles, types and shapes in order of declaration, and
 /// static sizes. Equal signatures can replace one another.
 std::string planSignature(const Plan &plan);
+
+/// Whether machine code of architecture `arch` runs on compute capability `smVersion` (ten times it).
+bool cubinRunsOn(std::string_view arch, int smVersion);
+
+/// The number in a name of an architecture: 90 of "sm_90a"; 0 of anything else.
+int archNumber(std::string_view arch);
 
 /// The oldest version of the format that can say this plan.
 int planVersion(const Plan &plan);
@@ -138,8 +178,9 @@ Status validatePlan(const Plan &plan);
 Result<std::string> planToText(const Plan &plan);
 
 /// Writes PREFIX.json and, beside it as text, PREFIX.ptx (PREFIX.NAME.ptx when there are several modules; .cubin
-/// likewise). Every file is written under a temporary name first and renamed last, the JSON after the others: when
-/// something cannot be written, an existing plan stays as it was.
+/// likewise, or .sm_90.cubin where there is one of another architecture than the plan's target). Every file is written
+/// under a temporary name first and renamed last, the JSON after the others: when something cannot be written, an
+/// existing plan stays as it was.
 Status writePlan(const Plan &plan, const std::string &prefix);
 
 /// Gives the content of a file named in the plan; the name is a plain file name, never a path.

@@ -23,9 +23,11 @@ using Ordered = nlohmann::ordered_json; // written: keys in the order that a per
 constexpr size_t kMaxPlanBytes = size_t{16} << 20;
 constexpr size_t kMaxModuleBytes = size_t{64} << 20;
 constexpr int kMaxJsonDepth = 16;
+constexpr int64_t kMaxTestValues = 65536;
 
 constexpr const char *kRoles[] = {"input", "param", "output", "carry"};
 constexpr const char *kInits[] = {"none", "zero"};
+constexpr const char *kInfinities[] = {"-inf", "inf"}; // JSON has none
 
 /// Hash of everything but itself, on sorted keys; the module files enter by their hashes.
 std::string contentHash(Json body) {
@@ -54,8 +56,8 @@ Ordered argToJson(const PlanArg &arg) {
   case PlanArg::Kind::I32:
     return {{"i32", arg.expr.text()}};
   case PlanArg::Kind::F32:
-    if (std::isinf(arg.number)) // JSON has no infinities
-      return {{"f32", arg.number < 0 ? "-inf" : "inf"}};
+    if (std::isinf(arg.number))
+      return {{"f32", kInfinities[arg.number > 0]}};
     return {{"f32", static_cast<double>(arg.number)}};
   }
   return {};
@@ -75,6 +77,42 @@ Ordered launchToJson(const PlanLaunch &launch) {
           {"shared_bytes", launch.sharedBytes},
           {"cluster", launch.cluster},
           {"args", std::move(args)}};
+}
+
+Ordered numbersToJson(const std::vector<double> &values) {
+  Ordered list = Ordered::array();
+  for (double value : values) {
+    if (std::isinf(value))
+      list.push_back(kInfinities[value > 0]);
+    else
+      list.push_back(value);
+  }
+  return list;
+}
+
+Ordered selfTestToJson(const PlanSelfTest &test) {
+  Ordered axes = Ordered::array(), inputs = Ordered::array(), outputs = Ordered::array();
+  for (const auto &[name, size] : test.axes)
+    axes.push_back({{"name", name}, {"size", size}});
+  for (const PlanTestInput &input : test.inputs) {
+    Ordered item{{"tensor", input.tensor}};
+    if (!input.values.empty())
+      item["values"] = numbersToJson(input.values);
+    inputs.push_back(std::move(item));
+  }
+  for (const PlanTestOutput &output : test.outputs) {
+    Ordered item{{"tensor", output.tensor}};
+    if (output.relative2 >= 0) {
+      item["relative_2norm"] = output.relative2;
+    } else {
+      item["absolute"] = output.absolute;
+      item["relative"] = output.relative;
+    }
+    item["values"] = numbersToJson(output.values);
+    outputs.push_back(std::move(item));
+  }
+  return {
+      {"seed", test.seed}, {"axes", std::move(axes)}, {"inputs", std::move(inputs)}, {"outputs", std::move(outputs)}};
 }
 
 /// The document but its modules and content hash.
@@ -131,8 +169,16 @@ Ordered bodyToJson(const Plan &plan) {
     item["launches"] = std::move(launches);
     root["entries"].push_back(std::move(item));
   }
+  if (plan.selfTest)
+    root["self_test"] = selfTestToJson(*plan.selfTest);
   root["modules"] = Ordered::array();
   return root;
+}
+
+/// Whether a module is said as in version 1: with machine code for the target alone.
+bool isPlainModule(const Plan &plan, const PlanModule &module) {
+  return !module.ptx.empty() &&
+         (module.cubins.empty() || (module.cubins.size() == 1 && module.cubins[0].arch == plan.target));
 }
 
 std::string finish(Ordered &root) {
@@ -256,7 +302,8 @@ private:
     version_ = version.get<int>();
     if (!object(root_, "document",
                 {"fovea_plan", "content_hash", "producer", "spec", "target", "ptx_version", "signature", "axes",
-                 "tensors", "entries", "modules"}))
+                 "tensors", "entries", "modules"},
+                {"self_test"}))
       return;
     if (string(at(root_, "content_hash"), "content_hash") != contentHash(root_)) {
       fail("its content hash does not match: the file was edited or damaged");
@@ -271,6 +318,8 @@ private:
     each("tensors", 128, [&](const Json &json, const std::string &where) { tensor(json, where); });
     each("entries", 256, [&](const Json &json, const std::string &where) { entry(json, where); });
     each("modules", 64, [&](const Json &json, const std::string &where) { module(json, where); });
+    if (root_.contains("self_test") && !failed())
+      selfTest(at(root_, "self_test"), "self_test");
   }
 
   static const Json &at(const Json &object, const char *key) { return object.find(key).value(); }
@@ -396,20 +445,82 @@ private:
       return PlanArg::i64(expression(value, where + ".i64"));
     if (kind == "i32")
       return PlanArg::i32(expression(value, where + ".i32"));
-    if (value == "inf")
-      return PlanArg::f32(std::numeric_limits<float>::infinity());
-    if (value == "-inf")
-      return PlanArg::f32(-std::numeric_limits<float>::infinity());
-    double number = 0;
-    if (value.is_number())
-      number = value.get<double>();
+    return PlanArg::f32(static_cast<float>(number(value, where + ".f32")));
+  }
+
+  /// One that f32 can say, or an infinity.
+  double number(const Json &json, const std::string &where) {
+    for (int positive : {0, 1})
+      if (json == kInfinities[positive])
+        return positive ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
+    double value = 0;
+    if (json.is_number())
+      value = json.get<double>();
     else
-      fail(where + ".f32: expected a number, \"inf\" or \"-inf\"");
-    if (std::abs(number) > std::numeric_limits<float>::max()) {
-      fail(where + ".f32: does not fit 32 bits");
-      return {};
+      fail(where + ": expected a number, \"inf\" or \"-inf\"");
+    if (std::abs(value) > std::numeric_limits<float>::max()) {
+      fail(where + ": does not fit 32 bits");
+      return 0;
     }
-    return PlanArg::f32(static_cast<float>(number));
+    return value;
+  }
+
+  void numbers(const Json &json, const std::string &where, std::vector<double> &out) {
+    each(json, where, kMaxTestValues,
+         [&](const Json &item, const std::string &place) { out.push_back(number(item, place)); });
+  }
+
+  void selfTest(const Json &json, const std::string &where) {
+    if (!object(json, where, {"seed", "axes", "inputs", "outputs"}))
+      return;
+    PlanSelfTest test;
+    test.seed = static_cast<uint64_t>(integer(at(json, "seed"), where + ".seed", 0, (int64_t{1} << 53) - 1));
+    each(at(json, "axes"), where + ".axes", 64, [&](const Json &item, const std::string &place) {
+      if (!object(item, place, {"name", "size"}))
+        return;
+      test.axes.emplace_back(string(at(item, "name"), place + ".name"),
+                             integer(at(item, "size"), place + ".size", 1, kMaxTestValues));
+    });
+    each(at(json, "inputs"), where + ".inputs", 128, [&](const Json &item, const std::string &place) {
+      if (!object(item, place, {"tensor"}, {"values"}))
+        return;
+      PlanTestInput input;
+      input.tensor = string(at(item, "tensor"), place + ".tensor");
+      if (item.contains("values")) {
+        numbers(at(item, "values"), place + ".values", input.values);
+        if (input.values.empty()) // without the key they are drawn
+          fail(place + ".values: an empty list");
+      }
+      test.inputs.push_back(std::move(input));
+    });
+    each(at(json, "outputs"), where + ".outputs", 128, [&](const Json &item, const std::string &place) {
+      if (!object(item, place, {"tensor", "values"}, {"relative_2norm", "absolute", "relative"}))
+        return;
+      bool whole = item.contains("relative_2norm");
+      if (item.contains("absolute") == whole || item.contains("relative") == whole) {
+        fail(place + ": expected `relative_2norm`, or `absolute` and `relative`");
+        return;
+      }
+      PlanTestOutput output;
+      output.tensor = string(at(item, "tensor"), place + ".tensor");
+      auto tolerance = [&](const char *key) {
+        double value = number(at(item, key), place + "." + key);
+        if (value < 0 || value > 1)
+          fail(place + "." + key + ": expected 0 to 1");
+        return value;
+      };
+      if (whole) {
+        output.relative2 = tolerance("relative_2norm");
+      } else {
+        output.absolute = tolerance("absolute");
+        output.relative = tolerance("relative");
+      }
+      numbers(at(item, "values"), place + ".values", output.values);
+      if (output.values.empty())
+        fail(place + ".values: an empty list");
+      test.outputs.push_back(std::move(output));
+    });
+    plan_.selfTest = std::move(test);
   }
 
   std::string fileBeside(const Json &json, const std::string &where, const char *fileKey, const char *hashKey) {
@@ -439,23 +550,46 @@ private:
   }
 
   void module(const Json &json, const std::string &where) {
-    if (!object(json, where, {"name"}, {"ptx", "ptx_file", "ptx_hash", "cubin_hex", "cubin_file", "cubin_hash"}))
+    if (!object(json, where, {"name"},
+                {"ptx", "ptx_file", "ptx_hash", "cubin_hex", "cubin_file", "cubin_hash", "cubins"}))
       return;
     PlanModule module;
     module.name = string(at(json, "name"), where + ".name");
-    if (json.contains("ptx") == json.contains("ptx_file") || json.contains("ptx_file") != json.contains("ptx_hash") ||
+    bool list = json.contains("cubins"), text = json.contains("ptx"), file = json.contains("ptx_file");
+    if ((text && file) || (!text && !file && !list) || file != json.contains("ptx_hash") ||
         (json.contains("cubin_hex") && json.contains("cubin_file")) ||
-        json.contains("cubin_file") != json.contains("cubin_hash")) {
+        json.contains("cubin_file") != json.contains("cubin_hash") ||
+        (list && (json.contains("cubin_hex") || json.contains("cubin_file")))) {
       fail(where + ": expected `ptx`, or `ptx_file` and `ptx_hash`; and perhaps `cubin_hex`, or `cubin_file` and "
-                   "`cubin_hash`");
+                   "`cubin_hash`, or `cubins`");
       return;
     }
-    module.ptx = json.contains("ptx") ? string(at(json, "ptx"), where + ".ptx")
-                                      : fileBeside(json, where, "ptx_file", "ptx_hash");
+    if (text)
+      module.ptx = string(at(json, "ptx"), where + ".ptx");
+    else if (file)
+      module.ptx = fileBeside(json, where, "ptx_file", "ptx_hash");
     if (!failed() && json.contains("cubin_file"))
-      module.cubin = fileBeside(json, where, "cubin_file", "cubin_hash");
+      module.cubins.push_back({plan_.target, fileBeside(json, where, "cubin_file", "cubin_hash")});
     if (!failed() && json.contains("cubin_hex"))
-      module.cubin = fromHex(string(at(json, "cubin_hex"), where + ".cubin_hex"), where);
+      module.cubins.push_back({plan_.target, fromHex(string(at(json, "cubin_hex"), where + ".cubin_hex"), where)});
+    if (list)
+      each(at(json, "cubins"), where + ".cubins", 32, [&](const Json &item, const std::string &place) {
+        if (!object(item, place, {"arch"}, {"hex", "file", "hash"}))
+          return;
+        if (item.contains("hex") == item.contains("file") || item.contains("file") != item.contains("hash")) {
+          fail(place + ": expected `hex`, or `file` and `hash`");
+          return;
+        }
+        PlanCubin cubin;
+        cubin.arch = string(at(item, "arch"), place + ".arch");
+        cubin.bytes = item.contains("hex") ? fromHex(string(at(item, "hex"), place + ".hex"), place)
+                                           : fileBeside(item, place, "file", "hash");
+        module.cubins.push_back(std::move(cubin));
+      });
+    // Each module has one text, as each plan.
+    if (!failed() && list == isPlainModule(plan_, module))
+      fail(where + (list ? ": `cubins` of the target alone is said by `cubin_hex` or `cubin_file`"
+                         : ": it has neither PTX nor `cubins`"));
     plan_.modules.push_back(std::move(module));
   }
 
@@ -468,7 +602,7 @@ private:
       bytes += static_cast<char>(value(digits[i]) * 16 + value(digits[i + 1]));
     }
     if (bytes.size() * 2 != digits.size())
-      fail(where + ".cubin_hex: expected pairs of digits 0-9 and a-f");
+      fail(where + ": machine code: expected pairs of digits 0-9 and a-f");
     return bytes;
   }
 
@@ -488,9 +622,17 @@ Result<std::string> planToText(const Plan &plan) {
     return status.error();
   Ordered root = bodyToJson(plan);
   for (const PlanModule &module : plan.modules) {
-    Ordered item{{"name", module.name}, {"ptx", module.ptx}};
-    if (!module.cubin.empty())
-      item["cubin_hex"] = toHex(module.cubin);
+    Ordered item{{"name", module.name}};
+    if (!module.ptx.empty())
+      item["ptx"] = module.ptx;
+    if (isPlainModule(plan, module)) {
+      if (!module.cubins.empty())
+        item["cubin_hex"] = toHex(module.cubins[0].bytes);
+    } else {
+      item["cubins"] = Ordered::array();
+      for (const PlanCubin &cubin : module.cubins)
+        item["cubins"].push_back({{"arch", cubin.arch}, {"hex", toHex(cubin.bytes)}});
+    }
     root["modules"].push_back(std::move(item));
   }
   return finish(root);
@@ -516,14 +658,26 @@ Status writePlan(const Plan &plan, const std::string &prefix) {
   };
   for (const PlanModule &module : plan.modules) {
     std::string stem = plan.modules.size() == 1 ? base : base + "." + module.name;
-    Ordered item{{"name", module.name}, {"ptx_file", stem + ".ptx"}, {"ptx_hash", hashText(module.ptx)}};
-    if (Status status = place(stem + ".ptx", module.ptx); !status)
-      return status;
-    if (!module.cubin.empty()) {
-      item["cubin_file"] = stem + ".cubin";
-      item["cubin_hash"] = hashText(module.cubin);
-      if (Status status = place(stem + ".cubin", module.cubin); !status)
+    Ordered item{{"name", module.name}};
+    if (!module.ptx.empty()) {
+      item["ptx_file"] = stem + ".ptx";
+      item["ptx_hash"] = hashText(module.ptx);
+      if (Status status = place(stem + ".ptx", module.ptx); !status)
         return status;
+    }
+    bool plain = isPlainModule(plan, module);
+    if (!plain)
+      item["cubins"] = Ordered::array();
+    for (const PlanCubin &cubin : module.cubins) {
+      std::string file = stem + (plain ? "" : "." + cubin.arch) + ".cubin";
+      if (Status status = place(file, cubin.bytes); !status)
+        return status;
+      if (plain) {
+        item["cubin_file"] = file;
+        item["cubin_hash"] = hashText(cubin.bytes);
+      } else {
+        item["cubins"].push_back({{"arch", cubin.arch}, {"file", file}, {"hash", hashText(cubin.bytes)}});
+      }
     }
     root["modules"].push_back(std::move(item));
   }

@@ -23,6 +23,7 @@ enum class ErrorCode {
   OutOfMemory = 7,     // a size that cannot be allocated
   LaunchFailed = 8,    // the device or the emulator reported a fault
   Internal = 9,
+  SelfTestFailed = 10, // a device gives wrong numbers for a plan
 };
 
 /// A code and a sentence for people: what is wrong, where, and what would be right.

@@ -580,10 +580,10 @@ Result<LoadedPlan> LoadedPlan::load(const Plan &plan, Device &device) {
   for (const PlanModule &module : plan.modules) {
     // Machine code fits one architecture alone; when it is refused, the text still serves.
     Result<ModuleHandle> handle = Error{};
-    bool binary = !module.cubin.empty() && !device.facts().emulated &&
+    bool binary = !module.cubins.empty() && !device.facts().emulated &&
                   plan.target.starts_with("sm_" + std::to_string(device.facts().smVersion));
     if (binary)
-      handle = device.loadModule(module.cubin, module.name);
+      handle = device.loadModule(module.cubins[0].bytes, module.name);
     if (!binary || !handle)
       handle = device.loadModule(module.ptx, module.name);
     if (!handle)

@@ -422,7 +422,7 @@ uint64_t Judge::executed(uint32_t module, uint32_t line) const {
 Judgement Judge::judge(uint32_t module, const Mutant &mutant) const {
   runtime::Plan plan = *plan_;
   plan.modules[module].ptx = mutant.text;
-  plan.modules[module].cubin.clear();
+  plan.modules[module].cubins.clear();
   bool differs = false, depends = false;
   for (const Prepared &p : prepared_) {
     std::vector<std::string> first;

@@ -85,7 +85,7 @@ runtime::Plan plan() {
   entry.reason = "always";
   entry.launches = {launch};
   p.entries = {entry};
-  p.modules = {{"ring", ptx, ""}};
+  p.modules = {{"ring", ptx, {}}};
   return p;
 }
 

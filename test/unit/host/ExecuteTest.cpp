@@ -348,7 +348,7 @@ TEST_F(Execute, WhatNoKernelWroteIsNan) {
 }
 
 TEST_F(Execute, MachineCodeIsTriedFirstOnItsArchitecture) {
-  plan_.modules[0].cubin = "cubin";
+  plan_.modules[0].cubins = {{"sm_80", "cubin"}};
   ASSERT_EQ(error(), "no error");
   EXPECT_EQ(device_.modules, std::vector<std::string>{"cubin"});
   device_.modules.clear();

@@ -58,6 +58,24 @@ std::string edited(const std::function<void(Json &)> &edit) {
   return json.dump();
 }
 
+/// With machine code of two architectures, and a self-test.
+Plan richPlan() {
+  Plan plan = smallPlan();
+  plan.modules[0].cubins = {{"sm_80", "code of 80"}, {"sm_90", "code of 90"}};
+  PlanSelfTest test;
+  test.seed = 7;
+  test.axes = {{"B", 1}, {"T", 2}, {"S", 3}, {"Hk", 1}, {"G", 1}};
+  test.inputs = {{"q", {}}, {"k", {}}, {"w", {1, 2, 3, 4, 5, 6, 7, 0.5}}};
+  PlanTestOutput o;
+  o.tensor = "o";
+  o.values.assign(16, 0.25);
+  o.values[3] = -std::numeric_limits<double>::infinity();
+  o.relative2 = 0.01;
+  test.outputs = {o};
+  plan.selfTest = test;
+  return plan;
+}
+
 std::string readError(const std::string &text) {
   Result<Plan> plan = parsePlan(text, nullptr);
   return plan ? "no error" : plan.error().message;
@@ -76,9 +94,9 @@ std::string validateError(const std::function<void(Plan &)> &edit) {
 
 TEST(Plan, RoundTripThroughText) {
   Plan plan = smallPlan();
-  plan.modules[0].cubin = std::string("\x7f"
-                                      "ELF\0\xff",
-                                      6);
+  plan.modules[0].cubins = {{"sm_80", std::string("\x7f"
+                                                  "ELF\0\xff",
+                                                  6)}};
   plan.entries[0].launches[0].args.push_back(PlanArg::f32(-std::numeric_limits<float>::infinity()));
   plan.entries[0].launches[0].args.push_back(PlanArg::f32(0.1f));
   Result<std::string> text = planToText(plan);
@@ -86,7 +104,8 @@ TEST(Plan, RoundTripThroughText) {
   Result<Plan> again = parsePlan(*text, nullptr);
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(*planToText(*again), *text);
-  EXPECT_EQ(again->modules[0].cubin, plan.modules[0].cubin);
+  ASSERT_EQ(again->modules[0].cubins.size(), 1u);
+  EXPECT_EQ(again->modules[0].cubins[0].bytes, plan.modules[0].cubins[0].bytes);
   EXPECT_EQ(again->axes[5].staticSize, 8);
   EXPECT_EQ(again->axes[2].relation, "S keys T");
   EXPECT_EQ(again->tensors[0].dims[2].factors, (std::vector<std::string>{"Hk", "G"}));
@@ -125,6 +144,15 @@ TEST(Plan, EachPlanHasTheOldestVersionThatCanSayIt) {
               p.tensors[2].optional = true;
             }),
             3);
+  EXPECT_EQ(versionOf([](Plan &p) { p.modules[0].cubins = {{"sm_80", "x"}}; }), 1);
+  EXPECT_EQ(versionOf([](Plan &p) { p.modules[0].cubins = {{"sm_90", "x"}}; }), 4);
+  EXPECT_EQ(versionOf([](Plan &p) { p.modules[0].cubins = {{"sm_80", "x"}, {"sm_90", "y"}}; }), 4);
+  EXPECT_EQ(versionOf([](Plan &p) {
+              p.modules[0].cubins = {{"sm_80", "x"}};
+              p.modules[0].ptx.clear();
+            }),
+            4);
+  EXPECT_EQ(versionOf([](Plan &p) { p.selfTest = richPlan().selfTest; }), 4);
   Plan plan = smallPlan();
   plan.tensors[2].optional = true;
   plan.entries[0].prefer = expr("T < 64");
@@ -146,11 +174,141 @@ TEST(Plan, WritesPtxBesideItAsText) {
   EXPECT_EQ(*planToText(*again), *planToText(plan));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path), {}), 2) << "temporary files are left";
 
-  plan.modules.push_back({"second", "// other\n", "binary"});
+  plan.modules.push_back({"second", "// other\n", {{"sm_80", "binary"}}});
   ASSERT_TRUE(writePlan(plan, folder / "r").ok());
   EXPECT_EQ(slurp(folder / "r.second.ptx"), "// other\n");
   EXPECT_EQ(slurp(folder / "r.second.cubin"), "binary");
   ASSERT_TRUE(readPlan(folder / "r.json").ok());
+}
+
+TEST(Plan, MachineCodeOfSeveralArchitectures) {
+  Folder folder;
+  Plan plan = richPlan();
+  ASSERT_TRUE(writePlan(plan, folder / "p").ok());
+  EXPECT_EQ(slurp(folder / "p.sm_80.cubin"), "code of 80");
+  EXPECT_EQ(slurp(folder / "p.sm_90.cubin"), "code of 90");
+  Result<Plan> again = readPlan(folder / "p.json");
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(*planToText(*again), *planToText(plan));
+  plan.modules[0].ptx.clear();
+  ASSERT_TRUE(writePlan(plan, folder / "r").ok());
+  EXPECT_FALSE(std::filesystem::exists(folder / "r.ptx"));
+  again = readPlan(folder / "r.json");
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->modules[0].ptx, "");
+  EXPECT_EQ(again->modules[0].cubins[1].arch, "sm_90");
+  EXPECT_EQ(*planToText(*again), *planToText(plan));
+  put(folder / "p.sm_90.cubin", "code of 91");
+  again = readPlan(folder / "p.json");
+  ASSERT_FALSE(again.ok());
+  EXPECT_CONTAINS(again.error().message, "p.sm_90.cubin is not the file that was written with this plan");
+
+  for (auto [arch, sm, runs] : {std::tuple("sm_80", 80, true),
+                                {"sm_80", 86, true},
+                                {"sm_86", 80, false},
+                                {"sm_80", 90, false},
+                                {"sm_90", 80, false},
+                                {"sm_90a", 90, true},
+                                {"sm_100a", 103, false},
+                                {"sm_100f", 103, true},
+                                {"sm_100", 100, true},
+                                {"sm_120", 121, true},
+                                {"x", 80, false}})
+    EXPECT_EQ(cubinRunsOn(arch, sm), runs) << arch << " " << sm;
+}
+
+TEST(Plan, SelfTests) {
+  Plan plan = richPlan();
+  std::string text = *planToText(plan);
+  Result<Plan> again = parsePlan(text, nullptr);
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(*planToText(*again), text);
+  ASSERT_TRUE(again->selfTest);
+  EXPECT_EQ(again->selfTest->seed, 7u);
+  EXPECT_EQ(again->selfTest->axes[1].second, 2);
+  EXPECT_TRUE(again->selfTest->inputs[0].values.empty());
+  EXPECT_EQ(again->selfTest->inputs[2].values[7], 0.5);
+  EXPECT_TRUE(std::isinf(again->selfTest->outputs[0].values[3]));
+  EXPECT_EQ(again->selfTest->outputs[0].relative2, 0.01);
+
+  auto refused = [](const std::function<void(PlanSelfTest &)> &edit) {
+    return validateError([&](Plan &p) {
+      p.selfTest = richPlan().selfTest;
+      edit(*p.selfTest);
+    });
+  };
+  EXPECT_EQ(refused([](PlanSelfTest &) {}), "no error");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.seed = ~uint64_t{0}; }), "the seed is not below 2^53");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.axes[0].first = "Z"; }), "axis `Z` is no axis of the plan");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.axes[0].first = "D"; }),
+                  "axis `D` is no axis of the plan whose size");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.axes[0].first = "T"; }), "axis `T` occurs twice");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.axes[0].second = int64_t{1} << 40; }), "axis `B` has size 1099");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.axes[0].second = 0; }), "axis `B` has size 0");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.inputs[0].tensor = "o"; }), "input `o` is no input of the plan");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.inputs[0].tensor = "k"; }), "input `k` occurs twice");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.inputs.pop_back(); }), "input `w` is not given");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.inputs[2].values[0] = std::nan(""); }), "value that is not finite");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.inputs[2].values.resize(70000); }), "more than 65536 values");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs.clear(); }), "0 outputs of the self-test");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs[0].tensor = "q"; }), "output `q` is no output of the plan");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs.push_back(t.outputs[0]); }), "output `o` occurs twice");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs[0].values.clear(); }), "output `o` has no values");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs[0].values[0] = std::nan(""); }), "that is not a number");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) { t.outputs[0].relative2 = 2; }), "a tolerance must be 0 to 1");
+  EXPECT_CONTAINS(refused([](PlanSelfTest &t) {
+                    t.outputs[0].relative2 = -1;
+                    t.outputs[0].absolute = std::numeric_limits<double>::infinity();
+                  }),
+                  "a tolerance must be 0 to 1");
+  EXPECT_CONTAINS(validateError([](Plan &p) { p.modules[0].cubins = {{"sm_9x", "y"}}; }), "not of the form sm_80");
+  EXPECT_CONTAINS(validateError([](Plan &p) { p.modules[0].cubins = {{"sm_90", ""}}; }), "`sm_90` is empty");
+  EXPECT_CONTAINS(validateError([](Plan &p) {
+                    p.modules[0].cubins.resize(2, {"sm_90", "y"});
+                  }),
+                  "`sm_90` occurs twice");
+  EXPECT_CONTAINS(validateError([](Plan &p) {
+                    p.modules[0].cubins.resize(40, {"sm_90", "y"});
+                  }),
+                  "40 cubins of module");
+
+  auto unread = [](const std::function<void(Json &)> &edit) {
+    Json json = Json::parse(*planToText(richPlan()));
+    edit(json);
+    Json body = json;
+    body.erase("content_hash");
+    json["content_hash"] = hashText(body.dump());
+    return readError(json.dump());
+  };
+  auto output = [](Json &j) -> Json & { return j["self_test"]["outputs"][0]; };
+  EXPECT_EQ(unread([](Json &) {}), "no error");
+  EXPECT_CONTAINS(unread([](Json &j) { j.erase("self_test"), j["modules"][0].erase("cubins"); }),
+                  "says version 4, but is one of version 1");
+  EXPECT_CONTAINS(unread([](Json &j) { j["fovea_plan"] = 3; }), "says version 3, but is one of version 4");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"]["seed"] = -1; }), "self_test.seed: expected a whole number");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"].erase("axes"); }), "self_test: no `axes`");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"]["axes"][0]["x"] = 1; }), "unknown key `x`");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"]["axes"][0]["size"] = 1e9; }), "size: expected a whole number");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"]["inputs"][0]["values"] = Json::array(); }), "an empty list");
+  EXPECT_CONTAINS(unread([](Json &j) { j["self_test"]["inputs"][0]["rule"] = "x"; }), "unknown key `rule`");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["values"] = Json::array(); }), "an empty list");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["values"][0] = "nan"; }), "values[0]: expected a number");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["values"][0] = 1e300; }), "values[0]: does not fit 32 bits");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["absolute"] = 0; }), "expected `relative_2norm`, or `absolute` and");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j).erase("relative_2norm"); }), "expected `relative_2norm`, or");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["relative_2norm"] = "inf"; }), "relative_2norm: expected 0 to 1");
+  EXPECT_CONTAINS(unread([&](Json &j) { output(j)["relative_2norm"] = -0.5; }), "relative_2norm: expected 0 to 1");
+  auto module = [](Json &j) -> Json & { return j["modules"][0]; };
+  EXPECT_CONTAINS(unread([&](Json &j) { module(j)["cubin_hex"] = "00"; }), "or `cubins`");
+  EXPECT_CONTAINS(unread([&](Json &j) { module(j)["cubins"].erase(1); }), "`cubins` of the target alone is said by");
+  EXPECT_CONTAINS(unread([&](Json &j) { module(j)["cubins"][0].erase("hex"); }),
+                  "expected `hex`, or `file` and `hash`");
+  EXPECT_CONTAINS(unread([&](Json &j) { module(j)["cubins"][0]["hex"] = "0"; }), "expected pairs of digits");
+  EXPECT_CONTAINS(unread([&](Json &j) {
+                    module(j)["cubins"][0] = {{"arch", "sm_80"}, {"file", "../x"}, {"hash", "y"}};
+                  }),
+                  "cubins[0].file: expected a plain file name");
+  EXPECT_CONTAINS(unread([&](Json &j) { module(j).erase("ptx"), module(j).erase("cubins"); }), "expected `ptx`, or");
 }
 
 TEST(Plan, DamageToFilesIsFound) {
@@ -220,10 +378,10 @@ TEST(Plan, ForeignDocuments) {
   EXPECT_CONTAINS(readError("{}"), "no Fovea plan");
   EXPECT_CONTAINS(readError("[1]"), "no Fovea plan");
   EXPECT_CONTAINS(readError("null"), "no Fovea plan");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 4}"), "version 4; this library reads versions 1 to 3");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 3");
-  EXPECT_EQ(parsePlan("{\"fovea_plan\": 4}", nullptr).error().code, ErrorCode::Unsupported);
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 3");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 5}"), "version 5; this library reads versions 1 to 4");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 4");
+  EXPECT_EQ(parsePlan("{\"fovea_plan\": 5}", nullptr).error().code, ErrorCode::Unsupported);
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 4");
   EXPECT_CONTAINS(readError("{\"fovea_plan\": 1}"), "no `content_hash`");
   EXPECT_CONTAINS(readError("{\"a\": 1, \"a\": 2}"), "`a` occurs twice");
   EXPECT_CONTAINS(readError(std::string(100000, '[')), "nested");
@@ -318,7 +476,7 @@ TEST(Plan, MessagesOfTheValidator) {
   EXPECT_CONTAINS(error([](Plan &p) { p.modules.clear(); }), "0 modules; there must be 1 to 64");
   EXPECT_CONTAINS(error([](Plan &p) { p.modules[0].name = "a/b"; }), "module `a/b`: a name has");
   EXPECT_CONTAINS(error([](Plan &p) { p.modules.push_back(p.modules[0]); }), "module `main` occurs twice");
-  EXPECT_CONTAINS(error([](Plan &p) { p.modules[0].ptx.clear(); }), "module `main` has no PTX");
+  EXPECT_CONTAINS(error([](Plan &p) { p.modules[0].ptx.clear(); }), "module `main` has neither PTX nor machine code");
   EXPECT_CONTAINS(error([](Plan &p) { p.modules[0].ptx += '\0'; }), "PTX is plain text");
   EXPECT_CONTAINS(error([](Plan &p) { p.axes[0].name = "1"; }), "axis `1` is no name");
   EXPECT_CONTAINS(error([](Plan &p) { p.axes[0].name = std::string(200, 'x'); }), "...` is no name");
@@ -502,11 +660,21 @@ TEST(PlanSchema, AgreesWithTheReader) {
   Json inlined = Json::parse(*planToText(plan));
   EXPECT_EQ(checker.check(schema, inlined, "plan"), "");
   Folder folder;
-  plan.modules.push_back({"second", "//\n", "cubin"});
+  plan.modules.push_back({"second", "//\n", {{"sm_80", "cubin"}}});
   plan.tensors[2].role = TensorRole::Carry;
   plan.entries[0].launches[0].args.push_back(PlanArg::f32(std::numeric_limits<float>::infinity()));
   ASSERT_TRUE(writePlan(plan, folder / "p").ok());
   EXPECT_EQ(checker.check(schema, Json::parse(slurp(folder / "p.json")), "plan"), "");
+
+  Json rich = Json::parse(*planToText(richPlan()));
+  EXPECT_EQ(checker.check(schema, rich, "plan"), "");
+  ASSERT_TRUE(writePlan(richPlan(), folder / "r").ok());
+  EXPECT_EQ(checker.check(schema, Json::parse(slurp(folder / "r.json")), "plan"), "");
+  for (const char *key : {"seed", "axes", "inputs", "outputs"}) {
+    Json bad = rich;
+    bad["self_test"].erase(key);
+    EXPECT_NE(checker.check(schema, bad, "plan"), "") << key;
+  }
 
   // What the schema refuses, the reader refuses; every key that the reader requires, the schema requires.
   std::vector<std::function<void(Json &)>> faults;
@@ -524,7 +692,7 @@ TEST(PlanSchema, AgreesWithTheReader) {
   for (const char *place :
        {"/x", "/axes/0/x", "/tensors/0/x", "/entries/0/x", "/entries/0/launches/0/x", "/modules/0/x"})
     faults.push_back([place](Json &j) { j[Json::json_pointer(place)] = 1; });
-  faults.push_back([](Json &j) { j["fovea_plan"] = 4; });
+  faults.push_back([](Json &j) { j["fovea_plan"] = 5; });
   faults.push_back([](Json &j) { j["tensors"][0]["role"] = "carries"; });
   faults.push_back([](Json &j) { j["target"] = "sm80"; });
   faults.push_back([](Json &j) { j["tensors"][0]["type"] = "f8"; });

@@ -55,7 +55,7 @@ inline Plan smallPlan() {
   slow.reason = "any alignment";
   slow.launches[0].kernel = "small_slow";
   plan.entries = {fast, slow};
-  plan.modules = {{"main", ".version 7.0\n.target sm_80\n.address_size 64\n", ""}};
+  plan.modules = {{"main", ".version 7.0\n.target sm_80\n.address_size 64\n", {}}};
   return plan;
 }
 
