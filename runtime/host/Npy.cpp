@@ -139,7 +139,7 @@ Result<FileType> fileType(const std::string &name) {
   return Error{ErrorCode::Unsupported, message};
 }
 
-std::string npyText(const char *type, std::span<const int64_t> shape) {
+std::string headerText(const char *type, std::span<const int64_t> shape) {
   std::string header = std::string("{'descr': '") + type + "', 'fortran_order': False, 'shape': (";
   for (int64_t size : shape)
     header += std::to_string(size) + (shape.size() == 1 ? "," : ", ");
@@ -197,17 +197,22 @@ Result<Array> readNpy(const std::string &path, std::optional<StorageType> as) {
   return array;
 }
 
-Status writeNpy(const std::string &path, const Array &array) {
+Result<std::string> npyText(const Array &array) {
   StorageType type = array.type() == StorageType::BF16 ? StorageType::F32 : array.type();
   Result<Array> plain = array.converted(type);
   if (!plain)
     return plain.takeError();
-  std::string text = npyText(type == StorageType::F16   ? "<f2"
-                             : type == StorageType::I32 ? "<i4"
-                                                        : "<f4",
-                             array.shape());
+  std::string text = headerText(type == StorageType::F16   ? "<f2"
+                                : type == StorageType::I32 ? "<i4"
+                                                           : "<f4",
+                                array.shape());
   text.append(reinterpret_cast<const char *>(plain->bytes().data()), plain->bytes().size());
-  return writeFileAtomically(path, text);
+  return text;
+}
+
+Status writeNpy(const std::string &path, const Array &array) {
+  Result<std::string> text = npyText(array);
+  return text ? writeFileAtomically(path, *text) : Status(text.error());
 }
 
 Status writeNpy(const std::string &path, std::span<const int64_t> shape, std::span<const double> values) {
@@ -216,7 +221,7 @@ Status writeNpy(const std::string &path, std::span<const int64_t> shape, std::sp
     return count.takeError();
   if (*count != static_cast<int64_t>(values.size()))
     return Error{ErrorCode::InvalidArgument, std::to_string(values.size()) + " values for shape " + shapeText(shape)};
-  std::string text = npyText("<f8", shape);
+  std::string text = headerText("<f8", shape);
   text.append(reinterpret_cast<const char *>(values.data()), values.size_bytes());
   return writeFileAtomically(path, text);
 }

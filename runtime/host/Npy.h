@@ -18,7 +18,9 @@ Result<Array> readNpy(const std::string &path, std::optional<StorageType> as = {
 /// The same from memory. Untrusted: anything but a whole valid file is an error.
 Result<Array> parseNpy(std::string_view content, std::optional<StorageType> as = {});
 
-/// f32, f16 and i32 as they are; bf16, which NumPy lacks, as f4 (exact). The old file stays when writing fails.
+/// The content of a file: f32, f16 and i32 as they are; bf16, which NumPy lacks, as f4 (exact).
+Result<std::string> npyText(const Array &array);
+/// The old file stays when writing fails.
 Status writeNpy(const std::string &path, const Array &array);
 /// 64-bit values, as f8.
 Status writeNpy(const std::string &path, std::span<const int64_t> shape, std::span<const double> values);

@@ -21,6 +21,7 @@ ALLOWED = {
     "runtime/emulator": ["runtime/abi", "runtime/host"],
     "runtime/emulator_device": ["runtime/abi", "runtime/host", "runtime/emulator"],
     "runtime/cache": ["runtime/abi"],
+    "runtime/npz": ["runtime/abi", "runtime/host"],
     "runtime/api": ["runtime/abi", "runtime/host", "runtime/cuda", "runtime/emulator_device", "runtime/emulator"],
     "frontend/syntax": ["runtime/abi"],
     "frontend/sema": ["frontend/syntax", "runtime/abi"],

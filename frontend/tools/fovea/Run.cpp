@@ -10,6 +10,7 @@
 #include "runtime/host/Npy.h"
 #include "runtime/host/Random.h"
 #include "runtime/host/Safetensors.h"
+#include "runtime/npz/Npz.h"
 
 #include <algorithm>
 #include <chrono>
@@ -25,7 +26,10 @@ using runtime::Plan;
 using runtime::PlanTensor;
 using runtime::TensorRole;
 
-/// NAME=FILE, or for .safetensors NAME=FILE:TENSOR.
+/// Files that hold several arrays.
+constexpr std::string_view kContainers[] = {".safetensors", ".npz"};
+
+/// NAME=FILE, or NAME=FILE:TENSOR for files that hold several.
 struct Binding {
   std::string name, path, tensor;
 };
@@ -38,10 +42,12 @@ Result<std::vector<Binding>> parseBindings(const std::vector<std::string> &texts
       return Error{ErrorCode::InvalidArgument, std::string(option) + ": '" + text +
                                                    "' binds nothing; expected NAME=FILE, as in " + option + " q=q.npy"};
     Binding binding{text.substr(0, equals), text.substr(equals + 1), {}};
-    size_t mark = binding.path.rfind(".safetensors:");
-    if (mark != std::string::npos) {
-      binding.tensor = binding.path.substr(mark + 13);
-      binding.path.resize(mark + 12);
+    for (std::string_view ending : kContainers) {
+      size_t mark = binding.path.rfind(std::string(ending) + ":");
+      if (mark == std::string::npos)
+        continue;
+      binding.tensor = binding.path.substr(mark + ending.size() + 1);
+      binding.path.resize(mark + ending.size());
     }
     for (const Binding &other : bindings)
       if (other.name == binding.name)
@@ -72,6 +78,8 @@ struct RunCommand {
   driver::Arrays inputs;
   runtime::AxisSizes sizes;
   std::vector<std::string> drawn;
+  std::map<std::string, runtime::Safetensors, std::less<>> safetensors;
+  std::map<std::string, runtime::Npz, std::less<>> archives;
 
   int run() {
     Result<driver::CompileOptions> options = common.read();
@@ -112,6 +120,8 @@ struct RunCommand {
       return fail(status.error());
     if (Status status = checkOutputs(interface, to); !status)
       return fail(status.error());
+    safetensors.clear();
+    archives.clear();
 
     for (const auto &[axis, value] : driver::neededSizes(*attention, sizes))
       options.sets[axis] = value;
@@ -358,13 +368,27 @@ struct RunCommand {
     return Status::success();
   }
 
-  static Result<Array> read(const Binding &binding, runtime::StorageType type) {
-    if (!binding.path.ends_with(".safetensors"))
-      return runtime::readNpy(binding.path, type);
-    Result<runtime::Safetensors> file = runtime::Safetensors::open(binding.path);
-    if (!file)
-      return file.takeError();
-    return file->get(binding.tensor.empty() ? binding.name : binding.tensor, type);
+  /// The file once, however many arrays are taken from it.
+  template <typename File>
+  static Result<Array> readFrom(std::map<std::string, File, std::less<>> &opened, const Binding &binding,
+                                runtime::StorageType type) {
+    auto found = opened.find(binding.path);
+    if (found == opened.end()) {
+      Result<File> file = File::open(binding.path);
+      if (!file)
+        return file.takeError();
+      found = opened.emplace(binding.path, std::move(*file)).first;
+    }
+    Result<Array> array = found->second.get(binding.tensor.empty() ? binding.name : binding.tensor, type);
+    return array ? std::move(array) : Error{array.error().code, binding.path + ": " + array.error().message};
+  }
+
+  Result<Array> read(const Binding &binding, runtime::StorageType type) {
+    if (binding.path.ends_with(".safetensors"))
+      return readFrom(safetensors, binding, type);
+    if (binding.path.ends_with(".npz"))
+      return readFrom(archives, binding, type);
+    return runtime::readNpy(binding.path, type);
   }
 
   Status checkOutputs(const Plan &plan, const std::vector<Binding> &to) {
@@ -405,18 +429,25 @@ struct RunCommand {
 
   Status writeOutputs(const driver::Arrays &outputs, const std::vector<Binding> &to) {
     std::map<std::string, std::vector<std::pair<std::string, const Array *>>> together;
+    auto holdsSeveral = [](const std::string &path) {
+      return std::any_of(std::begin(kContainers), std::end(kContainers),
+                         [&](std::string_view ending) { return path.ends_with(ending); });
+    };
     for (const Binding &binding : to) {
       const Array &array = outputs.find(binding.name)->second;
-      if (binding.path.ends_with(".safetensors")) {
+      if (holdsSeveral(binding.path)) {
         together[binding.path].push_back({binding.tensor.empty() ? binding.name : binding.tensor, &array});
         continue;
       }
       if (Status status = runtime::writeNpy(binding.path, array); !status)
         return status;
     }
-    for (const auto &[path, tensors] : together)
-      if (Status status = runtime::writeSafetensors(path, tensors); !status)
+    for (const auto &[path, tensors] : together) {
+      Status status =
+          path.ends_with(".npz") ? runtime::writeNpz(path, tensors) : runtime::writeSafetensors(path, tensors);
+      if (!status)
         return status;
+    }
     return Status::success();
   }
 
@@ -481,12 +512,14 @@ void addRun(CLI::App &app, int &status) {
   auto command = std::make_shared<RunCommand>();
   CLI::App *sub = app.add_subcommand("run", "Run a specification, or a plan, on a GPU or on the emulator");
   sub->add_option("spec", command->spec, "S.attn, S.attn:name, or a plan P.json")->required();
-  sub->add_option(
-         "--in", command->ins,
-         "NAME=FILE: .npy, or .safetensors (FILE:TENSOR); f32 is rounded to the type; a carry begins at zero without")
+  sub->add_option("--in", command->ins,
+                  "NAME=FILE: .npy, or .npz or .safetensors (FILE:TENSOR where it has another name); f32 is rounded to "
+                  "the type; "
+                  "a carry begins at zero without")
       ->allow_extra_args(false);
   sub->add_option("--out", command->outs,
-                  "NAME=FILE: where to write an output, or the end of a carry (.npy or .safetensors)")
+                  "NAME=FILE: where to write an output, or the end of a carry (.npy, .npz or .safetensors; several "
+                  "may go into one file)")
       ->allow_extra_args(false);
   sub->add_option("--device", command->device, "auto (a GPU where there is one), gpu or emulator")
       ->check(CLI::IsMember({"auto", "gpu", "emulator"}))
