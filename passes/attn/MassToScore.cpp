@@ -63,8 +63,8 @@ Value logOf(OpBuilder &b, Location loc, Value mass) {
   auto softplus = mass.getDefiningOp<SoftplusOp>();
   if (!softplus)
     return log;
-  // log log(1 + e^x) = x - e^x / 2 + ..: x alone, to f32, from here on down.
-  Value x = softplus.getOperand(), border = ConstantOp::create(b, loc, -18.0);
+  // log log(1 + e^x) = x - e^x / 2 + ..: x alone, to doubles, from here on down, and long before e^x is 0 in f32.
+  Value x = softplus.getOperand(), border = ConstantOp::create(b, loc, -37.0);
   return SelectOp::create(b, loc, LtOp::create(b, loc, x, border), x, log);
 }
 
