@@ -329,27 +329,30 @@ LogicalResult Emitter::captureMerged(tile::MergeDimsOp op) {
   for (Value operand : op->getOperands())
     if (failed(capture(operand)))
       return failure();
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(entryEnd);
+  emitMergeDims(op);
+  return success();
+}
+
+void Emitter::emitMergeDims(tile::MergeDimsOp op) {
   const ViewValue from = views[op.getView()];
   ViewValue view = from;
   unsigned place = op.getPlace();
-  inEntry([&] {
-    auto strideOf = [&](int64_t d) -> Value {
-      if (d < 0)
-        return {};
-      return from.strides[d] ? from.strides[d] : i64(1);
-    };
-    view.merged.clear();
-    for (auto &[d, merged] : from.merged)
-      view.merged[d >= place ? d + 1 : d] = merged;
-    view.merged[place] = {scalar(op.getInner()), strideOf(op.getDims()[0]), strideOf(op.getDims()[1])};
-    Value size = mul(scalar(op.getOuter()), scalar(op.getInner()));
-    view.sizes.insert(view.sizes.begin() + place, size);
-    view.strides.insert(view.strides.begin() + place, Value());
-    view.staticSizes.insert(view.staticSizes.begin() + place, op.getMerged().getType().getShape()[place]);
-    return size;
-  });
+  auto strideOf = [&](int64_t d) -> Value {
+    if (d < 0)
+      return {};
+    return from.strides[d] ? from.strides[d] : i64(1);
+  };
+  view.merged.clear();
+  for (auto &[d, merged] : from.merged)
+    view.merged[d >= place ? d + 1 : d] = merged;
+  view.merged[place] = {scalar(op.getInner()), strideOf(op.getDims()[0]), strideOf(op.getDims()[1])};
+  Value size = mul(scalar(op.getOuter()), scalar(op.getInner()));
+  view.sizes.insert(view.sizes.begin() + place, size);
+  view.strides.insert(view.strides.begin() + place, Value());
+  view.staticSizes.insert(view.staticSizes.begin() + place, op.getMerged().getType().getShape()[place]);
   views[op.getMerged()] = view;
-  return success();
 }
 
 void Emitter::decodeWorkItem() {
@@ -455,6 +458,13 @@ LogicalResult Emitter::emitOp(Operation *op) {
       .Case<tile::TransposeOp>([&](auto o) { return emitTranspose(o); })
       .Case<tile::UnitTrilInverseOp>([&](auto o) { return emitUnitTrilInverse(o); })
       .Case<tile::DecayedDotOp>([&](auto o) { return emitDecayedDot(o); })
+      .Case<tile::MergeDimsOp>([&](auto o) {
+        emitMergeDims(o);
+        return success();
+      })
+      .Case<tile::SequenceOp>([&](auto o) { return emitSequence(o); })
+      .Case<tile::NarrowOp>([&](auto o) { return emitNarrow(o); })
+      .Case<tile::EndIfOp>([&](auto o) { return emitEndIf(o); })
       .Case<tile::DomainOp>([&](auto o) { return emitDomain(o); })
       .Case<tile::DomainCountOp>([&](tile::DomainCountOp o) {
         scalars[o.getCount()] = domains[o.getDomain()].count;

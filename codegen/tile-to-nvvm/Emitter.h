@@ -72,6 +72,8 @@ private:
   /// block.
   mlir::LogicalResult capture(mlir::Value value);
   mlir::LogicalResult captureMerged(tile::MergeDimsOp op);
+  /// With the operands at hand; instructions go where the builder is.
+  void emitMergeDims(tile::MergeDimsOp op);
   void decodeWorkItem();
   Value parameter(KernelArgument::Kind kind, llvm::StringRef name, unsigned dim, Type type);
 
@@ -124,14 +126,19 @@ private:
 
   //===--- products that decay (DecayedDot.cpp) ---===//
   mlir::LogicalResult emitDecayedDot(tile::DecayedDotOp op);
-  /// Adds what warps with the same rows have of the sums, each of other features.
-  void addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, llvm::SmallVectorImpl<Value> &sums);
+  /// Adds what warps with the same rows have of the sums, each of other features, and keeps what the layout gives each.
+  void addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, const Layout &to,
+                llvm::SmallVectorImpl<Value> &sums);
   /// True for a read all of whose uses read the ring themselves.
   static bool isReadByDecayedDot(tile::SmemReadOp op);
 
   //===--- device memory (Global.cpp) ---===//
   mlir::LogicalResult emitLoad(tile::LoadOp op);
   mlir::LogicalResult emitLoadScalar(tile::LoadScalarOp op);
+  /// Rows of sequences (Ragged.cpp).
+  mlir::LogicalResult emitSequence(tile::SequenceOp op);
+  mlir::LogicalResult emitNarrow(tile::NarrowOp op);
+  mlir::LogicalResult emitEndIf(tile::EndIfOp op);
   mlir::LogicalResult emitStore(tile::StoreOp op);
   /// Elements by tiles of indices (Gather.cpp).
   mlir::LogicalResult emitGather(tile::GatherOp op);

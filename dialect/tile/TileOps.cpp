@@ -57,6 +57,25 @@ LogicalResult MergeDimsOp::verify() {
   return success();
 }
 
+LogicalResult SequenceOp::verify() {
+  ViewType type = getOffsets().getType();
+  if (type.getShape().size() != 1 || !type.getElementType().isInteger(32))
+    return emitOpError("reads offsets that are no rank-1 view of i32");
+  return success();
+}
+
+LogicalResult NarrowOp::verify() {
+  ViewType from = getView().getType();
+  if (getDim() >= from.getShape().size())
+    return emitOpError("narrows dimension ") << getDim() << ", which the view does not have";
+  SmallVector<int64_t> shape(from.getShape());
+  shape[getDim()] = ShapedType::kDynamic;
+  ViewType to = ViewType::get(getContext(), shape, from.getElementType());
+  if (getPart().getType() != to)
+    return emitOpError("has another type than the view with that dimension dynamic: ") << to;
+  return success();
+}
+
 LogicalResult LaunchOp::verify() {
   Block &block = getBody().front();
   if (getAxes().size() != getExtents().size() || block.getNumArguments() != getExtents().size())

@@ -73,7 +73,7 @@ def Tile_DeviceSmsOp : Tile_Op<"device_sms", [Pure, HasParent<"ProgramOp">]> {
   let assemblyFormat = "attr-dict";
 }
 
-def Tile_MergeDimsOp : Tile_Op<"merge_dims", [Pure, HasParent<"ProgramOp">]> {
+def Tile_MergeDimsOp : Tile_Op<"merge_dims", [Pure, ParentOneOf<["ProgramOp", "LaunchOp"]>]> {
   let summary = "a view with one more dimension, which runs over a box of two others";
   let description = [{
     The new dimension stands behind both, has `outer * inner` elements, and element r of it, read at indices i and j of dimensions
@@ -105,6 +105,44 @@ def Tile_LaunchOp : Tile_Op<"launch", [SingleBlock, NoTerminator]> {
   let regions = (region SizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Sequences that lie one behind the other
+//===----------------------------------------------------------------------===//
+
+def Tile_SequenceOp : Tile_Op<"sequence", [MemoryEffects<[MemRead]>, ParentOneOf<["LaunchOp"]>]> {
+  let summary = "which rows belong to a sequence";
+  let description = [{
+    Rows `offsets[index]` to before `offsets[index + 1]` of `total`, at most `most` of them. Whatever the offsets are, the rows lie within
+    the total: offsets are clamped to it, a sequence that ends before it begins is empty, and `start` is the number of a row even then.
+  }];
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the offsets, one more than there are sequences, i32">:$offsets,
+                       Tile_Arg<Index, "which sequence">:$index, Tile_Arg<Index, "rows of all sequences, at least 1">:$total,
+                       Tile_Arg<Index, "the most that a sequence has">:$most);
+  let results = (outs Tile_Res<Index, "its first row">:$start, Tile_Res<Index, "how many it has, from 0">:$length);
+  let assemblyFormat = "$offsets `[` $index `]` `of` $total `most` $most attr-dict `:` qualified(type($offsets))";
+  let hasVerifier = 1;
+}
+
+def Tile_NarrowOp : Tile_Op<"narrow", [Pure, ParentOneOf<["LaunchOp"]>]> {
+  let summary = "a view of consecutive elements along one dimension";
+  let description = [{
+    Element i along `dim` is element `start + i` of the view; there are `size`. They lie within the view. What lies beyond them is
+    outside: loads give `pad` there, stores write nothing.
+  }];
+  let arguments = (ins Tile_Arg<Tile_ViewType, "the memory">:$view, Tile_AttrArg<I64Attr, "the dimension, not a merged one">:$dim,
+                       Tile_Arg<Index, "the first element">:$start, Tile_Arg<Index, "how many, from 0">:$size);
+  let results = (outs Tile_Res<Tile_ViewType, "the part of it">:$part);
+  let assemblyFormat = "$view `dim` $dim `from` $start `size` $size attr-dict `:` qualified(type($view)) `->` qualified(type($part))";
+  let hasVerifier = 1;
+}
+
+def Tile_EndIfOp : Tile_Op<"end_if", [MemoryEffects<[MemRead, MemWrite]>, HasParent<"LaunchOp">]> {
+  let summary = "ends the work item where a condition holds";
+  let description = [{ The condition is the same in all threads. Of tiles beyond the end of a sequence, say. }];
+  let arguments = (ins Tile_Arg<I1, "where it is true nothing that follows is done">:$condition);
+  let assemblyFormat = "$condition attr-dict";
 }
 
 //===----------------------------------------------------------------------===//

@@ -4,6 +4,7 @@
 // Cases and comparisons: see Check.h.
 #include "frontend/driver/Check.h"
 
+#include "frontend/driver/Packing.h"
 #include "reference/tile/TileInterpreter.h"
 #include "runtime/abi/Files.h"
 #include "runtime/cuda/CudaDevice.h"
@@ -133,6 +134,19 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
     if (node.op == sema::Op::Gather)
       tables.insert(node.attrAxes[0]);
 
+  std::set<sema::AxisId> sequences; // batches of packed arrays
+  std::map<sema::AxisId, sema::AxisId> bounds;
+  const sema::Storage *storage = selectStorage(*attention, options_.compile.storage, analysis.diagnostics);
+  if (analysis.diagnostics.hasErrors()) {
+    diagnostics = std::move(analysis.diagnostics);
+    return {};
+  }
+  if (storage)
+    for (const sema::Ragged &ragged : storage->ragged) {
+      sequences.insert(ragged.batch);
+      bounds[ragged.token] = ragged.most;
+    }
+
   // first: the first feature axis, usually that of queries and keys, and parts; second: all others.
   auto make = [&](int64_t first, int64_t second, int64_t t, int64_t s, bool many, Pattern pattern, bool padded) {
     CheckCase each;
@@ -153,7 +167,10 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
     for (sema::AxisId id : groups)
       set(id, 2);
     for (size_t i = 0; i < batch.size(); ++i)
-      set(batch[i], tables.count(batch[i]) ? 32 : many ? 2 + static_cast<int64_t>(i % 2) : 1);
+      set(batch[i], tables.count(batch[i])      ? 32
+                    : sequences.count(batch[i]) ? (many ? 7 : 4)
+                    : many                      ? 2 + static_cast<int64_t>(i % 2)
+                                                : 1);
     auto tokens = [&](sema::AxisId id, int64_t count) {
       auto part = grid.find(id);
       if (part != grid.end()) {
@@ -172,6 +189,8 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
     }
     for (sema::AxisId id : keys)
       tokens(id, s);
+    for (auto [token, most] : bounds)
+      each.sizes[attention->axes[token].name] = each.sizes[attention->axes[most].name];
     for (sema::AxisId id = 0; id < attention->axes.size(); ++id) {
       const sema::Axis &axis = attention->axes[id];
       bool isNamed = axis.relation != sema::AxisRelation::Factor && axis.relation != sema::AxisRelation::Walk;
@@ -198,16 +217,13 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
   add(64, 64, 130, 77, false); // more queries than keys: the first see none in a causal attention
   add(64, 64, 100, 130, false, Pattern::Normal, /*padded=*/true);
   // Every set of optional inputs but the full one, which all other cases have.
-  std::vector<std::string> optional;
-  for (const sema::Declaration &declaration : attention->declarations)
-    if (declaration.optional)
-      optional.push_back(declaration.name);
+  std::vector<std::vector<std::string>> optional = optionalGroups(*attention);
   for (size_t set = 1; set < size_t(1) << std::min(optional.size(), kMaxOptional); ++set)
     for (auto [t, s] : {std::pair<int64_t, int64_t>{77, 77}, {33, 200}}) {
       CheckCase each = make(64, 64, t, s, true, Pattern::Normal, false);
       for (size_t i = 0; i < optional.size(); ++i)
         if (set >> i & 1)
-          each.absent.push_back(optional[i]);
+          each.absent.insert(each.absent.end(), optional[i].begin(), optional[i].end());
       if (seen.insert(each.name()).second)
         cases.push_back(std::move(each));
     }
@@ -309,6 +325,8 @@ struct Checker::Levels {
   std::map<std::string, tile::Tensor> exact, rounded;
   Tolerance tolerance;
   std::map<std::string, int64_t> axes;
+  std::optional<Sequences> sequences; // of packed arrays
+  const CheckCase *each = nullptr;
   // Where the first difference lies, by declared axis, and of which entry.
   std::map<std::string, int64_t> worst;
   Compilation *failing = nullptr;
@@ -318,9 +336,121 @@ struct Checker::Levels {
                                              const std::vector<double> &, const std::vector<double> &)>;
   /// Compares all outputs of a level. The first difference; empty for none.
   std::string difference(attn::AttentionOp attention, const std::string &against, Values got, Values want, Judge how);
+  /// What the reference makes of these arrays; of packed ones sequence by sequence, put together.
+  using Evaluate =
+      llvm::function_ref<llvm::Expected<reference::Tensors>(const reference::AxisSizes &, const reference::Tensors &)>;
+  llvm::Expected<reference::Tensors> bySequence(const Compilation &compilation, attn::AttentionOp attention,
+                                                const reference::Tensors &values, Evaluate evaluate);
+  /// Calls with the sizes and arrays of each sequence that has tokens; of dense arrays with all.
+  llvm::Error forEach(attn::AttentionOp attention, const reference::Tensors &values,
+                      llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit);
   /// Compares a canonical form with the attention as written.
-  std::string differenceOfCanonical(attn::AttentionOp canonical, attn::AttentionOp attention);
+  std::string differenceOfCanonical(const Compilation &compilation, attn::AttentionOp canonical);
+
+  /// Makes packed inputs of those of a batch of one length.
+  Status pack(const Compilation &compilation, const CheckCase &each, uint64_t seed);
+  /// See driver::addProductErrors. Squares of the errors of sequences add.
+  llvm::Error addProductErrors(const Compilation &compilation, const reference::Tensors &values);
+
+private:
+  llvm::Expected<reference::AxisSizes> sizesOf(attn::AttentionOp attention, int64_t number) const;
+  reference::Tensors take(const reference::Tensors &values, int64_t number) const;
 };
+
+llvm::Expected<reference::AxisSizes> Checker::Levels::sizesOf(attn::AttentionOp attention, int64_t number) const {
+  return reference::inferSizes(attention, {}, sequences->sizesOf(number, each->sizes));
+}
+
+reference::Tensors Checker::Levels::take(const reference::Tensors &values, int64_t number) const {
+  reference::Tensors own;
+  for (const auto &[name, tensor] : values)
+    own[name] = sequences->take(name, tensor, number);
+  return own;
+}
+
+llvm::Error Checker::Levels::forEach(
+    attn::AttentionOp attention, const reference::Tensors &values,
+    llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit) {
+  if (!sequences)
+    return visit(sizes, values);
+  for (int64_t number = 0; number < sequences->count(); ++number) {
+    if (sequences->isEmpty(number))
+      continue;
+    llvm::Expected<reference::AxisSizes> own = sizesOf(attention, number);
+    if (!own)
+      return own.takeError();
+    if (llvm::Error error = visit(*own, take(values, number)))
+      return error;
+  }
+  return llvm::Error::success();
+}
+
+Status Checker::Levels::pack(const Compilation &compilation, const CheckCase &each, uint64_t seed) {
+  sequences = Sequences::draw(*compilation.attention, *compilation.layout, each.sizes, seed);
+  for (const auto &[name, size] : sequences->sizes())
+    axes[name] = size;
+  Result<Arrays> packed = sequences->offsets();
+  if (!packed)
+    return packed.error();
+  for (const auto &[name, array] : inputs) {
+    Result<runtime::Array> one = sequences->pack(*compilation.interface.findTensor(name), array);
+    if (!one)
+      return one.error();
+    packed->insert_or_assign(name, std::move(*one));
+  }
+  inputs = std::move(*packed);
+  return Status::success();
+}
+
+llvm::Error Checker::Levels::addProductErrors(const Compilation &compilation, const reference::Tensors &values) {
+  Tolerance base = tolerance;
+  return forEach(compilation.attn(), values, [&](const auto &own, const auto &arrays) -> llvm::Error {
+    Tolerance one = base;
+    if (llvm::Error error = driver::addProductErrors(one, compilation.attn(), compilation.arithmetic(), own, arrays))
+      return error;
+    for (auto &[name, entry] : tolerance.outputs) {
+      double errors = one.outputs[name].fromProducts;
+      entry.fromProducts =
+          entry.isStatistic ? std::max(entry.fromProducts, errors) : std::hypot(entry.fromProducts, errors);
+    }
+    return llvm::Error::success();
+  });
+}
+
+llvm::Expected<reference::Tensors> Checker::Levels::bySequence(const Compilation &compilation,
+                                                               attn::AttentionOp attention,
+                                                               const reference::Tensors &values, Evaluate evaluate) {
+  if (!sequences)
+    return evaluate(sizes, values);
+  runtime::AxisSizes all(axes.begin(), axes.end());
+  reference::Tensors result;
+  for (int64_t number = 0; number < sequences->count(); ++number) {
+    llvm::Expected<reference::AxisSizes> own = sizesOf(attention, number);
+    if (!own)
+      return own.takeError();
+    llvm::Expected<reference::Tensors> one = evaluate(*own, take(values, number));
+    if (!one)
+      return one.takeError();
+    for (const auto &[name, tensor] : *one) {
+      const runtime::PlanTensor *entry = compilation.interface.findTensor(name);
+      if (!entry)
+        continue;
+      auto [packed, isNew] = result.try_emplace(name);
+      if (isNew) {
+        Result<std::vector<int64_t>> shape = runtime::tensorShape(compilation.interface, *entry, all);
+        if (!shape)
+          return llvm::createStringError(shape.error().message);
+        packed->second.shape = *shape;
+        size_t elements = 1;
+        for (int64_t size : *shape)
+          elements *= static_cast<size_t>(size);
+        packed->second.data.assign(elements, 0);
+      }
+      sequences->place(name, tensor, number, packed->second);
+    }
+  }
+  return result;
+}
 
 /// Passes where the relative 2-norm is within `relative2`, or, with a bound, where every element is within `factor`
 /// times its bound.
@@ -397,25 +527,28 @@ std::string Checker::Levels::difference(attn::AttentionOp attention, const std::
     Judgement judgement = how(name, tensor.shape, got(name), want(name));
     if (judgement.passed)
       continue;
-    worst = placeOf(attention, sizes, name, tensor.shape,
-                    judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
-                                                             : judgement.comparison.maxIndex);
+    worst = sequences ? std::map<std::string, int64_t>()
+                      : placeOf(attention, sizes, name, tensor.shape,
+                                judgement.comparison.firstOffending >= 0 ? judgement.comparison.firstOffending
+                                                                         : judgement.comparison.maxIndex);
     return "against " + against + ": " + judgement.message;
   }
   return {};
 }
 
-std::string Checker::Levels::differenceOfCanonical(attn::AttentionOp canonical, attn::AttentionOp attention) {
+std::string Checker::Levels::differenceOfCanonical(const Compilation &compilation, attn::AttentionOp canonical) {
   // An input that nothing uses is part of the interface, but the canonical form has lost it.
   reference::Tensors used;
   for (attn::InputOp input : canonical.getInputs())
     if (auto found = inputs.find(input.getName().str()); found != inputs.end())
       used[input.getName().str()] = {found->second.shape(), found->second.toDoubles()};
-  llvm::Expected<reference::Tensors> results = reference::evaluate(canonical, sizes, used);
+  llvm::Expected<reference::Tensors> results =
+      bySequence(compilation, compilation.attn(), used,
+                 [&](const auto &own, const auto &values) { return reference::evaluate(canonical, own, values); });
   if (!results)
     return llvm::toString(results.takeError());
   return difference(
-      attention, "the attention as written", [&](const std::string &name) { return (*results)[name].data; },
+      compilation.attn(), "the attention as written", [&](const std::string &name) { return (*results)[name].data; },
       [&](const std::string &name) { return reference[name].data; },
       [&](auto &name, auto &shape, const auto &got, const auto &want) {
         return judge(name, shape, got, want, 1e-10, nullptr, 1, false);
@@ -497,29 +630,39 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
                                           : "\n" + compilation.diagnostics().render());
   }
 
+  levels.each = &each;
   Result<Arrays> inputs =
-      drawInputs(*compilation.attention, compilation.interface, each.sizes, each.pattern, options_.seed, each.absent);
+      drawInputs(*compilation.attention, compilation.dense, each.sizes, each.pattern, options_.seed, each.absent);
   if (!inputs)
     return fail("inputs", inputs.error().message);
-  levels.inputs = std::move(*inputs);
-  reference::Tensors values = toTensors(levels.inputs);
-  reference::Shapes shapes;
-  for (const auto &[name, tensor] : values)
-    shapes[name] = tensor.shape;
   for (const auto &[name, size] : each.sizes)
     levels.axes[name] = size;
+  reference::Shapes shapes;
+  for (const auto &[name, array] : *inputs)
+    shapes[name] = array.shape();
   llvm::Expected<reference::AxisSizes> sizes = reference::inferSizes(compilation.attn(), shapes, levels.axes);
   if (!sizes)
     return failError("reference", sizes.takeError());
   levels.sizes = std::move(*sizes);
-  llvm::Expected<reference::Tensors> expected = reference::evaluate(compilation.attn(), levels.sizes, values);
+  levels.inputs = std::move(*inputs);
+  if (compilation.layout)
+    if (Status status = levels.pack(compilation, each, options_.seed); !status)
+      return fail("inputs", status.error().message);
+  reference::Tensors values = toTensors(levels.inputs);
+  auto evaluate = [&](const reference::AxisSizes &own, const reference::Tensors &arrays) {
+    return reference::evaluate(compilation.attn(), own, arrays);
+  };
+  for (const auto &[name, array] : levels.inputs) // no input of the attention
+    if (!compilation.dense.findTensor(name))
+      values.erase(name);
+  llvm::Expected<reference::Tensors> expected = levels.bySequence(compilation, compilation.attn(), values, evaluate);
   if (!expected)
     return failError("reference", expected.takeError());
   levels.reference = std::move(*expected);
   levels.tolerance = toleranceFor(compilation.attn(), compilation.arithmetic(), levels.sizes);
 
   //--- attn
-  if (std::string message = levels.differenceOfCanonical(compilation.canonical(), compilation.attn()); !message.empty())
+  if (std::string message = levels.differenceOfCanonical(compilation, compilation.canonical()); !message.empty())
     return fail("attn", message);
   if (options_.level == Level::Attn) {
     report.passed = true;
@@ -533,24 +676,36 @@ CheckReport Checker::check(const CheckCase &each, Levels &levels) {
       for (double &x : levels.representable[tensor.name].data)
         if (std::abs(x) >= 65520)
           x = std::copysign(HUGE_VAL, x);
-  llvm::Expected<reference::Tensors> bounds =
-      boundErrors(compilation.attn(), compilation.arithmetic(), levels.sizes, values);
+  auto boundsOf = [&](const reference::AxisSizes &own, const reference::Tensors &arrays) {
+    return boundErrors(compilation.attn(), compilation.arithmetic(), own, arrays);
+  };
+  llvm::Expected<reference::Tensors> bounds = levels.bySequence(compilation, compilation.attn(), values, boundsOf);
   if (!bounds)
     return failError("reference", bounds.takeError());
   levels.bounds = std::move(*bounds);
-  llvm::Expected<reference::Tensors> magnitudes = driver::magnitudes(compilation.attn(), levels.sizes, values);
+  auto magnitudesOf = [&](const reference::AxisSizes &own, const reference::Tensors &arrays) {
+    return driver::magnitudes(compilation.attn(), own, arrays);
+  };
+  llvm::Expected<reference::Tensors> magnitudes =
+      levels.bySequence(compilation, compilation.attn(), values, magnitudesOf);
   if (!magnitudes)
     return failError("reference", magnitudes.takeError());
   levels.magnitudes = std::move(*magnitudes);
   if (each.pattern == Pattern::Normal)
-    if (llvm::Error error =
-            addProductErrors(levels.tolerance, compilation.attn(), compilation.arithmetic(), levels.sizes, values))
+    if (llvm::Error error = levels.addProductErrors(compilation, values))
       return failError("reference", std::move(error));
-  llvm::Expected<bool> overflow = weightsOverflow(compilation.attn(), compilation.arithmetic(), levels.sizes, values);
-  if (!overflow)
-    return failError("reference", overflow.takeError());
-  levels.overflow = *overflow;
-  CaseScope scope(levels.sizes, levels.inputs);
+  if (llvm::Error error =
+          levels.forEach(compilation.attn(), values, [&](const auto &own, const auto &arrays) -> llvm::Error {
+            llvm::Expected<bool> overflow = weightsOverflow(compilation.attn(), compilation.arithmetic(), own, arrays);
+            if (!overflow)
+              return overflow.takeError();
+            levels.overflow |= *overflow;
+            return llvm::Error::success();
+          }))
+    return failError("reference", std::move(error));
+  reference::AxisSizes known = levels.sizes;
+  known.insert(levels.axes.begin(), levels.axes.end());
+  CaseScope scope(known, levels.inputs);
   std::vector<Compilation *> entries = compilation.entries();
   // The main program first: a fault of all is best read there.
   std::vector<size_t> order(entries.size());
@@ -609,7 +764,7 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
 
   //--- attn, of the inputs that are absent
   if (!entry.absent.empty()) {
-    if (std::string message = levels.differenceOfCanonical(entry.canonical(), compilation.attn()); !message.empty())
+    if (std::string message = levels.differenceOfCanonical(compilation, entry.canonical()); !message.empty())
       return fail("attn", message);
   }
 
@@ -628,8 +783,11 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
                   [&](auto &name, auto &shape, const auto &got, const auto &want) {
                     // Constants of the program are f32. Their rounding, 2^-24, is a quarter of the relative part of the
                     // narrowest bound, that of lse (2^-22).
-                    return judge(name, shape, got, want, levels.tolerance.exact, &levels.bounds[name].data, 0x1p-2,
-                                 false);
+                    // Where no bound is known, that of constants in exponents.
+                    const std::vector<double> &bound = levels.bounds[name].data;
+                    bool isKnown = llvm::all_of(bound, [](double e) { return e < 1e29; });
+                    return judge(name, shape, got, want, isKnown ? levels.tolerance.exact : 1e-6,
+                                 isKnown ? &bound : nullptr, 0x1p-2, false);
                   }))
     return false;
   if (llvm::Error error = runTile(entry.expanded(), tile::Precision::Rounded, levels.rounded))

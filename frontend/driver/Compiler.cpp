@@ -6,6 +6,7 @@
 
 #include "codegen/artifact/Artifact.h"
 #include "dialect/tile/Scratch.h"
+#include "frontend/driver/Packing.h"
 #include "frontend/lowering/Lowering.h"
 #include "frontend/registration/Registration.h"
 #include "frontend/syntax/Tree.h"
@@ -13,6 +14,7 @@
 #include "passes/attn/Passes.h"
 #include "passes/pipelines/Pipelines.h"
 #include "passes/schedule/Passes.h"
+#include "passes/tile/PackSequences.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -51,7 +53,7 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
     return Error{ErrorCode::InvalidArgument,
                  "--schedule: " + what +
                      "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared), for "
-                     "recurrences of kind=fused (or step, chunk),chunk=64,values=64,warps=4,stages=2"};
+                     "recurrences of kind=fused (or step, chunk, split),chunk=64,values=64,warps=4,stages=2"};
   };
   if (!status)
     return wrong("'" + std::string(text) + "' is no list of NAME=VALUE");
@@ -65,8 +67,8 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
       continue;
     }
     if (name == "kind") {
-      if (value != "fused" && value != "step" && value != "chunk")
-        return wrong("kind is 'fused', 'step' or 'chunk', not '" + value + "'");
+      if (value != "fused" && value != "step" && value != "chunk" && value != "split")
+        return wrong("kind is 'fused', 'step', 'chunk' or 'split', not '" + value + "'");
       result.kind = value;
       continue;
     }
@@ -486,10 +488,12 @@ static bool choose(Compilation &result, Stages &stages) {
     stages.error(std::move(message));
   } else if (!result.candidates.empty() && !result.candidates.front().kind.empty())
     stages.error(
-        "no candidate agrees with the schedule asked for; kind is fused or chunk (neither of f32, chunk not with erase "
-        "or commit) or step, chunk 16, 32, 64 or "
-        "128, values a part of the value axis that is a multiple of 16 * warps, warps 1, 2, 4 or 8, stages 1 or "
-        "2");
+        "no candidate agrees with the schedule asked for; kind is fused, chunk or split (none of f32, split not where "
+        "something is erased) or step, chunk 16, 32, 64 or 128" +
+        std::string(result.recurrence && result.recurrence->blocks
+                        ? " and a part of the blocks of " + std::to_string(result.recurrence->blocks) + " tokens"
+                        : "") +
+        ", values a part of the value axis that is a multiple of 16 * warps, warps 1, 2, 4 or 8, stages 1 or 2");
   else
     stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128 (or "
                  "16 for f32), "
@@ -544,6 +548,24 @@ static bool makeAbsent(mlir::ModuleOp module, const std::vector<std::string> &ab
     if (std::find(absent.begin(), absent.end(), input.getName()) != absent.end())
       used.push_back(input.getName().str());
   return mlir::succeeded(attn::dropAbsent(attention, used)) && runPasses(module, buildAttnPipeline);
+}
+
+/// Puts the arrays of a program where the storage has them.
+static mlir::LogicalResult packProgram(const Compilation &result, tile::ProgramOp program,
+                                       const Alternative *alternative) {
+  if (!result.layout)
+    return mlir::success();
+  const std::vector<sema::Axis> &axes = result.attention->axes;
+  llvm::SmallVector<tile::RaggedAxis> ragged;
+  for (const sema::Ragged &each : result.layout->ragged)
+    ragged.push_back({axes[each.batch].name, axes[each.token].name, each.offsets, each.count, each.total});
+  bool useTable = alternative && alternative->usesTable;
+  unsigned tables = 0;
+  if (mlir::failed(tile::packSequences(program, ragged, useTable, &tables)))
+    return mlir::failure();
+  if (useTable && !tables)
+    return program.emitError("no launch runs over tiles of sequences");
+  return mlir::success();
 }
 
 bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *alternative) {
@@ -616,9 +638,24 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
     choices.entry = alternative->name;
   if (alternative && alternative->choose)
     alternative->choose(choices);
+  if (alternative && alternative->alone > 0) {
+    double saved = alternative->alone - result.recurrent.alone;
+    if (result.recurrent.kind == "chunk" && saved < 1) {
+      stages.error("a chunk takes as long where only the pass through the states waits");
+      return false;
+    }
+    choices.savedCycles = std::max<int64_t>(1, static_cast<int64_t>(saved));
+    choices.spentCycles = static_cast<int64_t>(result.recurrent.busy);
+    choices.itemsPerSm = std::max<int64_t>(1, result.recurrent.workItemsPerSm);
+  } else if (result.recurrent.kind == "split") {
+    choices.itemsPerSm = std::max<int64_t>(1, result.recurrent.workItemsPerSm);
+    choices.batchInvariant = result.options.batchInvariant;
+  }
   if (std::string presence = presenceGuard(result); !presence.empty())
     choices.guard = choices.guard.empty() ? presence : presence + " && (" + choices.guard + ")";
   mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
+  if (mlir::succeeded(program) && scheduled && mlir::failed(packProgram(result, *program, alternative)))
+    program = mlir::failure();
   if (mlir::failed(program)) {
     result.programModule_ = nullptr;
     return false;
@@ -687,15 +724,35 @@ bool Compiler::makeProgram(Compilation &result, Stages &stages, const Alternativ
 static std::vector<Alternative> alternativesOf(const Compilation &result) {
   std::vector<Alternative> all;
   std::vector<std::string> optional = optionalInputs(*result.attention);
-  for (size_t set = 1; set < size_t(1) << optional.size(); ++set) {
+  // Few states and many tokens. Where something is erased, a segment would change states by a matrix.
+  auto addShared = [&](const std::string &prefix, const std::vector<std::string> &absent) {
+    if (!result.recurrence || result.recurrent.kind != "fused" || result.options.schedule.kind ||
+        result.options.batchInvariant)
+      return;
+    Alternative shared;
+    shared.kind = result.recurrence->erases ? "chunk" : "split";
+    shared.name = prefix + shared.kind;
+    shared.absent = absent;
+    shared.alone = result.recurrent.alone;
+    all.push_back(std::move(shared));
+  };
+  if (!optional.empty()) {
+    std::string prefix = "without_";
+    for (const std::string &name : optional)
+      prefix += name + "_";
+    addShared(prefix, optional);
+  }
+  std::vector<std::vector<std::string>> groups = optionalGroups(*result.attention);
+  for (size_t set = 1; set < size_t(1) << groups.size(); ++set) {
     Alternative without;
     without.name = "without";
     without.required = true;
-    for (size_t i = 0; i < optional.size(); ++i)
-      if (set >> i & 1) {
-        without.absent.push_back(optional[i]);
-        without.name += "_" + optional[i];
-      }
+    for (size_t i = 0; i < groups.size(); ++i)
+      for (const std::string &name : groups[i])
+        if (set >> i & 1) {
+          without.absent.push_back(name);
+          without.name += "_" + name;
+        }
     all.push_back(std::move(without));
   }
   if (result.recurrence && result.recurrent.kind == "fused" && !result.options.schedule.kind) {
@@ -710,6 +767,7 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
     };
     all.push_back(std::move(step));
   }
+  addShared("", {});
   // Few queries: heads share tiles, keys are split, or both.
   int64_t itemsPerSm = std::max<int64_t>(1, result.chosen.workItemsPerSm);
   bool invariant = result.options.batchInvariant;
@@ -727,6 +785,12 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
       choices.batchInvariant = invariant;
     };
     all.push_back(std::move(few));
+  }
+  if (result.layout) {
+    Alternative table;
+    table.name = "table";
+    table.usesTable = true;
+    all.push_back(std::move(table));
   }
   Alternative narrow;
   narrow.name = "narrow";
@@ -754,6 +818,8 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
     other->target = result.target;
     other->storage = result.storage;
     other->interface = result.interface;
+    other->dense = result.dense;
+    other->layout = result.layout;
     other->attnModule_ = result.attnModule_->clone();
     other->canonicalModule_ = result.canonicalModule_->clone();
     std::string why;
@@ -801,12 +867,17 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   result->attention = selectAttention(result->analysis, options.attention);
   if (!result->attention || reportMissing(*result->attention, diagnostics))
     return result;
-  if (size_t count = optionalInputs(*result->attention).size(); count > kMaxOptional) {
+  if (size_t count = optionalGroups(*result->attention).size(); count > kMaxOptional) {
     diagnostics.error({}, "not in this version: " + std::to_string(count) + " optional inputs; at most " +
                               std::to_string(kMaxOptional) + ", since each set of absent ones is a program of its own");
     return result;
   }
-  result->interface = interfaceOf(*result->attention, result->storage);
+  result->layout = selectStorage(*result->attention, options.storage, diagnostics);
+  if (diagnostics.hasErrors())
+    return result;
+  result->dense = result->interface = interfaceOf(*result->attention, result->storage);
+  if (result->layout)
+    result->interface = packedInterface(std::move(result->interface), *result->attention, *result->layout);
   std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
   result->times.push_back({"read", spent.count()});
 

@@ -38,7 +38,7 @@ struct ScheduleOverride {
   std::optional<int64_t> queryTile, keyTile, warps, stages;
   std::optional<int64_t> chunk, values; // of recurrences
   std::optional<std::string> query;     // registers or shared
-  std::optional<std::string> kind;      // of recurrences: fused or step
+  std::optional<std::string> kind;      // of recurrences: fused, step, chunk or split
   bool empty() const { return !queryTile && !keyTile && !warps && !stages && !query && !kind && !chunk && !values; }
 };
 /// "query_tile=64,key_tile=64,warps=4,stages=2,query=registers", for recurrences
@@ -51,6 +51,7 @@ struct CompileOptions {
   std::string target = "sm_80";
   std::string type = "bf16";        // of arrays that state none: bf16, f16 or f32
   std::string precision = "3xtf32"; // of products of f32: tf32, 3xtf32 or fma
+  std::string storage;              // the name of one of the file's; empty: dense arrays
   Sets sets;
   ScheduleOverride schedule;
   Stage last = Stage::Plan; // how far to go; Plan leaves the cubin out
@@ -79,6 +80,8 @@ struct Alternative {
   bool last = false;               // behind the main program: for calls that its guard excludes
   std::vector<std::string> absent; // optional inputs that its calls leave out; the others they give
   std::string kind;                // of recurrences: of all candidates those of this kind
+  bool usesTable = false;          // of packed sequences: work items from a table of tiles
+  double alone = 0;                // cycles that one of these must save to be preferred; 0: not weighed
   /// Changes what the derivation is told: tiles are chosen, the rest is as for the main program.
   std::function<void(TileChoices &)> choose;
 };
@@ -102,7 +105,9 @@ public:
   CompileOptions options;
   const Target *target = nullptr;
   runtime::StorageType storage = runtime::StorageType::BF16;
-  runtime::Plan interface; // see interfaceOf
+  const sema::Storage *layout = nullptr; // the storage asked for, in analysis.program
+  runtime::Plan interface;               // of the arrays that a caller passes, see interfaceOf and packedInterface
+  runtime::Plan dense;                   // the same without a storage
 
   // Null before their stage.
   attn::AttentionOp attn() const;      // as written

@@ -81,9 +81,8 @@ Session::Unit *Session::load(const File &file, const std::string &path) {
     declare(item.names[0], std::move(s));
   }
   for (const Item &item : file.items) {
-    if (item.kind == ItemKind::Schedule || item.kind == ItemKind::Storage)
-      diagnostics.error(item.keyword, std::string("not in this version: ") +
-                                          (item.kind == ItemKind::Schedule ? "schedule" : "storage"));
+    if (item.kind == ItemKind::Schedule)
+      diagnostics.error(item.keyword, "not in this version: schedule");
     if (item.kind != ItemKind::Import || item.path.empty())
       continue;
     Unit *other = import(path, item);

@@ -233,6 +233,14 @@ private:
   void letItem(const Item &item, Scope &scope, const Context &context);
   void outputItem(const Item &item);
   void stateItem(const Item &item);
+  /// Those of the attention and of its file.
+  void storages(const Item &item);
+  void storageItem(const Item &item);
+  void raggedEntry(const Field &field, const Expr &call, Storage &storage);
+  void checkRagged(const Storage &storage);
+  /// Which axes need a size is known at the end.
+  void checkStorageSizes();
+  std::optional<AxisId> storageAxis(const Identifier &name);
   std::optional<Contract> contract(const Item &item);
 
   // Expressions.
@@ -327,6 +335,17 @@ private:
   std::string unsignedPart(NodeId x) const;
   Value stateOf(const Expr &e, const char *reader, const Context &context);
   Value stateFunction(const std::string &name, const Expr &e, const Context &context);
+  AxisId blocksOf(AxisId time, int64_t extent, Span span);
+  Value vectors(const Recurrence &r, const Expr &e);
+  struct Past {
+    NodeId begin = 0;
+    std::optional<DeclId> carried;
+  };
+  std::optional<Past> pastOf(const Expr &e, const Context &context);
+  void writeCarry(const Past &past, NodeId end);
+  NodeId atEnd(AxisId time, NodeId x, NodeId index);
+  Value convolutionOfPast(AxisId time, AxisId taps, NodeId x, NodeId w, const Expr &e, const Context &context);
+  Value sumOfPast(AxisId time, NodeId sum, const Expr &e, const Context &context);
   Value readOf(const Recurrence &r, NodeId query, const Expr &text, Span span);
   Value convolution(const Expr &e, const Expr &brackets, const Context &context);
   bool isState(NodeId n) const { return graph_[n].kind == Kind::State; }
@@ -391,6 +410,7 @@ private:
   std::map<AxisId, std::string> walkNames_;
   std::map<AxisId, Walk> walks_;  // by walk axis
   std::set<AxisId> alignStart_;   // axes of keys
+  std::set<NodeId> ends_;         // reads at the end of a call, for carries alone
   std::set<std::string> extents_; // consts that relations of axes read
   std::vector<const Item *> inlining_;
   std::vector<ExprPtr> calls_; // made here, not in the text

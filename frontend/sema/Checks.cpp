@@ -251,6 +251,10 @@ void Analyzer::checkHorizons(const std::vector<bool> &live, const std::set<AxisI
       h = horizons[n.operands[0]];
       bool dependent = h.axes.erase(axis) != 0;
       h.unite(horizons[n.operands[1]]);
+      if (dependent && ends_.count(k)) {
+        h.last = k;
+        break;
+      }
       if (!dependent)
         break;
       // The row read must not be later than some index of the result.
@@ -392,8 +396,10 @@ void Analyzer::checkCarries() {
     return;
   for (const Declaration &d : attention_.declarations)
     if (d.role == Role::Carry && !d.finalNode)
-      error(d.span, "carried memory " + quoted(d.name) + " is the beginning of no state",
-            "expected 'initial: " + d.name + "' in a 'recur'; what is only read is an 'input'");
+      error(d.span, "carried memory " + quoted(d.name) + " is never written",
+            "expected 'initial: " + d.name +
+                "' in a 'recur', or the past of a 'conv' or 'cumsum'; what is only read "
+                "is an 'input'");
 }
 
 void Analyzer::checkSizes() {
@@ -541,6 +547,10 @@ void Analyzer::finish() {
   for (Node &n : nodes)
     if (n.op == Op::Input || n.op == Op::Output)
       n.declaration = declMap[n.declaration];
+  for (Storage &storage : attention_.storages)
+    for (Ragged &ragged : storage.ragged)
+      for (AxisId *a : {&ragged.batch, &ragged.token, &ragged.most})
+        *a = axisMap[*a];
   // What a compilation must know: contracted axes and the features of values; tokens stay free.
   attention_.axes = axes;
   attention_.nodes = nodes;
@@ -629,10 +639,15 @@ std::optional<Attention> Analyzer::run(const Item &item) {
   if (!session_.exhausted)
     checkCausality();
   checkSizes();
+  if (!failed_)
+    storages(item);
   if (failed_)
     return std::nullopt;
   warnUnused();
   finish();
+  checkStorageSizes();
+  if (failed_)
+    return std::nullopt;
   return std::move(attention_);
 }
 

@@ -502,8 +502,7 @@ void Analyzer::declareItem(const Item &item) {
   case ItemKind::Schedule:
     notYet(item.keyword, "schedule");
     break;
-  case ItemKind::Storage:
-    notYet(item.keyword, "storage");
+  case ItemKind::Storage: // once all axes are known
     break;
   default:
     break;

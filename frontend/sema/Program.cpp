@@ -144,6 +144,11 @@ std::string print(const Attention &attention) {
       out += " needed";
     out += "\n";
   }
+  for (const Storage &storage : attention.storages)
+    for (const Ragged &ragged : storage.ragged)
+      out += "  storage " + storage.name + " " + attention.axes[ragged.batch].name + ", " +
+             attention.axes[ragged.token].name + " ragged " + ragged.offsets + " max " +
+             attention.axes[ragged.most].name + " rows " + ragged.total + "\n";
   static constexpr const char *kRoles[] = {"input", "param", "const", "output", "carry"};
   for (const Declaration &d : attention.declarations) {
     out += "  " + std::string(kRoles[static_cast<size_t>(d.role)]) + " " + d.name + " : ";

@@ -239,6 +239,24 @@ struct Node {
   syntax::Span span; // where the text asks for it (in a map: in the map's body)
 };
 
+/// Sequences of different lengths, one behind the other: element t of sequence b is row offsets[b] + t of `total`. An
+/// array on `batch` and `token` has the axis `total` in the token's place, and no axis for the batch.
+struct Ragged {
+  AxisId batch = 0, token = 0;
+  AxisId most = 0;     // its size bounds the length of every sequence
+  std::string offsets; // an input of the storage, i32 [count]; entries of one batch may share it
+  std::string count;   // a name for the batches and one
+  std::string total;   // a name for the rows of all sequences
+  syntax::Span span;
+};
+
+/// Where arrays lie; the meaning knows nothing of it.
+struct Storage {
+  std::string name;
+  std::vector<Ragged> ragged; // of different tokens, at least one
+  syntax::Span span;
+};
+
 enum class Claim : uint8_t { None, Causal, Set };
 
 struct Attention {
@@ -247,6 +265,7 @@ struct Attention {
   std::vector<Axis> axes;
   /// Inputs, params, carries and open consts as declared, then outputs as declared.
   std::vector<Declaration> declarations;
+  std::vector<Storage> storages; // of different names
   std::vector<Node> nodes; // topological; every node reaches an Output, or is an Input, a default or a contract's bound
   syntax::Span span;
 };

@@ -25,6 +25,19 @@ def OrderByUsePass : Pass<"tile-order-by-use", "fovea::tile::ProgramOp"> {
   }];
 }
 
+def TilePackSequencesPass : Pass<"tile-pack-sequences", "::fovea::tile::ProgramOp"> {
+  let summary = "Sequences of different lengths, one behind the other, in place of a batch of one length";
+  let description = [{
+    A view with dimensions [B, T, ..] becomes one of [total, ..]. A launch over B reads the rows of its sequence from the offsets
+    (`tile.sequence`), narrows each view to them, uses their number for the size of T, and ends where its tile begins beyond them.
+    Nothing in it depends on what the program computes.
+  }];
+  let options = [
+    Option<"ragged", "ragged", "std::string", "", "BATCH,TOKEN,OFFSETS,COUNT,TOTAL; .. : names of axes and of the input of offsets">,
+    Option<"table", "table", "bool", "false", "work items from a table of the tiles that exist">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def TileExpandFoldPass : Pass<"tile-expand-fold", "::fovea::tile::ProgramOp"> {
   let summary = "Turns each fold into a loop of online softmax in base 2";
   let description = [{

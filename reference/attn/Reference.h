@@ -27,8 +27,9 @@ using AxisSizes = std::map<std::string, int64_t>;
 using Shapes = std::map<std::string, std::vector<int64_t>>;
 
 /// The size of every axis that the attention uses, factor and walk axes included, from static sizes, the `given` ones
-/// and the shapes of arrays (by declared axes). Errors: a size below 1 (of windows, below 0) or above 2^31 - 1, two
-/// sources that disagree, a shape of wrong rank, an unknown name, an axis whose size nothing gives.
+/// and the shapes of arrays (by declared axes). An axis of tokens may be given as empty, of size 0. Errors: any other
+/// size below 1 (of windows, below 0) or above 2^31 - 1, two sources that disagree, a shape of wrong rank, an unknown
+/// name, an axis whose size nothing gives.
 llvm::Expected<AxisSizes> inferSizes(attn::AttentionOp attention, const Shapes &shapes, const AxisSizes &given = {});
 
 /// The shape of an array of these declared axes. The sizes are those of inferSizes.

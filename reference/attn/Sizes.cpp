@@ -22,9 +22,10 @@ class Solver {
 public:
   explicit Solver(attn::AxisTableAttr table) : table(table) {}
   AxisSizes sizes;
+  bool allowsNone = false; // some axis is given as empty, and with it what follows from it
 
   llvm::Error set(StringRef axis, int64_t size, const std::string &source) {
-    if (size < (mayBeEmpty(axis) ? 0 : 1) || size > INT32_MAX)
+    if (size < (allowsNone || mayBeEmpty(axis) ? 0 : 1) || size > INT32_MAX)
       return error("axis {0} has size {1} by {2}; a size is from 1 to 2147483647", axis, size, source);
     auto [entry, isNew] = sizes.try_emplace(axis.str(), size);
     if (isNew) {
@@ -143,6 +144,8 @@ llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, con
                                                 const AxisSizes &given) {
   attn::AxisTableAttr table = attention.getAxes();
   Solver solver(table);
+  for (const auto &[name, size] : given)
+    solver.allowsNone |= size == 0;
   for (attn::AxisAttr axis : table.getAxes())
     if (axis.isStatic())
       if (llvm::Error e = solver.set(axis.getName(), axis.getSize(), "the specification"))

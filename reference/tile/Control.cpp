@@ -189,6 +189,7 @@ Step machine::runLaunch(Thread &thread, const Instr &instr) {
   machine.launch = cast<LaunchOp>(instr.op).getName().str();
   machine.firstItemOfLaunch = machine.itemNumber + 1;
   machine.item.assign(rank, 0);
+  machine.launchViews.clear();
   Thread worker(machine, thread.slots);
   const machine::Block &body = instr.blocks[0];
   for (int64_t i = 0; i < items; ++i) {
@@ -213,6 +214,13 @@ Step machine::runLaunch(Thread &thread, const Instr &instr) {
   machine.inLaunch = false;
   machine.item.clear();
   machine.launch.clear();
+  return Step::Next;
+}
+
+Step machine::runEndIf(Thread &thread, const Instr &instr) {
+  Frame &frame = thread.frames.back(); // of the launch's body
+  if (thread.integer(instr, 0))
+    frame.pc = frame.block->instrs.size() - 1;
   return Step::Next;
 }
 

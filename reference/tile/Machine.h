@@ -91,8 +91,9 @@ struct Array {
   };
   llvm::SmallVector<Merged, 4> merged; ///< by dimension; empty: none
   Array *memory = nullptr;             ///< whose elements these are, if not its own
-  std::vector<uint32_t> &writers() { return memory ? memory->writer : writer; }
-  const std::vector<uint32_t> &writers() const { return memory ? memory->writer : writer; }
+  int64_t origin = 0;                  ///< of its first element there
+  uint32_t &writerOf(int64_t offset) { return (memory ? memory->writer : writer)[origin + offset]; }
+  uint32_t writerOf(int64_t offset) const { return (memory ? memory->writer : writer)[origin + offset]; }
   bool isMerged(int64_t d) const { return !merged.empty() && d >= 0 && merged[d].inner > 0; }
   /// Distance of element `index` of dimension `d` from element 0.
   int64_t distance(size_t d, int64_t index) const {
@@ -188,6 +189,7 @@ struct Machine {
   // Of the current launch and work item.
   std::string launch;
   std::vector<int64_t> item;
+  llvm::DenseMap<mlir::Operation *, int64_t> launchViews; ///< the place in `arrays` of a view that work items make
   uint32_t itemNumber = 0, firstItemOfLaunch = 1;
   bool inLaunch = false;
   std::vector<Channel> channels;
@@ -266,6 +268,9 @@ Step runElementwise(Thread &thread, const Instr &instr);
 Step runAxis(Thread &, const Instr &);
 Step runComputedAxis(Thread &, const Instr &);
 Step runDeviceSms(Thread &, const Instr &);
+Step runSequence(Thread &, const Instr &);
+Step runNarrow(Thread &, const Instr &);
+Step runEndIf(Thread &, const Instr &);
 Step runMergeDims(Thread &, const Instr &);
 Step runTensor(Thread &, const Instr &);
 Step runWorkspace(Thread &, const Instr &);

@@ -145,12 +145,8 @@ Step machine::runDeviceSms(Thread &thread, const Instr &instr) {
   return Step::Next;
 }
 
-Step machine::runMergeDims(Thread &thread, const Instr &instr) {
-  auto op = cast<MergeDimsOp>(instr.op);
-  Array &from = *thread.machine.arrays[thread.integer(instr, 0)];
-  int64_t outer = thread.integer(instr, 1), inner = thread.integer(instr, 2), size;
-  if (outer < 1 || inner < 1 || __builtin_mul_overflow(outer, inner, &size))
-    return thread.fail(instr, "merges " + llvm::Twine(outer) + " by " + llvm::Twine(inner) + " elements");
+/// Another view of the same elements.
+static std::unique_ptr<Array> viewOf(Array &from) {
   auto array = std::make_unique<Array>();
   array->name = from.name;
   array->elementType = from.elementType;
@@ -160,8 +156,36 @@ Step machine::runMergeDims(Thread &thread, const Instr &instr) {
   array->isInput = from.isInput;
   array->isCarry = from.isCarry;
   array->memory = from.memory ? from.memory : &from;
+  array->origin = from.origin;
   array->merged = from.merged;
   array->merged.resize(from.shape.size());
+  return array;
+}
+
+/// Views of a launch are made once for each work item, one in place of that of the item before.
+static Step addView(Thread &thread, const Instr &instr, std::unique_ptr<Array> array) {
+  Machine &machine = thread.machine;
+  if (machine.inLaunch) {
+    auto [known, isNew] = machine.launchViews.try_emplace(instr.op, int64_t(machine.arrays.size()));
+    if (!isNew) {
+      machine.arrays[known->second] = std::move(array);
+      thread.setInteger(instr.out[0], known->second);
+      return Step::Next;
+    }
+  }
+  thread.setInteger(instr.out[0], int64_t(machine.arrays.size()));
+  machine.arrays.push_back(std::move(array));
+  return Step::Next;
+}
+
+Step machine::runMergeDims(Thread &thread, const Instr &instr) {
+  auto op = cast<MergeDimsOp>(instr.op);
+  Array &from = *thread.machine.arrays[thread.integer(instr, 0)];
+  int64_t outer = thread.integer(instr, 1), inner = thread.integer(instr, 2), size;
+  // Those of a sequence may be none.
+  if (outer < (thread.machine.inLaunch ? 0 : 1) || inner < 1 || __builtin_mul_overflow(outer, inner, &size))
+    return thread.fail(instr, "merges " + llvm::Twine(outer) + " by " + llvm::Twine(inner) + " elements");
+  std::unique_ptr<Array> array = viewOf(from);
   auto strideOf = [&](int64_t d, int64_t extent) -> std::optional<int64_t> {
     if (d < 0)
       return 0;
@@ -175,8 +199,37 @@ Step machine::runMergeDims(Thread &thread, const Instr &instr) {
   array->shape.insert(array->shape.begin() + op.getPlace(), size);
   array->strides.insert(array->strides.begin() + op.getPlace(), 0);
   array->merged.insert(array->merged.begin() + op.getPlace(), Array::Merged{inner, *outerStride, *innerStride});
-  thread.setInteger(instr.out[0], int64_t(thread.machine.arrays.size()));
-  thread.machine.arrays.push_back(std::move(array));
+  return addView(thread, instr, std::move(array));
+}
+
+Step machine::runNarrow(Thread &thread, const Instr &instr) {
+  auto op = cast<NarrowOp>(instr.op);
+  Array &from = *thread.machine.arrays[thread.integer(instr, 0)];
+  int64_t d = int64_t(op.getDim()), start = thread.integer(instr, 1), size = thread.integer(instr, 2);
+  if (from.isMerged(d))
+    return thread.fail(instr, "narrows a merged dimension of '" + from.name + "'");
+  if (start < 0 || size < 0 || start > from.shape[d] || size > from.shape[d] - start)
+    return thread.fail(instr, "takes elements " + llvm::Twine(start) + " to " + llvm::Twine(start + size) +
+                                  " of dimension " + llvm::Twine(d) + " of '" + from.name + "', whose size is " +
+                                  llvm::Twine(from.shape[d]));
+  std::unique_ptr<Array> array = viewOf(from);
+  array->shape[d] = size;
+  array->data += start * from.strides[d];
+  array->origin += start * from.strides[d];
+  return addView(thread, instr, std::move(array));
+}
+
+Step machine::runSequence(Thread &thread, const Instr &instr) {
+  const Array &offsets = *thread.machine.arrays[thread.integer(instr, 0)];
+  int64_t index = thread.integer(instr, 1), total = thread.integer(instr, 2), most = thread.integer(instr, 3);
+  if (index < 0 || index + 1 >= offsets.shape[0])
+    return thread.fail(instr, "asks for sequence " + llvm::Twine(index) + " of " + llvm::Twine(offsets.shape[0] - 1));
+  int64_t begin = int64_t(offsets.data[index * offsets.strides[0]]),
+          end = int64_t(offsets.data[(index + 1) * offsets.strides[0]]);
+  begin = std::clamp<int64_t>(begin, 0, total);
+  end = std::min(end, total);
+  thread.setInteger(instr.out[0], std::min(begin, total - 1));
+  thread.setInteger(instr.out[1], std::min(std::max<int64_t>(end - begin, 0), most));
   return Step::Next;
 }
 
@@ -292,7 +345,7 @@ bool sane(const Claim &box) {
 }
 
 const char *mayRead(const Machine &machine, const Array &array, int64_t offset) {
-  uint32_t writer = array.writers()[offset];
+  uint32_t writer = array.writerOf(offset);
   if (writer == 0 && array.isCarry)
     return nullptr;
   if (writer == 0)
@@ -373,7 +426,7 @@ Step machine::runStore(Thread &thread, const Instr &instr) {
       continue;
     for (int64_t c = begin; c < end; ++c, offset += stride) {
       double value = isFloat ? in[c].f : double(in[c].n);
-      uint32_t &writer = array.writers()[offset];
+      uint32_t &writer = array.writerOf(offset);
       double &place = array.data[offset];
       // Two work items may write one element only if the order does not matter.
       if (writer >= machine.firstItemOfLaunch && writer != machine.itemNumber && place != value &&

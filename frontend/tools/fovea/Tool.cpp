@@ -41,6 +41,8 @@ void CommonOptions::add(CLI::App &app, bool withSchedule) {
                "the bits of a row's result depend neither on the number of batches nor on the device");
   app.add_option("--precision", precision, "of products of f32: tf32, 3xtf32 (split in two, three products) or fma")
       ->capture_default_str();
+  app.add_option("--storage", storage,
+                 "where arrays lie: the name of a storage of the file; without it they are dense");
   app.add_option("--set", sets, "sizes of axes, consts and options: NAME=VALUE,..")
       ->allow_extra_args(false)
       ->trigger_on_parse(false);
@@ -59,6 +61,7 @@ Result<driver::CompileOptions> CommonOptions::read() const {
   if (!Target::find(target))
     return Error{ErrorCode::InvalidArgument, "unknown target '" + target + "'; known: " + Target::names()};
   options.precision = precision;
+  options.storage = storage;
   options.batchInvariant = batchInvariant;
   if (type != "bf16" && type != "f16" && type != "f32")
     return Error{ErrorCode::InvalidArgument, "unknown type '" + type + "'; known: bf16, f16, f32"};

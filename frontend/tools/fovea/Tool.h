@@ -43,9 +43,9 @@ bool report(const syntax::DiagnosticEngine &diagnostics);
 /// there and cannot be used is warned about.
 Result<std::unique_ptr<runtime::Device>> openDevice(const std::string &device, std::string &note);
 
-/// --target, --type, --set and --schedule.
+/// --target, --type, --storage, --set and --schedule.
 struct CommonOptions {
-  std::string target = "sm_80", type = "bf16", precision = "3xtf32", schedule;
+  std::string target = "sm_80", type = "bf16", precision = "3xtf32", schedule, storage;
   bool batchInvariant = false;
   std::vector<std::string> sets;
   void add(CLI::App &app, bool withSchedule = true);

@@ -1,0 +1,336 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Sequences one behind the other: see Packing.h.
+#include "frontend/driver/Packing.h"
+
+#include "runtime/host/Random.h"
+
+#include <algorithm>
+#include <set>
+
+namespace fovea::driver {
+
+const sema::Storage *selectStorage(const sema::Attention &attention, const std::string &name,
+                                   syntax::DiagnosticEngine &diagnostics) {
+  if (name.empty())
+    return nullptr;
+  std::vector<std::string> names;
+  std::string list;
+  for (const sema::Storage &storage : attention.storages) {
+    if (storage.name == name)
+      return &storage;
+    names.push_back(storage.name);
+    list += (list.empty() ? "" : ", ") + storage.name;
+  }
+  diagnostics.error({}, "--storage: '" + attention.name + "' has no storage '" + name + "'",
+                    list.empty() ? "the file declares none, as 'storage " + name + " { .. }' would"
+                                 : "there are: " + list,
+                    syntax::closest(name, names));
+  return nullptr;
+}
+
+runtime::Plan packedInterface(runtime::Plan interface, const sema::Attention &attention, const sema::Storage &storage) {
+  auto axisOf = [&](sema::AxisId id) {
+    return std::find_if(interface.axes.begin(), interface.axes.end(),
+                        [&](const runtime::PlanAxis &axis) { return axis.name == attention.axes[id].name; });
+  };
+  auto place = std::find_if(interface.tensors.begin(), interface.tensors.end(), [](const runtime::PlanTensor &tensor) {
+    return tensor.role == runtime::TensorRole::Output;
+  });
+  std::vector<runtime::PlanTensor> added;
+  std::set<std::string> known;
+  for (const sema::Ragged &ragged : storage.ragged) {
+    const std::string &batch = attention.axes[ragged.batch].name, &token = attention.axes[ragged.token].name,
+                      &most = attention.axes[ragged.most].name;
+    for (runtime::PlanTensor &tensor : interface.tensors) {
+      auto dim = [&](const std::string &name) {
+        return std::find_if(tensor.dims.begin(), tensor.dims.end(),
+                            [&](const runtime::PlanDim &each) { return each.display == name; });
+      };
+      if (dim(batch) == tensor.dims.end() || dim(token) == tensor.dims.end())
+        continue;
+      *dim(token) = {ragged.total, {ragged.total}};
+      tensor.dims.erase(dim(batch));
+    }
+    if (most != token)
+      if (Result<runtime::Expr> size = runtime::Expr::parse(most))
+        axisOf(ragged.token)->derived = std::move(*size);
+    if (known.insert(ragged.count).second) {
+      if (Result<runtime::Expr> size = runtime::Expr::parse(ragged.count + " - 1")) {
+        axisOf(ragged.batch)->derived = std::move(*size);
+        axisOf(ragged.batch)->staticSize.reset();
+      }
+      interface.axes.push_back({ragged.count, {}, {}});
+    }
+    if (known.insert(ragged.total).second)
+      interface.axes.push_back({ragged.total, {}, {}});
+    if (known.insert(ragged.offsets).second) {
+      runtime::PlanTensor offsets;
+      offsets.name = ragged.offsets;
+      offsets.type = runtime::StorageType::I32;
+      offsets.dims = {{ragged.count, {ragged.count}}};
+      added.push_back(std::move(offsets));
+    }
+  }
+  interface.tensors.insert(place, added.begin(), added.end());
+  return interface;
+}
+
+//===--- lengths ---===//
+
+static Error invalid(std::string message) { return {ErrorCode::InvalidArgument, std::move(message)}; }
+
+Result<Sequences> Sequences::fromOffsets(const sema::Attention &attention, const sema::Storage &storage,
+                                         const Arrays &arrays, const runtime::AxisSizes &sizes) {
+  Sequences result(attention, storage);
+  for (const sema::Ragged &ragged : storage.ragged) {
+    auto found = arrays.find(ragged.offsets);
+    if (found == arrays.end())
+      return invalid("the offsets '" + ragged.offsets + "' are not given");
+    auto sizeOf = [&](const std::string &axis) {
+      auto size = sizes.find(axis);
+      return size == sizes.end() ? int64_t{-1} : size->second;
+    };
+    const std::string &bound = attention.axes[ragged.most].name;
+    int64_t total = sizeOf(ragged.total), most = sizeOf(bound), last = 0;
+    Group group{&ragged, {}};
+    for (int64_t i = 0; i < found->second.elements(); ++i) {
+      auto offset = static_cast<int64_t>(found->second.value(i));
+      std::string where = "'" + ragged.offsets + "'[" + std::to_string(i) + "] is " + std::to_string(offset);
+      if (i == 0 && offset != 0)
+        return invalid(where + "; the first sequence begins at 0");
+      if (offset < last)
+        return invalid(where + ", before '" + ragged.offsets + "'[" + std::to_string(i - 1) + "], which is " +
+                       std::to_string(last) + ": offsets never fall");
+      if (total >= 0 && offset > total)
+        return invalid(where + ", past the end: there are " + std::to_string(total) + " rows on '" + ragged.total +
+                       "'");
+      if (most >= 0 && offset - last > most)
+        return invalid(where + ": sequence " + std::to_string(i - 1) + " has " + std::to_string(offset - last) +
+                       " tokens; '" + bound + "' allows " + std::to_string(most));
+      group.offsets.push_back(last = offset);
+    }
+    if (group.offsets.size() < 2)
+      return invalid("'" + ragged.offsets + "' has " + std::to_string(group.offsets.size()) +
+                     " offsets; one sequence has two");
+    if (total >= 0 && last != total)
+      return invalid("'" + ragged.offsets + "' ends at " + std::to_string(last) + "; there are " +
+                     std::to_string(total) + " rows on '" + ragged.total + "'");
+    result.count_ = std::max(result.count_, static_cast<int64_t>(group.offsets.size()) - 1);
+    result.groups_.push_back(std::move(group));
+  }
+  return result;
+}
+
+Sequences Sequences::draw(const sema::Attention &attention, const sema::Storage &storage,
+                          const runtime::AxisSizes &sizes, uint64_t seed) {
+  Sequences result(attention, storage);
+  std::map<std::string, std::vector<int64_t>> drawn;
+  for (const sema::Ragged &ragged : storage.ragged) {
+    int64_t most = sizes.find(attention.axes[ragged.most].name)->second,
+            count = sizes.find(attention.axes[ragged.batch].name)->second;
+    std::vector<int64_t> &offsets = drawn[ragged.offsets];
+    if (offsets.empty()) {
+      std::vector<int64_t> lengths = {0, 1, most - 1, most};
+      for (int64_t chunk : {16, 32, 64, 128})
+        for (int64_t beside : {-1, 0, 1})
+          lengths.push_back(chunk + beside);
+      std::erase_if(lengths, [&](int64_t length) { return length < 0 || length > most; });
+      runtime::RandomStream random(seed, ragged.offsets);
+      auto below = [&](uint64_t place, int64_t bound) {
+        return static_cast<int64_t>(random.bits(place) % static_cast<uint64_t>(bound));
+      };
+      // One of the greatest length, and one without tokens, in any place.
+      int64_t whole = below(0, count), none = count > 2 ? (whole + 1 + below(1, count - 1)) % count : -1;
+      offsets.push_back(0);
+      for (int64_t b = 0; b < count; ++b)
+        offsets.push_back(offsets.back() +
+                          (b == whole  ? most
+                           : b == none ? 0
+                                       : lengths[static_cast<size_t>(below(static_cast<uint64_t>(b) + 2,
+                                                                           static_cast<int64_t>(lengths.size())))]));
+    }
+    result.count_ = std::max(result.count_, count);
+    result.groups_.push_back({&ragged, offsets});
+  }
+  return result;
+}
+
+runtime::AxisSizes Sequences::sizes() const {
+  runtime::AxisSizes sizes;
+  for (const Group &group : groups_) {
+    sizes[group.ragged->count] = static_cast<int64_t>(group.offsets.size());
+    sizes[group.ragged->total] = group.offsets.back();
+  }
+  return sizes;
+}
+
+Result<Arrays> Sequences::offsets() const {
+  Arrays arrays;
+  for (const Group &group : groups_) {
+    std::vector<double> values(group.offsets.begin(), group.offsets.end());
+    Result<runtime::Array> array =
+        runtime::Array::fromDoubles(runtime::StorageType::I32, {static_cast<int64_t>(values.size())}, values);
+    if (!array)
+      return array.takeError();
+    arrays.insert_or_assign(group.ragged->offsets, std::move(*array));
+  }
+  return arrays;
+}
+
+const Sequences::Group *Sequences::groupOf(sema::AxisId token) const {
+  for (const Group &group : groups_)
+    if (group.ragged->token == token)
+      return &group;
+  return nullptr;
+}
+
+reference::AxisSizes Sequences::sizesOf(int64_t number, const runtime::AxisSizes &given) const {
+  reference::AxisSizes sizes;
+  for (sema::AxisId id = 0; id < attention_->axes.size(); ++id) {
+    const sema::Axis &axis = attention_->axes[id];
+    auto found = given.find(axis.name);
+    if (found != given.end() && !isDerived(axis))
+      sizes[axis.name] = found->second;
+  }
+  for (const Group &group : groups_) {
+    auto at = static_cast<size_t>(number);
+    sizes[attention_->axes[group.ragged->batch].name] = 1;
+    sizes[attention_->axes[group.ragged->token].name] = group.offsets[at + 1] - group.offsets[at];
+  }
+  return sizes;
+}
+
+bool Sequences::isEmpty(int64_t number) const {
+  auto at = static_cast<size_t>(number);
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [&](const Group &group) { return group.offsets[at] == group.offsets[at + 1]; });
+}
+
+//===--- arrays ---===//
+
+const sema::Declaration *Sequences::find(const std::string &name) const {
+  for (const sema::Declaration &declaration : attention_->declarations)
+    if (declaration.name == name)
+      return &declaration;
+  return nullptr;
+}
+
+void Sequences::forEach(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
+                        std::vector<int64_t> &oneShape, const std::function<void(int64_t, int64_t)> &visit) const {
+  auto at = static_cast<size_t>(number);
+  const std::vector<sema::AxisId> &axes = declaration.declaredAxes;
+  auto hasAxis = [&](sema::AxisId id) { return std::find(axes.begin(), axes.end(), id) != axes.end(); };
+  std::vector<int64_t> packedStrides = runtime::contiguousStrides(packedShape), strides;
+  int64_t begin = 0;
+  oneShape.clear();
+  size_t place = 0; // in the packed shape
+  for (sema::AxisId axis : axes) {
+    const Group *own = nullptr, *batch = nullptr; // whose token, whose batch it is
+    for (const Group &group : groups_) {
+      if (group.ragged->token == axis)
+        own = &group;
+      if (group.ragged->batch == axis && (!batch || hasAxis(group.ragged->token)))
+        batch = &group;
+    }
+    if (batch && hasAxis(batch->ragged->token)) { // has no dimension
+      oneShape.push_back(1);
+      strides.push_back(0);
+      continue;
+    }
+    if (batch) {
+      begin += number * packedStrides[place];
+      oneShape.push_back(1);
+    } else if (own) {
+      if (hasAxis(own->ragged->batch))
+        begin += own->offsets[at] * packedStrides[place];
+      oneShape.push_back(own->offsets[at + 1] - own->offsets[at]);
+    } else {
+      oneShape.push_back(packedShape[place]);
+    }
+    strides.push_back(packedStrides[place++]);
+  }
+  int64_t elements = 1;
+  for (int64_t size : oneShape)
+    elements *= size;
+  for (int64_t i = 0; i < elements; ++i) {
+    int64_t rest = i, there = begin;
+    for (size_t d = oneShape.size(); d-- > 0;) {
+      there += rest % oneShape[d] * strides[d];
+      rest /= oneShape[d];
+    }
+    visit(i, there);
+  }
+}
+
+Result<runtime::Array> Sequences::pack(const runtime::PlanTensor &packed, const runtime::Array &dense) const {
+  const sema::Declaration *declaration = find(packed.name);
+  runtime::AxisSizes own = sizes();
+  std::vector<int64_t> shape;
+  bool isPacked = false;
+  for (const runtime::PlanDim &dim : packed.dims)
+    isPacked |= own.count(dim.display) != 0;
+  if (!declaration || !isPacked)
+    return dense;
+  // Dimensions but the batch, in order; the rows of all sequences in the token's place.
+  std::vector<int64_t> denseStrides = runtime::contiguousStrides(dense.shape());
+  size_t next = 0;
+  int64_t batchStride = 0;
+  for (size_t d = 0; d < declaration->declaredAxes.size(); ++d) {
+    sema::AxisId axis = declaration->declaredAxes[d];
+    const runtime::PlanDim *dim = next < packed.dims.size() ? &packed.dims[next] : nullptr;
+    const Group *group = groupOf(axis);
+    if (group && dim && own.count(dim->display)) {
+      shape.push_back(own[dim->display]);
+      ++next;
+    } else if (dim && dim->display == attention_->axes[axis].name) {
+      shape.push_back(dense.shape()[d]);
+      ++next;
+    } else {
+      batchStride = denseStrides[d];
+    }
+  }
+  Result<runtime::Array> result = runtime::Array::create(dense.type(), shape);
+  if (!result)
+    return result;
+  for (int64_t number = 0; number < count_; ++number) {
+    std::vector<int64_t> one;
+    forEach(*declaration, shape, number, one, [&](int64_t index, int64_t there) {
+      int64_t rest = index, from = number * batchStride;
+      for (size_t d = one.size(); d-- > 0;) {
+        from += rest % one[d] * denseStrides[d];
+        rest /= one[d];
+      }
+      result->setValue(there, dense.value(from));
+    });
+  }
+  return result;
+}
+
+reference::Tensor Sequences::take(const std::string &name, const reference::Tensor &packed, int64_t number) const {
+  const sema::Declaration *declaration = find(name);
+  if (!declaration)
+    return packed;
+  reference::Tensor one;
+  std::vector<std::pair<int64_t, int64_t>> places;
+  forEach(*declaration, packed.shape, number, one.shape,
+          [&](int64_t index, int64_t there) { places.emplace_back(index, there); });
+  one.data.resize(places.size());
+  for (auto [index, there] : places)
+    one.data[static_cast<size_t>(index)] = packed.data[static_cast<size_t>(there)];
+  return one;
+}
+
+void Sequences::place(const std::string &name, const reference::Tensor &one, int64_t number,
+                      reference::Tensor &packed) const {
+  const sema::Declaration *declaration = find(name);
+  if (!declaration)
+    return;
+  std::vector<int64_t> shape;
+  forEach(*declaration, packed.shape, number, shape, [&](int64_t index, int64_t there) {
+    packed.data[static_cast<size_t>(there)] = one.data[static_cast<size_t>(index)];
+  });
+}
+
+} // namespace fovea::driver

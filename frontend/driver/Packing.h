@@ -1,0 +1,72 @@
+// Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Arrays of sequences that lie one behind the other: their interface, their lengths, and the way from a batch of one
+// length, and from one sequence, to them and back.
+#pragma once
+
+#include "frontend/driver/Inputs.h"
+#include "frontend/driver/Spec.h"
+#include "reference/attn/Reference.h"
+
+#include <functional>
+
+namespace fovea::driver {
+
+/// The storage of this name; nothing for an empty name. An error, with what there is, goes to the diagnostics.
+const sema::Storage *selectStorage(const sema::Attention &attention, const std::string &name,
+                                   syntax::DiagnosticEngine &diagnostics);
+
+/// The interface with the arrays where the storage puts them: its offsets come behind the inputs. Sizes of bounds,
+/// which no array shows, are the caller's to give.
+runtime::Plan packedInterface(runtime::Plan interface, const sema::Attention &attention, const sema::Storage &storage);
+
+/// The sequences of one call.
+class Sequences {
+public:
+  /// By name of offsets; all of one batch have as many. Errors name the offsets and the first place where they do not
+  /// begin at 0, fall, exceed the bound or do not end at the last row. `sizes` of bounds and totals.
+  static Result<Sequences> fromOffsets(const sema::Attention &attention, const sema::Storage &storage,
+                                       const Arrays &arrays, const runtime::AxisSizes &sizes);
+  /// Lengths from a seed, up to the sizes of the bounds: none and all, one, those beside multiples of 16.
+  static Sequences draw(const sema::Attention &attention, const sema::Storage &storage, const runtime::AxisSizes &sizes,
+                        uint64_t seed);
+
+  /// The most that one batch has, over all storage entries.
+  int64_t count() const { return count_; }
+  /// Sizes that offsets and totals have, to be added to those of a call.
+  runtime::AxisSizes sizes() const;
+  /// The offsets as inputs.
+  Result<Arrays> offsets() const;
+
+  /// `given` of a batch of one length, as sequence `number` has them; of axes that a caller chooses alone.
+  reference::AxisSizes sizesOf(int64_t number, const runtime::AxisSizes &given) const;
+  /// Whether the sequence has no token on some axis.
+  bool isEmpty(int64_t number) const;
+
+  /// An array of a batch of one length, without what lies beyond the sequences. Arrays without tokens stay.
+  Result<runtime::Array> pack(const runtime::PlanTensor &packed, const runtime::Array &dense) const;
+  /// The array of one sequence: a batch of 1.
+  reference::Tensor take(const std::string &name, const reference::Tensor &packed, int64_t number) const;
+  /// Puts the array of one sequence in its place.
+  void place(const std::string &name, const reference::Tensor &one, int64_t number, reference::Tensor &packed) const;
+
+private:
+  struct Group {
+    const sema::Ragged *ragged;
+    std::vector<int64_t> offsets;
+  };
+  Sequences(const sema::Attention &attention, const sema::Storage &storage)
+      : attention_(&attention), storage_(&storage) {}
+  const Group *groupOf(sema::AxisId token) const;
+  const sema::Declaration *find(const std::string &name) const;
+  /// Calls with the place of each element in the array of one sequence and in the packed one.
+  void forEach(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
+               std::vector<int64_t> &oneShape, const std::function<void(int64_t, int64_t)> &visit) const;
+  const sema::Attention *attention_;
+  const sema::Storage *storage_;
+  std::vector<Group> groups_;
+  int64_t count_ = 0;
+};
+
+} // namespace fovea::driver
