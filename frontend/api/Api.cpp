@@ -5,6 +5,7 @@
 #include "frontend/api/include/fovea/compiler.h"
 #include "frontend/driver/PlanCache.h"
 #include "runtime/api/Handles.h"
+#include "runtime/cache/Cache.h"
 
 #include <algorithm>
 #include <chrono>
@@ -12,18 +13,33 @@
 
 using namespace fovea;
 
+namespace {
+
+struct Message {
+  bool isError;
+  std::string file, message, expected, suggestion, rendered;
+  syntax::Position begin, end;
+};
+
+/// What came of a text.
+struct Outcome {
+  std::vector<Message> messages;
+  std::string firstError;
+  std::shared_ptr<const driver::KnownPlan> known; // null after an error
+  std::vector<driver::SourceText> imports;        // as they were
+};
+
+} // namespace
+
 struct fovea_compiler {
   driver::Compiler compiler;
+  driver::PlanMemory plans;                             // by meaning
+  runtime::Recent<Outcome> outcomes{size_t{128} << 20}; // by text
 };
 
 struct fovea_compilation {
-  struct Message {
-    bool isError;
-    std::string file, message, expected, suggestion, rendered;
-    syntax::Position begin, end;
-  };
-  std::vector<Message> messages;
-  std::string planText, firstError;
+  std::shared_ptr<const Outcome> outcome;
+  std::vector<Message> warnings; // of the cache, after those of the outcome
   double milliseconds = 0;
 };
 
@@ -87,6 +103,51 @@ Result<driver::CompileOptions> readOptions(const fovea_compile_options &raw) {
   return options;
 }
 
+/// Whether the files that a text imported still say what they said.
+bool areUnchanged(const std::vector<driver::SourceText> &imports) {
+  return std::all_of(imports.begin(), imports.end(), [](const driver::SourceText &import) {
+    Result<driver::SourceText> now = driver::readSource(import.name);
+    return now && now->text == import.text;
+  });
+}
+
+std::vector<Message> messagesOf(const syntax::DiagnosticEngine &engine) {
+  std::vector<Message> messages;
+  for (const syntax::Diagnostic &d : engine.diagnostics()) {
+    Message message{
+        d.severity == syntax::Severity::Error, "", d.message, d.label, d.suggestion, engine.render(d), {}, {}};
+    if (d.span.valid()) {
+      message.file = engine.sources.name(d.span.file);
+      message.begin = engine.sources.position(d.span);
+      message.end = engine.sources.position(d.span.file, d.span.end);
+    }
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+Result<std::shared_ptr<const Outcome>> outcomeOf(driver::CachedCompilation cached) {
+  driver::Compilation &compilation = *cached.compilation;
+  auto outcome = std::make_shared<Outcome>();
+  outcome->messages = messagesOf(compilation.diagnostics());
+  for (const Message &message : outcome->messages)
+    if (message.isError && outcome->firstError.empty())
+      outcome->firstError = message.rendered;
+  outcome->known = std::move(cached.known);
+  if (!outcome->known && compilation.ok() && compilation.plan) {
+    Result<std::string> text = runtime::planToText(*compilation.plan);
+    if (!text)
+      return text.takeError();
+    outcome->known =
+        std::make_shared<const driver::KnownPlan>(driver::KnownPlan{std::move(*text), std::move(*compilation.plan)});
+  }
+  const syntax::SourceMap &sources = compilation.diagnostics().sources;
+  for (uint32_t file = 0; file < sources.size(); ++file)
+    if (file != compilation.analysis.tree.id)
+      outcome->imports.push_back({sources.name(file), sources.text(file)});
+  return std::shared_ptr<const Outcome>(std::move(outcome));
+}
+
 fovea_status compile(fovea_compiler *compiler, const driver::SourceText &source, const fovea_compile_options *raw,
                      fovea_compilation **made) {
   fovea_compile_options known;
@@ -98,35 +159,36 @@ fovea_status compile(fovea_compiler *compiler, const driver::SourceText &source,
     return fail(options.error());
   auto begin = std::chrono::steady_clock::now();
   auto result = std::make_unique<fovea_compilation>();
-  auto warn = [&](const std::string &text) {
-    result->messages.push_back({false, "", text, "", "", "warning: " + text + "\n", {}, {}});
-  };
-  driver::CachedCompilation cached =
-      driver::compilePlan(compiler->compiler, source, *options, known.schedule ? known.schedule : "", warn);
-  driver::Compilation *compilation = cached.compilation.get();
+  std::string schedule = known.schedule ? known.schedule : "";
+  std::string key = driver::askedText(*options, schedule) + source.name + "\n" + source.text;
+  result->outcome = runtime::cacheIsOff() ? nullptr : compiler->outcomes.find(key);
+  if (!result->outcome || !areUnchanged(result->outcome->imports)) {
+    auto warn = [&](const std::string &text) {
+      result->warnings.push_back({false, "", text, "", "", "warning: " + text + "\n", {}, {}});
+    };
+    driver::CachedCompilation cached =
+        driver::compilePlan(compiler->compiler, source, *options, schedule, warn, &compiler->plans);
+    bool keep = cached.known != nullptr;
+    Result<std::shared_ptr<const Outcome>> outcome = outcomeOf(std::move(cached));
+    if (!outcome)
+      return fail(outcome.error());
+    result->outcome = std::move(*outcome);
+    if (keep)
+      compiler->outcomes.keep(std::move(key), result->outcome, 2 * result->outcome->known->text.size());
+  }
   std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - begin;
   result->milliseconds = passed.count();
-  const syntax::DiagnosticEngine &engine = compilation->diagnostics();
-  for (const syntax::Diagnostic &d : engine.diagnostics()) {
-    fovea_compilation::Message message{
-        d.severity == syntax::Severity::Error, "", d.message, d.label, d.suggestion, engine.render(d), {}, {}};
-    if (d.span.valid()) {
-      message.file = engine.sources.name(d.span.file);
-      message.begin = engine.sources.position(d.span);
-      message.end = engine.sources.position(d.span.file, d.span.end);
-    }
-    if (message.isError && result->firstError.empty())
-      result->firstError = message.rendered;
-    result->messages.push_back(std::move(message));
-  }
-  if (compilation->ok() && compilation->plan) {
-    Result<std::string> text = runtime::planToText(*compilation->plan);
-    if (!text)
-      return fail(text.error());
-    result->planText = std::move(*text);
-  }
   *made = result.release();
   return FOVEA_OK;
+}
+
+/// Null behind the last.
+const Message *messageAt(const fovea_compilation &compilation, size_t index) {
+  const std::vector<Message> &first = compilation.outcome->messages;
+  if (index < first.size())
+    return &first[index];
+  index -= first.size();
+  return index < compilation.warnings.size() ? &compilation.warnings[index] : nullptr;
 }
 
 } // namespace
@@ -160,16 +222,17 @@ fovea_status fovea_compile_text(fovea_compiler *compiler, const char *text, size
 void fovea_compilation_close(fovea_compilation *compilation) { delete compilation; }
 
 size_t fovea_compilation_diagnostic_count(const fovea_compilation *compilation) {
-  return compilation ? compilation->messages.size() : 0;
+  return compilation ? compilation->outcome->messages.size() + compilation->warnings.size() : 0;
 }
 
 fovea_status fovea_compilation_diagnostic(const fovea_compilation *compilation, size_t index,
                                           fovea_diagnostic *diagnostic) {
   if (!compilation || !diagnostic || diagnostic->struct_size < sizeof(fovea_diagnostic))
     return invalid("fovea_diagnostic: set struct_size to sizeof(fovea_diagnostic)");
-  if (index >= compilation->messages.size())
-    return invalid("there are " + std::to_string(compilation->messages.size()) + " diagnostics");
-  const fovea_compilation::Message &m = compilation->messages[index];
+  const Message *found = messageAt(*compilation, index);
+  if (!found)
+    return invalid("there are " + std::to_string(fovea_compilation_diagnostic_count(compilation)) + " diagnostics");
+  const Message &m = *found;
   size_t size = diagnostic->struct_size;
   *diagnostic = {size,
                  m.isError,
@@ -188,19 +251,20 @@ fovea_status fovea_compilation_diagnostic(const fovea_compilation *compilation, 
 fovea_status fovea_compilation_plan_text(const fovea_compilation *compilation, const char **text, size_t *size) {
   if (!compilation || !text || !size)
     return invalid("compilation, text and size must not be NULL");
-  if (compilation->planText.empty())
-    return invalid(compilation->firstError);
-  *text = compilation->planText.c_str();
-  *size = compilation->planText.size();
+  const std::shared_ptr<const driver::KnownPlan> &known = compilation->outcome->known;
+  if (!known)
+    return invalid(compilation->outcome->firstError);
+  *text = known->text.c_str();
+  *size = known->text.size();
   return FOVEA_OK;
 }
 
 fovea_status fovea_compilation_plan(const fovea_compilation *compilation, fovea_plan **plan) {
-  const char *text = nullptr;
-  size_t size = 0;
-  if (fovea_status status = fovea_compilation_plan_text(compilation, &text, &size); status != FOVEA_OK)
-    return status;
-  return fovea_plan_parse(text, size, plan);
+  if (!compilation || !plan)
+    return invalid("compilation and plan must not be NULL");
+  if (!compilation->outcome->known)
+    return invalid(compilation->outcome->firstError);
+  return fovea_internal_copy_plan_1(&compilation->outcome->known->plan, plan);
 }
 
 double fovea_compilation_milliseconds(const fovea_compilation *compilation) {

@@ -75,6 +75,8 @@ struct fovea_call {
 extern "C" {
 /// `device` is a fovea::runtime::Device of a library built from the same sources; it is owned from now on.
 FOVEA_API fovea_status fovea_internal_adopt_device_1(fovea::runtime::Device *device, fovea_device **handle);
+/// A handle of a copy of a plan, which was checked, of a library built from the same sources.
+FOVEA_API fovea_status fovea_internal_copy_plan_1(const fovea::runtime::Plan *plan, fovea_plan **handle);
 /// Makes `text` the last error of this thread; gives `status` back.
 FOVEA_API fovea_status fovea_internal_fail_1(fovea_status status, const char *text);
 }

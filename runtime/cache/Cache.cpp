@@ -159,13 +159,18 @@ bool makeFolders(const std::string &path) {
 
 } // namespace
 
+bool cacheIsOff() {
+  const char *value = std::getenv("FOVEA_CACHE");
+  return value && std::string_view(value) == "off";
+}
+
 std::optional<std::string> cacheFolder() {
   auto variable = [](const char *name) {
     const char *value = std::getenv(name);
     return std::string(value ? value : "");
   };
   std::string set = variable("FOVEA_CACHE"), shared = variable("XDG_CACHE_HOME"), home = variable("HOME");
-  if (set == "off")
+  if (cacheIsOff())
     return std::nullopt;
   if (!set.empty())
     return set;
@@ -344,7 +349,11 @@ std::string programIdentity(const std::vector<std::string> &parts) {
       [](dl_phdr_info *info, size_t, void *data) {
         auto &search = *static_cast<Search *>(data);
         std::string_view name = info->dlpi_name ? info->dlpi_name : "";
-        bool isProgram = name.empty() && !search.program;
+        // Of which this code is part: a program that was not linked anew may find a newer library.
+        auto here = reinterpret_cast<ElfW(Addr)>(&programIdentity) - info->dlpi_addr;
+        bool isProgram = std::any_of(info->dlpi_phdr, info->dlpi_phdr + info->dlpi_phnum, [&](const ElfW(Phdr) & part) {
+          return part.p_type == PT_LOAD && here >= part.p_vaddr && here - part.p_vaddr < part.p_memsz;
+        });
         if (!isProgram && std::none_of(search.parts->begin(), search.parts->end(), [&](const std::string &part) {
               return name.find(part) != std::string_view::npos;
             }))

@@ -27,6 +27,8 @@ struct CacheOptions {
 /// Where the cache lies by the environment: FOVEA_CACHE=off means nowhere, another value is the folder; otherwise
 /// $XDG_CACHE_HOME/fovea or $HOME/.cache/fovea. Nothing also where none of these is set.
 std::optional<std::string> cacheFolder();
+/// FOVEA_CACHE=off: what is asked for is made, whatever was made before.
+bool cacheIsOff();
 
 /// May be used by several threads and processes at once.
 class Cache {
@@ -67,8 +69,8 @@ private:
   CacheOptions options_;
 };
 
-/// Tells this build of the program from others: the identity that the linker gave to the program and to the libraries
-/// whose name has one of `parts`, or else size and time of the program's file.
+/// Tells this build of the code from others: the identity that the linker gave to the program or library that this
+/// function is part of, and to the libraries whose name has one of `parts`; else size and time of the program's file.
 std::string programIdentity(const std::vector<std::string> &parts);
 
 } // namespace fovea::runtime

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 namespace {
@@ -198,6 +199,60 @@ TEST(CompilerApi, FindsPlansAgain) {
   EXPECT_STREQ(third->plan.target(), "sm_90");
   std::printf("cold %.1f ms, warm %.1f ms\n", first->milliseconds, second->milliseconds);
   ASSERT_EQ(setenv("FOVEA_CACHE", "off", 1), 0);
+  std::filesystem::remove_all(folder);
+}
+
+// What a compiler has compiled it knows by the text, and by the meaning; it looks at imported files again.
+TEST(CompilerApi, KnowsWhatItCompiled) {
+  std::string folder = ::testing::TempDir() + "fovea-compiler-knows-" + std::to_string(::getpid());
+  std::filesystem::create_directories(folder);
+  ASSERT_EQ(setenv("FOVEA_CACHE", (folder + "/cache").c_str(), 1), 0);
+  auto write = [&](const std::string &name, const std::string &text) { std::ofstream(folder + "/" + name) << text; };
+  write("gate.attn", "fovea 1\nmap half(x : real) -> real {\n  x * 0.5\n}\n");
+  std::string text = gatedText();
+  text.replace(text.find("fovea 1\n"), 8, "fovea 1\nimport \"gate\" (half)\n");
+  text.replace(text.find("sigmoid(z)"), 10, "half(z)");
+  text.insert(text.find("  input z"), "  input unused : f32 [B, T, H]\n"); // a warning
+  auto compiler = fovea::Compiler::open();
+  auto compile = [&](const std::string &text) {
+    auto compiled = compiler->text(text, folder + "/gated.attn", sized());
+    EXPECT_TRUE(compiled) << compiled.failure().text;
+    return compiled;
+  };
+  auto first = compile(text), second = compile(text);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(first->planText, second->planText);
+  EXPECT_STREQ(first->plan.signature(), second->plan.signature());
+  EXPECT_LT(second->milliseconds, 5);
+  ASSERT_EQ(first->warnings.size(), 1u);
+  ASSERT_EQ(second->warnings.size(), 1u) << "the same is said again";
+  EXPECT_EQ(first->warnings[0].rendered, second->warnings[0].rendered);
+  // In memory alone.
+  std::filesystem::remove_all(folder + "/cache");
+  auto third = compile(text + "\n# the same\n");
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->planText, first->planText);
+  EXPECT_FALSE(std::filesystem::exists(folder + "/cache")) << "nothing was compiled, so nothing was kept";
+  // Another meaning by an imported file.
+  write("gate.attn", "fovea 1\nmap half(x : real) -> real {\n  x * 0.25\n}\n");
+  auto changed = compile(text);
+  ASSERT_TRUE(changed);
+  EXPECT_NE(changed->planText, first->planText);
+  std::filesystem::remove(folder + "/gate.attn");
+  auto missing = compiler->text(text, folder + "/gated.attn", sized());
+  EXPECT_FALSE(missing);
+  // Options are part of what is asked for.
+  write("gate.attn", "fovea 1\nmap half(x : real) -> real {\n  x * 0.25\n}\n");
+  auto other = sized();
+  other.target = "sm_90";
+  auto newer = compiler->text(text, folder + "/gated.attn", other);
+  ASSERT_TRUE(newer);
+  EXPECT_STREQ(newer->plan.target(), "sm_90");
+  // Off is off.
+  ASSERT_EQ(setenv("FOVEA_CACHE", "off", 1), 0);
+  auto again = compile(text);
+  ASSERT_TRUE(again);
+  EXPECT_GT(again->milliseconds, 5) << "compiled anew";
   std::filesystem::remove_all(folder);
 }
 
