@@ -337,10 +337,8 @@ struct Checker::Levels {
   /// Compares all outputs of a level. The first difference; empty for none.
   std::string difference(attn::AttentionOp attention, const std::string &against, Values got, Values want, Judge how);
   /// What the reference makes of these arrays; of packed ones sequence by sequence, put together.
-  using Evaluate =
-      llvm::function_ref<llvm::Expected<reference::Tensors>(const reference::AxisSizes &, const reference::Tensors &)>;
   llvm::Expected<reference::Tensors> bySequence(const Compilation &compilation, attn::AttentionOp attention,
-                                                const reference::Tensors &values, Evaluate evaluate);
+                                                const reference::Tensors &values, Sequences::Evaluate evaluate);
   /// Calls with the sizes and arrays of each sequence that has tokens; of dense arrays with all.
   llvm::Error forEach(attn::AttentionOp attention, const reference::Tensors &values,
                       llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit);
@@ -351,38 +349,12 @@ struct Checker::Levels {
   Status pack(const Compilation &compilation, const CheckCase &each, uint64_t seed);
   /// See driver::addProductErrors. Squares of the errors of sequences add.
   llvm::Error addProductErrors(const Compilation &compilation, const reference::Tensors &values);
-
-private:
-  llvm::Expected<reference::AxisSizes> sizesOf(attn::AttentionOp attention, int64_t number) const;
-  reference::Tensors take(const reference::Tensors &values, int64_t number) const;
 };
-
-llvm::Expected<reference::AxisSizes> Checker::Levels::sizesOf(attn::AttentionOp attention, int64_t number) const {
-  return reference::inferSizes(attention, {}, sequences->sizesOf(number, each->sizes));
-}
-
-reference::Tensors Checker::Levels::take(const reference::Tensors &values, int64_t number) const {
-  reference::Tensors own;
-  for (const auto &[name, tensor] : values)
-    own[name] = sequences->take(name, tensor, number);
-  return own;
-}
 
 llvm::Error Checker::Levels::forEach(
     attn::AttentionOp attention, const reference::Tensors &values,
     llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit) {
-  if (!sequences)
-    return visit(sizes, values);
-  for (int64_t number = 0; number < sequences->count(); ++number) {
-    if (sequences->isEmpty(number))
-      continue;
-    llvm::Expected<reference::AxisSizes> own = sizesOf(attention, number);
-    if (!own)
-      return own.takeError();
-    if (llvm::Error error = visit(*own, take(values, number)))
-      return error;
-  }
-  return llvm::Error::success();
+  return sequences ? sequences->forEach(attention, each->sizes, values, visit) : visit(sizes, values);
 }
 
 Status Checker::Levels::pack(const Compilation &compilation, const CheckCase &each, uint64_t seed) {
@@ -419,37 +391,11 @@ llvm::Error Checker::Levels::addProductErrors(const Compilation &compilation, co
 
 llvm::Expected<reference::Tensors> Checker::Levels::bySequence(const Compilation &compilation,
                                                                attn::AttentionOp attention,
-                                                               const reference::Tensors &values, Evaluate evaluate) {
+                                                               const reference::Tensors &values,
+                                                               Sequences::Evaluate evaluate) {
   if (!sequences)
     return evaluate(sizes, values);
-  runtime::AxisSizes all(axes.begin(), axes.end());
-  reference::Tensors result;
-  for (int64_t number = 0; number < sequences->count(); ++number) {
-    llvm::Expected<reference::AxisSizes> own = sizesOf(attention, number);
-    if (!own)
-      return own.takeError();
-    llvm::Expected<reference::Tensors> one = evaluate(*own, take(values, number));
-    if (!one)
-      return one.takeError();
-    for (const auto &[name, tensor] : *one) {
-      const runtime::PlanTensor *entry = compilation.interface.findTensor(name);
-      if (!entry)
-        continue;
-      auto [packed, isNew] = result.try_emplace(name);
-      if (isNew) {
-        Result<std::vector<int64_t>> shape = runtime::tensorShape(compilation.interface, *entry, all);
-        if (!shape)
-          return llvm::createStringError(shape.error().message);
-        packed->second.shape = *shape;
-        size_t elements = 1;
-        for (int64_t size : *shape)
-          elements *= static_cast<size_t>(size);
-        packed->second.data.assign(elements, 0);
-      }
-      sequences->place(name, tensor, number, packed->second);
-    }
-  }
-  return result;
+  return sequences->evaluate(attention, compilation.interface, {axes.begin(), axes.end()}, values, evaluate);
 }
 
 /// Passes where the relative 2-norm is within `relative2`, or, with a bound, where every element is within `factor`

@@ -217,8 +217,8 @@ const sema::Declaration *Sequences::find(const std::string &name) const {
   return nullptr;
 }
 
-void Sequences::forEach(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
-                        std::vector<int64_t> &oneShape, const std::function<void(int64_t, int64_t)> &visit) const {
+void Sequences::walk(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
+                     std::vector<int64_t> &oneShape, llvm::function_ref<void(int64_t, int64_t)> visit) const {
   auto at = static_cast<size_t>(number);
   const std::vector<sema::AxisId> &axes = declaration.declaredAxes;
   auto hasAxis = [&](sema::AxisId id) { return std::find(axes.begin(), axes.end(), id) != axes.end(); };
@@ -296,7 +296,7 @@ Result<runtime::Array> Sequences::pack(const runtime::PlanTensor &packed, const 
     return result;
   for (int64_t number = 0; number < count_; ++number) {
     std::vector<int64_t> one;
-    forEach(*declaration, shape, number, one, [&](int64_t index, int64_t there) {
+    walk(*declaration, shape, number, one, [&](int64_t index, int64_t there) {
       int64_t rest = index, from = number * batchStride;
       for (size_t d = one.size(); d-- > 0;) {
         from += rest % one[d] * denseStrides[d];
@@ -314,8 +314,8 @@ reference::Tensor Sequences::take(const std::string &name, const reference::Tens
     return packed;
   reference::Tensor one;
   std::vector<std::pair<int64_t, int64_t>> places;
-  forEach(*declaration, packed.shape, number, one.shape,
-          [&](int64_t index, int64_t there) { places.emplace_back(index, there); });
+  walk(*declaration, packed.shape, number, one.shape,
+       [&](int64_t index, int64_t there) { places.emplace_back(index, there); });
   one.data.resize(places.size());
   for (auto [index, there] : places)
     one.data[static_cast<size_t>(index)] = packed.data[static_cast<size_t>(there)];
@@ -328,9 +328,65 @@ void Sequences::place(const std::string &name, const reference::Tensor &one, int
   if (!declaration)
     return;
   std::vector<int64_t> shape;
-  forEach(*declaration, packed.shape, number, shape, [&](int64_t index, int64_t there) {
+  walk(*declaration, packed.shape, number, shape, [&](int64_t index, int64_t there) {
     packed.data[static_cast<size_t>(there)] = one.data[static_cast<size_t>(index)];
   });
+}
+
+//===--- the reference ---===//
+
+reference::Tensors Sequences::take(const reference::Tensors &values, int64_t number) const {
+  reference::Tensors own;
+  for (const auto &[name, tensor] : values)
+    own[name] = take(name, tensor, number);
+  return own;
+}
+
+llvm::Expected<reference::Tensors> Sequences::evaluate(attn::AttentionOp attention, const runtime::Plan &interface,
+                                                       const runtime::AxisSizes &sizes,
+                                                       const reference::Tensors &values, Evaluate one) const {
+  reference::Tensors result;
+  for (int64_t number = 0; number < count_; ++number) {
+    llvm::Expected<reference::AxisSizes> own = reference::inferSizes(attention, {}, sizesOf(number, sizes));
+    if (!own)
+      return own.takeError();
+    llvm::Expected<reference::Tensors> outputs = one(*own, take(values, number));
+    if (!outputs)
+      return outputs.takeError();
+    for (const auto &[name, tensor] : *outputs) {
+      const runtime::PlanTensor *entry = interface.findTensor(name);
+      if (!entry)
+        continue;
+      auto [packed, isNew] = result.try_emplace(name);
+      if (isNew) {
+        Result<std::vector<int64_t>> shape = runtime::tensorShape(interface, *entry, sizes);
+        if (!shape)
+          return llvm::createStringError(shape.error().message);
+        packed->second.shape = *shape;
+        size_t elements = 1;
+        for (int64_t size : *shape)
+          elements *= static_cast<size_t>(size);
+        packed->second.data.assign(elements, 0);
+      }
+      place(name, tensor, number, packed->second);
+    }
+  }
+  return result;
+}
+
+llvm::Error Sequences::forEach(
+    attn::AttentionOp attention, const runtime::AxisSizes &sizes, const reference::Tensors &values,
+    llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit) const {
+  for (int64_t number = 0; number < count_; ++number) {
+    if (isEmpty(number))
+      continue;
+    llvm::Expected<reference::AxisSizes> own = reference::inferSizes(attention, {}, sizesOf(number, sizes));
+    if (!own)
+      return own.takeError();
+    if (llvm::Error error = visit(*own, take(values, number)))
+      return error;
+  }
+  return llvm::Error::success();
 }
 
 } // namespace fovea::driver

@@ -9,7 +9,7 @@
 #include "frontend/driver/Spec.h"
 #include "reference/attn/Reference.h"
 
-#include <functional>
+#include "llvm/ADT/STLFunctionalExtras.h"
 
 namespace fovea::driver {
 
@@ -51,7 +51,20 @@ public:
   /// Puts the array of one sequence in its place.
   void place(const std::string &name, const reference::Tensor &one, int64_t number, reference::Tensor &packed) const;
 
+  using Evaluate =
+      llvm::function_ref<llvm::Expected<reference::Tensors>(const reference::AxisSizes &, const reference::Tensors &)>;
+  /// What the reference makes of each sequence of these arrays, put together as the packed interface has it. `sizes` of
+  /// all axes of the interface.
+  llvm::Expected<reference::Tensors> evaluate(attn::AttentionOp attention, const runtime::Plan &interface,
+                                              const runtime::AxisSizes &sizes, const reference::Tensors &values,
+                                              Evaluate one) const;
+  /// Sizes and arrays of each sequence that has tokens.
+  llvm::Error
+  forEach(attn::AttentionOp attention, const runtime::AxisSizes &sizes, const reference::Tensors &values,
+          llvm::function_ref<llvm::Error(const reference::AxisSizes &, const reference::Tensors &)> visit) const;
+
 private:
+  reference::Tensors take(const reference::Tensors &values, int64_t number) const;
   struct Group {
     const sema::Ragged *ragged;
     std::vector<int64_t> offsets;
@@ -61,8 +74,8 @@ private:
   const Group *groupOf(sema::AxisId token) const;
   const sema::Declaration *find(const std::string &name) const;
   /// Calls with the place of each element in the array of one sequence and in the packed one.
-  void forEach(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
-               std::vector<int64_t> &oneShape, const std::function<void(int64_t, int64_t)> &visit) const;
+  void walk(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
+            std::vector<int64_t> &oneShape, llvm::function_ref<void(int64_t, int64_t)> visit) const;
   const sema::Attention *attention_;
   const sema::Storage *storage_;
   std::vector<Group> groups_;

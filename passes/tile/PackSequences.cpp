@@ -52,12 +52,13 @@ private:
   LogicalResult changeViews();
   template <typename Op> LogicalResult changeView(Op op);
   LogicalResult flatten(LaunchOp launch);
-  Value tableOf(const RaggedAxis &axis, int64_t tile, LaunchOp before);
+  Value tableOf(const RaggedAxis &axis, int64_t tile);
 
   ProgramOp program;
   ArrayRef<RaggedAxis> ragged;
   std::map<std::string, Value> sizes, offsets;
-  std::map<std::pair<std::string, int64_t>, Value> tablesMade, items;
+  std::map<std::pair<std::string, int64_t>, Value> tablesMade;
+  llvm::DenseMap<Value, Value> tableItems;
   llvm::DenseMap<Value, Packed> packed;
   friend class LaunchPacker;
 };
@@ -68,6 +69,8 @@ public:
   LaunchPacker(Packer &packer, LaunchOp launch)
       : packer(packer), launch(launch), b(OpBuilder::atBlockBegin(&launch.getBody().front())), loc(launch.getLoc()) {}
   LogicalResult run(ArrayRef<std::pair<Value, Value>> bounds);
+  /// What is made goes where this builder is.
+  void beginAfter(const OpBuilder &builder) { b = builder; }
 
 private:
   BlockArgument batchIndex(const RaggedAxis &axis) {
@@ -181,7 +184,8 @@ LogicalResult Packer::run(bool useTable) {
   }
   if (failed(changeViews()))
     return failure();
-  for (LaunchOp launch : llvm::make_early_inc_range(body().getOps<LaunchOp>())) {
+  SmallVector<LaunchOp> launches(body().getOps<LaunchOp>());
+  for (LaunchOp launch : launches) {
     if (useTable) {
       if (failed(flatten(launch)))
         return failure();
@@ -194,8 +198,6 @@ LogicalResult Packer::run(bool useTable) {
       return failure();
   }
   // What no launch uses any more.
-  for (auto &[old, view] : packed)
-    (void)view;
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body())))
     if (op.use_empty() && (isa<MergeDimsOp>(op) || (op.getNumResults() == 1 && packed.count(op.getResult(0)))))
       op.erase();
@@ -466,7 +468,137 @@ LogicalResult LaunchPacker::run(ArrayRef<std::pair<Value, Value>> bounds) {
 
 //===--- tables of tiles ---===//
 
-LogicalResult Packer::flatten(LaunchOp launch) { return LaunchPacker(*this, launch).run({}); }
+/// Sequence b has its tiles from place offsets[b] / tile + b on, and ends before the next begins: ceil(n / tile) is at
+/// most (o + n) / tile - o / tile + 1. No sum over the sequences is needed, and places between them hold -1.
+Value Packer::tableOf(const RaggedAxis &axis, int64_t tile) {
+  Value &table = tablesMade[{axis.offsets + "," + axis.token, tile}];
+  if (table)
+    return table;
+  Location loc = program.getLoc();
+  OpBuilder b(*body().getOps<LaunchOp>().begin());
+  auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(b, loc, value); };
+  Type i32 = b.getI32Type();
+  Value total = axisSize(axis.total), count = axisSize(axis.batch), step = constant(tile);
+  std::string name = "tiles_" + axis.token + "_" + std::to_string(tile);
+  Value items = arith::AddIOp::create(b, loc, arith::CeilDivUIOp::create(b, loc, total, step), count);
+  items = ComputedAxisOp::create(b, loc, b.getIndexType(), b.getStringAttr(name), items);
+  auto type = ViewType::get(b.getContext(), {ShapedType::kDynamic, 2}, i32);
+  table = WorkspaceOp::create(b, loc, type, b.getStringAttr("table_" + axis.token + "_" + std::to_string(tile)),
+                              b.getStrArrayAttr({name, "2"}));
+  tableItems[table] = items;
+  auto launch = LaunchOp::create(b, loc, b.getStringAttr(program.getSymName().str() + "_" + name),
+                                 b.getStrArrayAttr({axis.batch}), ValueRange{count}, DictionaryAttr());
+  Block *block = new Block;
+  launch.getBody().push_back(block);
+  Value at = block->addArgument(b.getIndexType(), loc);
+  b.setInsertionPointToEnd(block);
+  auto rows = [&](Value index) {
+    return SequenceOp::create(b, loc, b.getIndexType(), b.getIndexType(), offsetsOf(axis), index, total,
+                              axisSize(axis.token));
+  };
+  auto place = [&](SequenceOp sequence, Value index) -> Value {
+    return arith::AddIOp::create(b, loc, arith::DivUIOp::create(b, loc, sequence.getStart(), step), index);
+  };
+  Value zero = constant(0), one = constant(1);
+  Value follower = arith::AddIOp::create(b, loc, at, one);
+  Value isLast = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, follower, count);
+  auto own = rows(at), next = rows(arith::SelectOp::create(b, loc, isLast, at, follower));
+  Value tiles = arith::CeilDivUIOp::create(b, loc, own.getLength(), step);
+  Value first = place(own, at), end = arith::SelectOp::create(b, loc, isLast, items, place(next, follower));
+  Value isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, zero);
+  Value begin = arith::SelectOp::create(b, loc, isFirst, zero, first);
+  auto loop = scf::ForOp::create(b, loc, begin, end, one);
+  b.setInsertionPointToStart(loop.getBody());
+  Value number = arith::SubIOp::create(b, loc, loop.getInductionVar(), first);
+  Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, number, tiles);
+  Value none = constant(-1);
+  auto store = [&](Value value, Value column) {
+    value = arith::SelectOp::create(b, loc, exists, value, none);
+    StoreScalarOp::create(b, loc, arith::IndexCastOp::create(b, loc, i32, value), table,
+                          ValueRange{loop.getInductionVar(), column});
+  };
+  store(at, zero);
+  store(number, one);
+  return table;
+}
+
+LogicalResult Packer::flatten(LaunchOp launch) {
+  std::vector<StringRef> names(launch.getAxes().getAsValueRange<StringAttr>().begin(),
+                               launch.getAxes().getAsValueRange<StringAttr>().end());
+  const RaggedAxis *axis = nullptr;
+  size_t batch = 0, token = 0;
+  int64_t tile = 0;
+  for (auto [k, extent] : llvm::enumerate(launch.getExtents())) {
+    auto count = extent.getDefiningOp<arith::CeilDivUIOp>();
+    auto size = count ? count.getLhs().getDefiningOp<AxisOp>() : AxisOp();
+    const RaggedAxis *found = size ? find(size.getName()) : nullptr;
+    APInt step;
+    if (!found || axis || !matchPattern(count.getRhs(), m_ConstantInt(&step)))
+      continue;
+    for (auto [other, name] : llvm::enumerate(names))
+      if (name == found->batch) {
+        axis = found;
+        batch = other;
+        token = k;
+        tile = step.getSExtValue();
+      }
+  }
+  auto boundsOf = [](LaunchOp op) {
+    SmallVector<std::pair<Value, Value>> bounds;
+    for (auto [index, extent] : llvm::zip(op.getBody().getArguments(), op.getExtents()))
+      bounds.emplace_back(index, extent);
+    return bounds;
+  };
+  if (!axis)
+    return LaunchPacker(*this, launch).run(boundsOf(launch));
+
+  Location loc = launch.getLoc();
+  Value table = tableOf(*axis, tile), count = launch.getExtents()[batch];
+  SmallVector<Value> extents(launch.getExtents());
+  extents[token] = tableItems[table];
+  extents.erase(extents.begin() + batch);
+  SmallVector<StringRef> left(names.begin(), names.end());
+  left.erase(left.begin() + batch);
+  OpBuilder outside(launch);
+  auto flat = LaunchOp::create(outside, loc, launch.getNameAttr(), outside.getStrArrayAttr(left), extents,
+                               launch.getScheduleAttr());
+  SmallVector<std::pair<Value, Value>> bounds = boundsOf(launch);
+  flat.getBody().takeBody(launch.getBody());
+  Block &block = flat.getBody().front();
+  OpBuilder b = OpBuilder::atBlockBegin(&block);
+  Value item = block.getArgument(token);
+  SmallPtrSet<Operation *, 2> loads;
+  auto entry = [&](int64_t column) -> Value {
+    Value at = arith::ConstantIndexOp::create(b, loc, column);
+    auto load = LoadScalarOp::create(b, loc, b.getI32Type(), table, ValueRange{item, at});
+    loads.insert(load);
+    return arith::IndexCastOp::create(b, loc, b.getIndexType(), load.getValue());
+  };
+  Value sequence = entry(0), number = entry(1);
+  item.replaceAllUsesExcept(number, loads);
+  block.getArgument(batch).replaceAllUsesWith(sequence);
+  EndIfOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, sequence, count));
+  bounds[token].first = number;
+  bounds.erase(bounds.begin() + batch);
+  block.eraseArgument(batch);
+  launch.erase();
+  ++tables;
+  // Better than an index on each where fewer work items begin.
+  std::string tiles = std::to_string(tile), prefer = "ceildiv(" + axis->total + ", " + tiles + ") + " + axis->batch +
+                                                     " < " + axis->batch + " * ceildiv(" + axis->token + ", " + tiles +
+                                                     ")";
+  NamedAttrList choices(program.getChoicesAttr());
+  if (auto before = dyn_cast_or_null<StringAttr>(choices.get("prefer")); before && before.getValue() != prefer)
+    prefer = "(" + before.str() + ") && (" + prefer + ")";
+  choices.set("prefer", b.getStringAttr(prefer));
+  choices.set("reason", b.getStringAttr("sequences of different lengths, a work item for each tile that exists"));
+  program.setChoicesAttr(choices.getDictionary(b.getContext()));
+
+  LaunchPacker packer(*this, flat);
+  packer.beginAfter(b);
+  packer.batches[axisSize(axis->batch)] = sequence;
+  return packer.run(bounds);
+}
 
 //===--- the pass ---===//
 

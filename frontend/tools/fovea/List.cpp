@@ -3,6 +3,7 @@
 //
 // fovea list.
 #include "frontend/driver/EmitCpp.h"
+#include "frontend/driver/Packing.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include <cstdio>
@@ -57,12 +58,22 @@ std::string boundText(const sema::Declaration &declaration) {
   return text;
 }
 
+/// "B, T : ragged(offsets, max: T)"
+std::string storageText(const sema::Attention &attention, const sema::Storage &storage) {
+  std::string text;
+  for (const sema::Ragged &ragged : storage.ragged)
+    text += (text.empty() ? "" : "; ") + attention.axes[ragged.batch].name + ", " + attention.axes[ragged.token].name +
+            " : ragged(" + ragged.offsets + ", max: " + attention.axes[ragged.most].name + ")";
+  return text;
+}
+
 struct ListCommand {
   std::vector<std::string> specs;
   CommonOptions common;
   bool signature = false;
   std::string against; // a plan
   std::optional<runtime::Plan> older;
+  const sema::Storage *layout = nullptr; // of the attention that is listed
 
   int run() {
     Result<driver::CompileOptions> options = common.read();
@@ -95,15 +106,25 @@ struct ListCommand {
     int status = 0;
     for (const sema::Attention &attention : analysis.program->attentions)
       if (name.attention.empty() || attention.name == name.attention) {
+        layout = driver::selectStorage(attention, options.storage, analysis.diagnostics);
+        if (analysis.diagnostics.hasErrors()) {
+          report(analysis.diagnostics);
+          return 1;
+        }
         print(source->name, attention, options);
         status |= older && attention.name == older->spec ? compare(attention, options) : 0;
       }
     return status;
   }
 
+  runtime::Plan interfaceOf(const sema::Attention &attention, const driver::CompileOptions &options) const {
+    runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
+    return layout ? driver::packedInterface(std::move(interface), attention, *layout) : interface;
+  }
+
   /// 1 where callers of the older plan must change.
   int compare(const sema::Attention &attention, const driver::CompileOptions &options) const {
-    runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
+    runtime::Plan interface = interfaceOf(attention, options);
     std::vector<driver::InterfaceChange> changes = driver::compareInterfaces(*older, interface);
     bool breaking = false;
     for (const driver::InterfaceChange &change : changes)
@@ -125,17 +146,23 @@ struct ListCommand {
       if (axis.relation != sema::AxisRelation::Walk && axis.relation != sema::AxisRelation::Share)
         axes += (axes.empty() ? "" : ", ") + axisText(attention, axis);
     std::printf("  axes    %s\n", axes.c_str());
-    runtime::Plan interface = driver::interfaceOf(attention, *runtime::parseStorageType(options.type));
+    for (const sema::Storage &storage : attention.storages)
+      std::printf("  storage %s%s  %s\n", storage.name.c_str(), &storage == layout ? " (chosen)" : "",
+                  storageText(attention, storage).c_str());
+    runtime::Plan interface = interfaceOf(attention, options);
     Table table;
+    auto shapeOf = [](const runtime::PlanTensor &tensor) {
+      std::string shape;
+      for (const runtime::PlanDim &dim : tensor.dims)
+        shape += (shape.empty() ? "" : ", ") + dim.display;
+      return "[" + shape + "]";
+    };
     for (const sema::Declaration &declaration : attention.declarations) {
       if (declaration.role == sema::Role::Const) {
         table.row({"const", declaration.name, declaration.kind == sema::Kind::Int ? "int" : "real"});
         continue;
       }
       const runtime::PlanTensor &tensor = *interface.findTensor(declaration.name);
-      std::string shape;
-      for (const runtime::PlanDim &dim : tensor.dims)
-        shape += (shape.empty() ? "" : ", ") + dim.display;
       const char *roles[] = {"input", "param", "output", "carry"};
       std::string notes = boundText(declaration);
       if (declaration.optional)
@@ -143,9 +170,14 @@ struct ListCommand {
       if (declaration.defaultNode)
         notes += std::string(notes.empty() ? "" : ", ") + "default " +
                  (declaration.defaultValue ? number(*declaration.defaultValue, 6) : "by sizes");
-      table.row({roles[static_cast<int>(tensor.role)], tensor.name, runtime::typeName(tensor.type), "[" + shape + "]",
-                 notes});
+      table.row(
+          {roles[static_cast<int>(tensor.role)], tensor.name, runtime::typeName(tensor.type), shapeOf(tensor), notes});
     }
+    for (const runtime::PlanTensor &tensor : interface.tensors)
+      if (std::none_of(attention.declarations.begin(), attention.declarations.end(),
+                       [&](const sema::Declaration &declaration) { return declaration.name == tensor.name; }))
+        table.row(
+            {"input", tensor.name, runtime::typeName(tensor.type), shapeOf(tensor), "of storage " + layout->name});
     std::fputs(table.text("  ").c_str(), stdout);
     if (signature)
       std::printf("  signature %s\n", runtime::planSignature(interface).c_str());

@@ -3,7 +3,9 @@
 //
 // fovea run: a specification or a plan on the best device, with arrays from files or drawn from a seed.
 #include "frontend/driver/Check.h"
+#include "frontend/driver/Packing.h"
 #include "frontend/driver/PlanCache.h"
+#include "frontend/driver/Promises.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include "runtime/host/Compare.h"
@@ -78,6 +80,7 @@ struct RunCommand {
   driver::Arrays inputs;
   runtime::AxisSizes sizes;
   std::vector<std::string> drawn;
+  std::optional<driver::Sequences> sequences; // of packed arrays
   std::map<std::string, runtime::Safetensors, std::less<>> safetensors;
   std::map<std::string, runtime::Npz, std::less<>> archives;
 
@@ -111,17 +114,31 @@ struct RunCommand {
       report(analysis.diagnostics);
       return 1;
     }
+    const sema::Storage *storage = driver::selectStorage(*attention, options.storage, analysis.diagnostics);
+    if (analysis.diagnostics.hasErrors()) {
+      report(analysis.diagnostics);
+      return 1;
+    }
     Plan interface = driver::interfaceOf(*attention, *runtime::parseStorageType(options.type));
+    if (storage)
+      interface = driver::packedInterface(std::move(interface), *attention, *storage);
     runtime::AxisSizes given;
     for (const sema::Axis &axis : attention->axes)
       if (axis.size && axis.relation != sema::AxisRelation::Factor && axis.relation != sema::AxisRelation::Walk)
         given[axis.name] = *axis.size;
+    if (storage)
+      for (const sema::Ragged &ragged : storage->ragged)
+        if (auto batches = given.find(attention->axes[ragged.batch].name); batches != given.end())
+          given[ragged.count] = batches->second + 1;
     if (Status status = readInputs(interface, from, given); !status)
       return fail(status.error());
     if (Status status = checkOutputs(interface, to); !status)
       return fail(status.error());
     safetensors.clear();
     archives.clear();
+    if (storage)
+      if (Status status = findSequences(*attention, *storage); !status)
+        return fail(status.error());
 
     for (const auto &[axis, value] : driver::neededSizes(*attention, sizes))
       options.sets[axis] = value;
@@ -148,6 +165,11 @@ struct RunCommand {
                             return array;
                           }
                           drawn.push_back(tensor.name);
+                          if (sequences) { // those of a batch of one length, without what no sequence has
+                            Result<Array> whole = driver::drawInput(*result->attention, result->dense, tensor.name,
+                                                                    sizes, driver::Pattern::Normal, seed);
+                            return whole ? sequences->pack(tensor, *whole) : std::move(whole);
+                          }
                           return driver::drawInput(*result->attention, result->interface, tensor.name, sizes,
                                                    driver::Pattern::Normal, seed);
                         });
@@ -160,6 +182,107 @@ struct RunCommand {
     if (Status status = writeOutputs(*outputs, to); !status)
       return fail(status.error());
     return printSpec(*result, *outputs, ran);
+  }
+
+  //===--- the reference, of packed arrays sequence by sequence ---===//
+
+  /// The sequences by the offsets that are given, or drawn.
+  Status findSequences(const sema::Attention &attention, const sema::Storage &storage) {
+    bool isGiven = false;
+    for (const sema::Ragged &ragged : storage.ragged)
+      isGiven |= inputs.count(ragged.offsets) != 0;
+    if (isGiven) {
+      Result<driver::Sequences> read = driver::Sequences::fromOffsets(attention, storage, inputs, sizes);
+      if (!read)
+        return read.error();
+      sequences = std::move(*read);
+    } else {
+      for (const sema::Ragged &ragged : storage.ragged) {
+        for (sema::AxisId id : {ragged.batch, ragged.most})
+          if (!sizes.count(attention.axes[id].name))
+            return Error{ErrorCode::InvalidArgument, "'" + ragged.offsets +
+                                                         "' is not given and cannot be drawn: the size of '" +
+                                                         attention.axes[id].name + "' is not known; --set gives it"};
+        if (sizes.count(ragged.total))
+          return Error{ErrorCode::InvalidArgument, "'" + ragged.offsets + "' is not given, but arrays of its rows are"};
+      }
+      sequences = driver::Sequences::draw(attention, storage, sizes, seed);
+      Result<driver::Arrays> offsets = sequences->offsets();
+      if (!offsets)
+        return offsets.error();
+      for (auto &[name, array] : *offsets) {
+        drawn.push_back(name);
+        inputs.insert_or_assign(name, std::move(array));
+      }
+    }
+    for (const auto &[axis, size] : sequences->sizes())
+      sizes[axis] = size;
+    return Status::success();
+  }
+
+  llvm::Expected<reference::Tensors> evaluateEach(driver::Compilation &compilation,
+                                                  driver::Sequences::Evaluate evaluate) {
+    reference::Tensors values = valuesOf(compilation);
+    if (sequences)
+      return sequences->evaluate(compilation.attn(), compilation.interface, sizes, values, evaluate);
+    reference::Shapes shapes;
+    for (const auto &[name, tensor] : values)
+      shapes[name] = tensor.shape;
+    auto all = reference::inferSizes(compilation.attn(), shapes, {sizes.begin(), sizes.end()});
+    if (!all)
+      return all.takeError();
+    return evaluate(*all, values);
+  }
+
+  /// The inputs of the attention.
+  reference::Tensors valuesOf(driver::Compilation &compilation) const {
+    reference::Tensors values = driver::toTensors(inputs);
+    for (const auto &[name, array] : inputs)
+      if (!compilation.dense.findTensor(name))
+        values.erase(name);
+    return values;
+  }
+
+  struct Judges {
+    reference::Tensors expected;
+    driver::Tolerance tolerance;
+  };
+  llvm::Error judge(driver::Compilation &compilation, Judges &judges) {
+    bool isFirst = true;
+    auto add = [&](const reference::AxisSizes &own, const reference::Tensors &values) -> llvm::Error {
+      driver::Tolerance one = driver::toleranceFor(compilation.attn(), compilation.arithmetic(), own);
+      if (llvm::Error error = driver::addProductErrors(one, compilation.attn(), compilation.arithmetic(), own, values))
+        return error;
+      if (isFirst)
+        judges.tolerance = one;
+      else // that of the sequence that allows most; squares of absolute errors add
+        for (auto &[name, entry] : judges.tolerance.outputs) {
+          double errors = entry.fromProducts, other = one.outputs[name].fromProducts;
+          if (one.outputs[name].limit > entry.limit)
+            entry = one.outputs[name];
+          entry.fromProducts = entry.isStatistic ? std::max(errors, other) : std::hypot(errors, other);
+        }
+      isFirst = false;
+      return llvm::Error::success();
+    };
+    auto expected = evaluateEach(
+        compilation, [&](const auto &own, const auto &values) -> llvm::Expected<reference::Tensors> {
+          // What breaks a promise has no right result.
+          if (Status status = driver::checkPromises(*compilation.attention, compilation.attn(), own, values); !status)
+            return llvm::createStringError("%s", status.error().message.c_str());
+          return reference::evaluate(compilation.attn(), own, values);
+        });
+    if (!expected)
+      return expected.takeError();
+    judges.expected = std::move(*expected);
+    if (sequences)
+      return sequences->forEach(compilation.attn(), sizes, valuesOf(compilation), add);
+    reference::Tensors values = valuesOf(compilation);
+    reference::Shapes shapes;
+    for (const auto &[name, tensor] : values)
+      shapes[name] = tensor.shape;
+    auto all = reference::inferSizes(compilation.attn(), shapes, {sizes.begin(), sizes.end()});
+    return all ? add(*all, values) : all.takeError();
   }
 
   /// A check costs one reference, which does about 10^9 multiply-adds a second.
@@ -198,24 +321,13 @@ struct RunCommand {
     }
     Progress progress;
     progress.show("computing the float64 reference");
-    reference::Tensors values = driver::toTensors(inputs);
-    reference::AxisSizes axes;
-    for (const auto &[axis, size] : sizes)
-      axes[axis] = size;
-    reference::Shapes shapes;
-    for (const auto &[name, tensor] : values)
-      shapes[name] = tensor.shape;
-    auto all = reference::inferSizes(compilation.attn(), shapes, axes);
-    if (!all)
-      return fail("reference: " + llvm::toString(all.takeError()));
-    auto expected = reference::evaluate(compilation.attn(), *all, values);
+    Judges judges;
+    llvm::Error wrong = judge(compilation, judges);
     progress.clear();
-    if (!expected)
-      return fail("reference: " + llvm::toString(expected.takeError()));
-    driver::Tolerance tolerance = driver::toleranceFor(compilation.attn(), compilation.arithmetic(), *all);
-    if (llvm::Error error =
-            driver::addProductErrors(tolerance, compilation.attn(), compilation.arithmetic(), *all, values))
-      return fail("reference: " + llvm::toString(std::move(error)));
+    if (wrong)
+      return fail("reference: " + llvm::toString(std::move(wrong)));
+    driver::Tolerance &tolerance = judges.tolerance;
+    reference::Tensors *expected = &judges.expected;
     table.row({"output", "type", "shape", "error against float64", "tolerance", ""});
     std::string terms;
     for (const PlanTensor &tensor : compilation.interface.tensors) {
@@ -237,7 +349,9 @@ struct RunCommand {
       double limit = allowed.limit;
       if (!comparison->passed && !allowed.isStatistic) {
         // Terms that cancel are rounded at their own scale, operands of scores at theirs.
-        auto scale = driver::magnitudes(compilation.attn(), *all, values);
+        auto scale = evaluateEach(compilation, [&](const auto &own, const auto &values) {
+          return driver::magnitudes(compilation.attn(), own, values);
+        });
         if (!scale)
           return fail("reference: " + llvm::toString(scale.takeError()));
         limit = allowed.allowed((*scale)[tensor.name].data, (*expected)[tensor.name].data);
