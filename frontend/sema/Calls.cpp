@@ -154,8 +154,12 @@ Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brac
     }
     if (name == "cat")
       return concatenation(e, *brackets, context);
-    if (e.children.size() != 2 || e.children[1]->kind == ExprKind::Labelled) {
-      error(e.span, quoted(name) + " takes 1 argument");
+    bool hasPast = name == "cumsum" && e.children.size() == 3 && e.children[2]->kind != ExprKind::Labelled;
+    if ((e.children.size() != 2 && !hasPast) || e.children[1]->kind == ExprKind::Labelled) {
+      error(e.span, quoted(name) + " takes 1 argument",
+            name == "cumsum"    ? "cumsum[T](x, past) continues a call"
+            : name == "cummean" ? "cumsum[T](x, past) / (pos[T] + first + 1) continues a call"
+                                : "");
       return std::nullopt;
     }
     if (name == "cumsum" || name == "cummean")
@@ -429,6 +433,8 @@ FOVEA_NOINLINE Value Analyzer::prefix(const std::string &name, const Expr &e, co
     return std::nullopt;
   }
   graph_.here = e.span;
+  if (name == "cumsum" && e.children.size() == 3)
+    return sumOfPast(*id, graph_.scan(*id, *x), *e.children[2], context);
   if (name == "cumsum")
     return graph_.scan(*id, *x);
   NodeId count = graph_.toReal(graph_.binary(Op::Add, graph_.index(*id), graph_.integer(1)));

@@ -5,6 +5,7 @@
 #include "frontend/sema/Analyzer.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace fovea::sema::internal {
 
@@ -230,7 +231,7 @@ bool Analyzer::initialValue(const Expr &e, const Context &context, Graph::StateP
     DeclId id = graph_[s->node].declaration;
     const Declaration &d = attention_.declarations[id];
     if (d.finalNode) {
-      error(e.span, "carried memory " + quoted(d.name) + " belongs to a state already", "each has one state");
+      error(e.span, "carried memory " + quoted(d.name) + " is written already", "each is carried once");
       return false;
     }
     Span saved = graph_.here;
@@ -317,6 +318,12 @@ void Analyzer::checkDecay(NodeId decay, const Expr &e) {
   const Node *n = &graph_[decay];
   while (n->op == Op::Rename || n->op == Op::ToReal || n->op == Op::Slice)
     n = &graph_[n->operands[0]];
+  // A contract says how great it can be, not only what is known of it.
+  if (n->op == Op::Input && (std::isfinite(r.high) || r.low >= 0)) {
+    error(e.span, "this decay can be positive",
+          "the contract of '" + n->name + "' allows it; state '<= 0', or take a logarithm such as -exp(..)");
+    return;
+  }
   session_.diagnostics.warning(
       e.span, "this decay is not known to be at most 0",
       n->op == Op::Input ? "state it as a contract, which is checked: '" + n->name + " : .. <= 0'"
@@ -363,8 +370,10 @@ Value Analyzer::recurrence(const Expr &e, const Context &context, const std::vec
       good = false;
     }
   }
+  // With a key axis alone the value is one number, which may as well be in the key.
+  bool isVector = brackets && brackets->size() == 1;
   for (const std::string &label : labels)
-    if (good && (label != "query" || c.hasArguments) && !texts.count(label)) {
+    if (good && (label != "query" || c.hasArguments) && (label != "value" || !isVector) && !texts.count(label)) {
       error(c.keyword.span, "'recur' lacks its " + label, "expected '" + label + ": ..'");
       good = false;
     }
@@ -400,7 +409,7 @@ Value Analyzer::recurrence(const Expr &e, const Context &context, const std::vec
   graph_.here = e.span;
   Graph::StateParts parts;
   parts.keys = values["key"];
-  parts.values = values["value"];
+  parts.values = texts.count("value") ? values["value"] : graph_.real(1);
   parts.decay = value("decay");
   parts.erase = value("erase");
   parts.where = value("where");
@@ -439,6 +448,7 @@ Value Analyzer::recurrence(const Expr &e, const Context &context, const std::vec
     }
     parts.blocks = blocks;
   }
+  texts.emplace("value", texts["key"]); // where it is left out
   if (!checkStateAxes(parts, texts))
     return std::nullopt;
   if (parts.decay)
@@ -552,7 +562,7 @@ Value Analyzer::stateOf(const Expr &e, const char *reader, const Context &contex
   return std::nullopt;
 }
 
-/// read(S, q), decayed(S), prev(S), last(S), every(S, 256)
+/// read(S, q), read(S), decayed(S), prev(S), last(S), every(S, 256)
 Value Analyzer::stateFunction(const std::string &name, const Expr &e, const Context &context) {
   if (context.walk && !context.inMap) {
     error(e.span, "a state is read outside of walks", "name its value by 'let' before, and use that, such as o[i]");
@@ -561,17 +571,20 @@ Value Analyzer::stateFunction(const std::string &name, const Expr &e, const Cont
   if (context.walk)
     return notYet(e.span, "states in a map that a walk uses");
   size_t count = name == "read" || name == "every" ? 2 : 1;
-  bool plain = e.children.size() == count + 1;
+  bool isWhole = name == "read" && e.children.size() == 2; // without a query
+  bool plain = isWhole || e.children.size() == count + 1;
   for (const ExprPtr &a : e.children)
     plain &= a->kind != ExprKind::Labelled;
   if (!plain) {
     error(e.span, quoted(name) + " takes " + std::to_string(count) + (count == 1 ? " argument" : " arguments"),
-          name == "read"    ? "expected 'read(S, q)'"
+          name == "read"    ? "expected 'read(S, q)', or 'read(S)' of a state without values"
           : name == "every" ? "expected 'every(S, 256)'"
                             : "expected '" + name + "(S)'");
     return std::nullopt;
   }
   Value s = stateOf(*e.children[1], name.c_str(), context);
+  if (isWhole)
+    return s ? vectors(recurrenceOf(*s), e) : s;
   if (name == "read") {
     Value q = evalNumber(*e.children[2], context);
     return s && q ? readOf(recurrenceOf(*s), *q, *e.children[2], e.span) : std::nullopt;
@@ -611,19 +624,7 @@ Value Analyzer::stateFunction(const std::string &name, const Expr &e, const Cont
   std::optional<int64_t> extent = extentOf(length);
   if (!extent)
     return std::nullopt;
-  for (AxisId a = 0; a < attention_.axes.size(); ++a)
-    if (attention_.axes[a].relation == AxisRelation::Blocks && attention_.axes[a].raw == time &&
-        attention_.axes[a].extent == *extent)
-      return graph_.every(r.node, a);
-  Axis blocks;
-  blocks.name = uniqueWalkName(axisName(time) + "_" + std::to_string(*extent));
-  blocks.relation = AxisRelation::Blocks;
-  blocks.raw = time;
-  blocks.extent = blocks.step = *extent;
-  blocks.span = e.span;
-  if (attention_.axes[time].size)
-    blocks.size = (*attention_.axes[time].size + *extent - 1) / *extent;
-  return graph_.every(r.node, makeAxis(std::move(blocks)));
+  return graph_.every(r.node, blocksOf(time, *extent, e.span));
 }
 
 /// conv[T](x, w): causal. conv[Y, X](x, w): around each place. The taps are the last axes of w.
@@ -635,11 +636,17 @@ FOVEA_NOINLINE Value Analyzer::convolution(const Expr &e, const Expr &brackets, 
     return std::nullopt;
   }
   bool good = axisList(brackets.children, 1, context, axes, expanded);
-  bool plain = e.children.size() == 3;
+  bool hasPast = e.children.size() == 4;
+  bool plain = hasPast || e.children.size() == 3;
   for (const ExprPtr &a : e.children)
     plain &= a->kind != ExprKind::Labelled;
   if (!plain) {
-    error(e.span, "'conv' takes 2 arguments", "expected 'conv[T](x, w)': an array and its taps");
+    error(e.span, "'conv' takes 2 or 3 arguments",
+          "expected 'conv[T](x, w)': an array and its taps; conv[T](x, w, past) continues a call");
+    return std::nullopt;
+  }
+  if (hasPast && count == 2) {
+    error(e.children[3]->span, "a convolution around each place has no past", "expected 'conv[T](x, w, past)'");
     return std::nullopt;
   }
   Value x = evalNumber(*e.children[1], context), w = evalNumber(*e.children[2], context);
@@ -670,7 +677,11 @@ FOVEA_NOINLINE Value Analyzer::convolution(const Expr &e, const Expr &brackets, 
     return std::nullopt;
   }
   graph_.here = e.span;
-  return graph_.conv(axes, taps, count == 2, *x, *w);
+  NodeId own = graph_.conv(axes, taps, count == 2, *x, *w);
+  if (!hasPast)
+    return own;
+  Value past = convolutionOfPast(axes[0], taps[0], *x, *w, *e.children[3], context);
+  return past ? Value(graph_.binary(Op::Add, own, *past)) : past;
 }
 
 } // namespace fovea::sema::internal

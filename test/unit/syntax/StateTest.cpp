@@ -152,6 +152,30 @@ TEST(State, ReadPointsAndSnapshots) {
   EXPECT_EQ(says("  state read[K, V] = recur over T { key: k; value: v }\n  output o = read(read, q)"), "");
 }
 
+TEST(State, ReadWhole) {
+  // A state without values is its snapshots after each token; the value 1 may be left out.
+  Result r = in("  state S[K] = recur over T { key: k; decay: g }\n  output o = read(S) * q");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("% = every [T_1] % : [B, H, T_1, K] real\n")) << r.program;
+  EXPECT_TRUE(r.has("% = rename [T_1, T] % : [B, H, T, K] real\n")) << r.program;
+  EXPECT_EQ(in("  state S[K] = recur over T { key: k; value: 1 }\n  output o = read(S)").program,
+            in("  state S[K] = recur over T { key: k }\n  output o = read(S)").program);
+  const std::string vector = "  state S[K] = recur over T { key: exp(k); divide: sum }\n  output o = ";
+  EXPECT_EQ(says(vector + "read(S)"),
+            "10:14: a state that is read whole has no divisor | expected a query: 'read(S, q)'\n");
+  EXPECT_EQ(says("  state S[K] = recur over T { key: k }\n  output o = read(prev(S))"),
+            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
+            "its write\n");
+  EXPECT_EQ(says("  state S[K] = recur over T reverse { key: k }\n  output o = read(S)", ""),
+            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
+            "its write\n");
+  EXPECT_EQ(says("  state S[K] = recur over T { key: k; commit: true per Tb }\n  output o = read(S)"),
+            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
+            "its write\n");
+  EXPECT_EQ(says("  state S[K, V] = recur over T { key: k }\n  output o = read(S, q)"),
+            "9:19: 'recur' lacks its value | expected 'value: ..'\n");
+}
+
 TEST(State, Divide) {
   Result r = in("  let kp = exp(k); qp = relu(q)\n  output o = recur over T (query: qp, key: kp, value: v) "
                 "{ decay: g; divide: sum }");
@@ -238,6 +262,13 @@ TEST(State, SignOfTheDecay) {
               "9:59: warning: this decay is not known to be at most 0 | a decay is a logarithm, such as -exp(..) or "
               "log_sigmoid(..); contracts of inputs, '<= 0', are used in the proof\n")
         << open;
+  for (const char *contract : {"in [0, 1]", "in [-1, 1]", ">= 0", "<= 0.5", "< 1"})
+    EXPECT_EQ(
+        decay("p", "  input p : f32 [B, T, H] " + std::string(contract) + "\n"),
+        "10:59: this decay can be positive | the contract of 'p' allows it; state '<= 0', or take a logarithm such "
+        "as -exp(..)\n")
+        << contract;
+  EXPECT_EQ(decay("p", "  input p : f32 [B, T, H] < 0\n"), "");
   EXPECT_NE(decay("logaddexp(log(lb), log1p(-lb) + log_sigmoid(b))", "  param lb : f32 [H] in [0, 2)\n"), "");
   EXPECT_NE(decay("logaddexp(log(lb), log_sigmoid(b))", "  param lb : f32 [H] in [0, 1)\n"), "");
   EXPECT_NE(decay("log(lb + lb * sigmoid(b))", "  param lb : f32 [H] in [0, 1)\n"), "");
@@ -390,13 +421,14 @@ TEST(State, CarriedMemory) {
             "overwritten by its end; what is only read is an 'input'\n");
   EXPECT_EQ(says("  carry h0 : f32 [B, H, K, V]\n" + s("key: k; value: v; initial: h0") +
                  "\n  state R[K, V] = recur over T { key: k; value: b * v; initial: h0 }\n  output p = read(R, q)"),
-            "12:65: carried memory 'h0' belongs to a state already | each has one state\n");
+            "12:65: carried memory 'h0' is written already | each is carried once\n");
   EXPECT_EQ(says("  carry h0 : f32 [B, H, K]\n  state S[K] = recur over T { key: exp(k); value: b; divide: sum; "
                  "initial: h0, h0 }\n  output o = read(S, exp(q))"),
-            "10:80: carried memory 'h0' belongs to a state already | each has one state\n");
-  EXPECT_EQ(says("  carry h0 : f32 [B, H, K, V]\n  output o = k"),
-            "9:9: carried memory 'h0' is the beginning of no state | expected 'initial: h0' in a 'recur'; what is only "
-            "read is an 'input'\n");
+            "10:80: carried memory 'h0' is written already | each is carried once\n");
+  EXPECT_EQ(
+      says("  carry h0 : f32 [B, H, K, V]\n  output o = k"),
+      "9:9: carried memory 'h0' is never written | expected 'initial: h0' in a 'recur', or the past of a 'conv' or "
+      "'cumsum'; what is only read is an 'input'\n");
   EXPECT_EQ(says("  carry h0 : i32 [B, H, K, V]\n  output o = k"),
             "9:14: carried memory holds real numbers | expected bf16, f16 or f32\n");
   EXPECT_EQ(says("  carry h0 : f32 [B] <= 0\n  output o = k"),
@@ -430,8 +462,12 @@ TEST(State, MisusedStates) {
     EXPECT_NE(says(S + "  output o = " + use).find("'S' is a state, not a number"), std::string::npos) << use;
   EXPECT_EQ(says(S + "  output o = read(q, q)"), "10:19: 'read' takes a state | this is real on [B, T, H, K]\n");
   EXPECT_EQ(says(S + "  output o = last(q)"), "10:19: 'last' takes a state | this is real on [B, T, H, K]\n");
-  EXPECT_EQ(says(S + "  output o = read(S)"), "10:14: 'read' takes 2 arguments | expected 'read(S, q)'\n");
-  EXPECT_EQ(says(S + "  output o = read(S, q: q)"), "10:14: 'read' takes 2 arguments | expected 'read(S, q)'\n");
+  EXPECT_EQ(
+      says(S + "  output o = read(S)"),
+      "10:14: this state is a matrix per token, which has no place in memory | read it with a query, 'read(S, q)', "
+      "or take snapshots, 'every(S, 256)'\n");
+  EXPECT_EQ(says(S + "  output o = read(S, q: q)"),
+            "10:14: 'read' takes 2 arguments | expected 'read(S, q)', or 'read(S)' of a state without values\n");
   EXPECT_EQ(says(S + "  output o = last(S, q)"), "10:14: 'last' takes 1 argument | expected 'last(S)'\n");
   EXPECT_EQ(says(S + "  output o = every(S)"), "10:14: 'every' takes 2 arguments | expected 'every(S, 256)'\n");
   EXPECT_EQ(says(S + "  output o = read[K](S, q)"), "10:14: 'read' takes no axes | expected 'read(S, q)'\n");
@@ -515,6 +551,39 @@ TEST(Conv, Forms) {
   EXPECT_EQ(says("  input w : [B, T, H, 4]\n  output o = conv[T](q, w)"), "");
 }
 
+TEST(Conv, ContinuesACall) {
+  const std::string w = "  param w : [H, K, 4]\n  carry tail : [B, 3, H, K] optional\n";
+  Result r = in(w + "  output o = conv[T](q, w, tail)");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("carry tail : [B, tail_1, H, K] real optional final %\n")) << r.program;
+  EXPECT_TRUE(r.has("% = output tail % : [B, tail_1, H, K] real\n")) << r.program;
+  EXPECT_TRUE(r.has("% = gather [tail_1] % % : [B, H, K, T] real\n")) << r.program;
+  // What is no carry is read alone.
+  EXPECT_EQ(says("  param w : [H, K, 4]\n  input x0 : [B, 3, H, K]\n  output o = conv[T](q, w, x0)"), "");
+  EXPECT_EQ(says("  param w : [H, K, 5]\n  input x0 : [B, 3, H, K]\n  output o = conv[T](q, w, x0)"),
+            "11:28: a convolution of 5 taps begins with 4 inputs | this has 3\n");
+  EXPECT_EQ(says("  param w : [H, K, 4]\n  carry t : [B, 3, H]\n  output o = conv[T](q, w, t)"),
+            "11:28: this is not what a convolution begins with | it is on [B, t_1, H], the array on [B, T, H, K]; "
+            "expected its last inputs, one less than taps, in place of 'T'\n");
+  EXPECT_EQ(says(w + "  output o = conv[T](q, w, tail) + conv[T](k, w, tail)"),
+            "11:50: carried memory 'tail' is written already | each is carried once\n");
+  EXPECT_EQ(says("  param u : [H, K, 3, 3]\n  output o = conv[B, T](q, u, b)", "set"),
+            "10:31: a convolution around each place has no past | expected 'conv[T](x, w, past)'\n");
+  EXPECT_EQ(says("  param w : [H, K, 80]\n  carry t : [B, 79, H, K]\n  output o = conv[T](q, w, t)"),
+            "11:28: not in this version: a convolution that carries more than 64 inputs\n");
+}
+
+TEST(Sum, ContinuesACall) {
+  Result r = in("  carry past : f32 [B, H] optional\n  output o = cumsum[T](g, past)");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("% = output past % : [B, H] real\n")) << r.program;
+  EXPECT_EQ(says("  carry past : f32 [B]\n  output o = cumsum[T](g, past)"),
+            "10:27: this is not what a sum begins with | it is on [B], the sum on [B, T, H]; expected the same without "
+            "'T'\n");
+  EXPECT_EQ(says("  input past : f32 [B, H]\n  output o = cummean[T](g, past)"),
+            "10:14: 'cummean' takes 1 argument | cumsum[T](x, past) / (pos[T] + first + 1) continues a call\n");
+}
+
 TEST(Conv, Misused) {
   std::string w = "  param w : [H, K, 4]; u : [H, K, 3, 3]\n";
   EXPECT_EQ(says("  output o = conv[T](q, k)"),
@@ -527,8 +596,10 @@ TEST(Conv, Misused) {
             "10:14: 'conv' needs the axes along which it runs | expected 'conv[T](x, w)' or 'conv[Y, X](x, w)'\n");
   EXPECT_EQ(says(w + "  output o = conv[B, T, H](q, w)"),
             "10:14: 'conv' runs along one or two axes | expected 'conv[T](x, w)' or 'conv[Y, X](x, w)'\n");
-  EXPECT_EQ(says(w + "  output o = conv[T](q)"),
-            "10:14: 'conv' takes 2 arguments | expected 'conv[T](x, w)': an array and its taps\n");
+  EXPECT_EQ(
+      says(w + "  output o = conv[T](q)"),
+      "10:14: 'conv' takes 2 or 3 arguments | expected 'conv[T](x, w)': an array and its taps; conv[T](x, w, past) "
+      "continues a call\n");
   EXPECT_EQ(says(w + "  output o = conv[N](q, w)"), "10:22: 'q' has no axis 'N' | it is on [B, T, H, K]\n");
   EXPECT_EQ(says(w + "  axis M = B * T\n  output o = conv[M](q, w)"),
             "11:19: not in this version: a convolution along an axis that is made of others | its factors can be "
