@@ -260,7 +260,7 @@ const char *fovea_status_name(fovea_status status) {
   static constexpr const char *kNames[] = {"FOVEA_OK",        "FOVEA_INVALID_ARGUMENT", "FOVEA_NOT_FOUND",
                                            "FOVEA_IO",        "FOVEA_CORRUPT",          "FOVEA_UNSUPPORTED",
                                            "FOVEA_NO_DEVICE", "FOVEA_OUT_OF_MEMORY",    "FOVEA_LAUNCH_FAILED",
-                                           "FOVEA_INTERNAL"};
+                                           "FOVEA_INTERNAL",  "FOVEA_SELF_TEST_FAILED"};
   auto index = static_cast<unsigned>(status);
   return index < std::size(kNames) ? kNames[index] : "?";
 }
@@ -559,13 +559,63 @@ fovea_status fovea_supports(const fovea_plan *handle, const char *const *names, 
 
 // --- Launches ---
 
+namespace {
+
+/// A switch of the caller, or what the environment says.
+bool readSwitch(fovea_switch value, bool asSet, const char *name, bool &on, fovea_status &status) {
+  if (value != FOVEA_AS_SET && value != FOVEA_ON && value != FOVEA_OFF) {
+    status = invalid(std::string("fovea_prepare_options: ") + name + " is " + std::to_string(static_cast<int>(value)) +
+                     ", which is no fovea_switch");
+    return false;
+  }
+  on = value == FOVEA_AS_SET ? asSet : value == FOVEA_ON;
+  return true;
+}
+
+bool readPrepareOptions(const fovea_prepare_options *options, LoadOptions &load, fovea_status &status) {
+  fovea_prepare_options read;
+  if (!readOptions(options, read, sizeof read, "fovea_prepare_options", status))
+    return false;
+  load = LoadOptions::fromEnvironment([](const std::string &text) { say(FOVEA_LOG_WARNING, text); });
+  load.inform = [](const std::string &text) { say(FOVEA_LOG_INFO, text); };
+  bool cache = false;
+  if (!readSwitch(read.self_test, load.selfTest, "self_test", load.selfTest, status) ||
+      !readSwitch(read.cache, load.cache.has_value(), "cache", cache, status))
+    return false;
+  if (!cache) {
+    load.cache.reset();
+  } else if (read.cache_folder) {
+    CacheOptions how;
+    how.folder = read.cache_folder;
+    how.warn = load.warn;
+    load.cache.emplace(std::move(how));
+  } else if (!load.cache) {
+    status =
+        invalid("fovea_prepare_options: the cache is on, but its folder is not known: FOVEA_CACHE is off, or there "
+                "is no home; set cache_folder");
+    return false;
+  }
+  return true;
+}
+
+} // namespace
+
 fovea_status fovea_prepare(const fovea_plan *plan, fovea_device *device, fovea_kernel **kernel) {
+  return fovea_prepare_with(plan, device, nullptr, kernel);
+}
+
+fovea_status fovea_prepare_with(const fovea_plan *plan, fovea_device *device, const fovea_prepare_options *options,
+                                fovea_kernel **kernel) {
   if (!plan || !device || !kernel)
     return invalid("fovea_prepare: an argument is NULL");
+  LoadOptions load;
+  fovea_status status;
+  if (!readPrepareOptions(options, load, status))
+    return status;
   std::shared_ptr<KernelState> state;
   {
     DeviceLock lock(*device->state);
-    Result<LoadedPlan> loaded = LoadedPlan::load(*plan->plan, *device->state->device);
+    Result<LoadedPlan> loaded = LoadedPlan::load(*plan->plan, *device->state->device, load);
     if (!loaded)
       return fail(loaded.error());
     Result<BoundCall> bound = BoundCall::bind(*plan->plan, device->state->device->facts());

@@ -9,9 +9,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <dlfcn.h>
 #include <map>
 #include <mutex>
+#include <sys/stat.h>
 #include <vector>
 
 namespace fovea::runtime {
@@ -51,6 +53,24 @@ struct Driver {
     return Status::success();
   }
 
+  /// The newest CUDA that it serves tells releases of one branch not apart, so also its file: the name behind all
+  /// links, which holds the release on most systems, with size and time.
+  std::string identity(int version) const {
+    std::string text = "CUDA " + std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+    Dl_info info;
+    if (::dladdr(reinterpret_cast<void *>(driverGetVersion), &info) == 0 || !info.dli_fname)
+      return text;
+    char *path = ::realpath(info.dli_fname, nullptr);
+    if (!path)
+      return text;
+    std::string_view name = path;
+    text += ", " + std::string(name.substr(name.rfind('/') + 1));
+    if (struct stat file; ::stat(path, &file) == 0)
+      text += ", " + std::to_string(file.st_size) + " bytes of " + std::to_string(file.st_mtim.tv_sec);
+    std::free(path);
+    return text;
+  }
+
   Error error(CUresult result, const char *call, const char *file, int line) const {
     const char *name = nullptr, *sentence = nullptr;
     if (getErrorName(result, &name) != kSuccess || !name)
@@ -74,6 +94,26 @@ struct Driver {
     if (CUresult result_ = driver_->member(__VA_ARGS__); result_ != kSuccess)                                          \
       return driver_->error(result_, #member, __FILE__, __LINE__);                                                     \
   } while (false)
+
+/// What the driver's assembler says of errors.
+class JitLog {
+public:
+  unsigned count() const { return static_cast<unsigned>(options_.size()); }
+  int *options() { return options_.data(); }
+  void **values() { return values_.data(); }
+  Error explain(Error error, std::string_view module) {
+    text_.back() = '\0';
+    error.message = "module " + std::string(module) + " cannot be loaded: " + error.message;
+    if (text_[0])
+      error.message += "\n" + std::string(text_.data());
+    return error;
+  }
+
+private:
+  std::vector<char> text_ = std::vector<char>(16384, '\0');
+  std::array<int, 2> options_ = {kJitErrorLogBuffer, kJitErrorLogBufferSizeBytes};
+  std::array<void *, 2> values_ = {text_.data(), reinterpret_cast<void *>(text_.size() - 1)};
+};
 
 class CudaDevice : public Device {
 public:
@@ -137,26 +177,44 @@ public:
     });
   }
 
-  Result<ModuleHandle> loadModule(std::string_view ptx, std::string_view name) override {
+  Result<ModuleHandle> loadModule(std::string_view image, std::string_view name) override {
     Current current(*this);
     if (!current.status())
       return current.status().error();
-    std::string text(ptx); // the driver wants a null at the end
-    std::vector<char> log(16384, '\0');
-    std::array<int, 2> options = {kJitErrorLogBuffer, kJitErrorLogBufferSizeBytes};
-    std::array<void *, 2> values = {log.data(), reinterpret_cast<void *>(log.size() - 1)};
+    std::string text(image); // the driver wants a null at the end
+    JitLog log;
     CUmodule module = nullptr;
-    CUresult result =
-        driver_->moduleLoad(&module, text.data(), static_cast<unsigned>(options.size()), options.data(), values.data());
-    if (result != kSuccess) {
-      Error error = driver_->error(result, "moduleLoad", __FILE__, __LINE__);
-      log.back() = '\0';
-      error.message = "module " + std::string(name) + " cannot be loaded: " + error.message;
-      if (log[0])
-        error.message += "\n" + std::string(log.data());
-      return error;
-    }
+    CUresult result = driver_->moduleLoad(&module, text.data(), log.count(), log.options(), log.values());
+    if (result != kSuccess)
+      return log.explain(driver_->error(result, "moduleLoad", __FILE__, __LINE__), name);
     return ModuleHandle{reinterpret_cast<uint64_t>(module)};
+  }
+
+  Result<std::string> assemble(std::string_view ptx, std::string_view name) override {
+    if (!driver_->linkCreate || !driver_->linkAddData || !driver_->linkComplete || !driver_->linkDestroy)
+      return Error{ErrorCode::Unsupported, "the driver has no cuLinkCreate_v2 and gives no machine code away"};
+    Current current(*this);
+    if (!current.status())
+      return current.status().error();
+    std::string text(ptx);
+    JitLog log;
+    CUlinkState state = nullptr;
+    FOVEA_CUDA_TRY(linkCreate, log.count(), log.options(), log.values(), &state);
+    // The code belongs to the state.
+    void *code = nullptr;
+    size_t bytes = 0;
+    const char *call = "linkAddData";
+    CUresult result = driver_->linkAddData(state, kJitInputPtx, text.data(), text.size() + 1, std::string(name).c_str(),
+                                           0, nullptr, nullptr);
+    if (result == kSuccess) {
+      call = "linkComplete";
+      result = driver_->linkComplete(state, &code, &bytes);
+    }
+    std::string copy = result == kSuccess && code ? std::string(static_cast<const char *>(code), bytes) : std::string();
+    (void)driver_->linkDestroy(state);
+    if (result != kSuccess)
+      return log.explain(driver_->error(result, call, __FILE__, __LINE__), name);
+    return copy;
   }
 
   Status unloadModule(ModuleHandle module) override {
@@ -320,6 +378,7 @@ private:
                    "device " + std::to_string(index) + " of " + std::to_string(count) + " does not exist"};
     FOVEA_CUDA_TRY(deviceGet, &device_, index);
     FOVEA_CUDA_TRY(driverGetVersion, &facts_.driverVersion);
+    facts_.driver = driver_->identity(facts_.driverVersion);
     char name[256] = {};
     FOVEA_CUDA_TRY(deviceGetName, name, sizeof name - 1, device_);
     facts_.name = name;

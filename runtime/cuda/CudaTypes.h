@@ -18,6 +18,7 @@ using CUmodule = struct CUmod_st *;
 using CUfunction = struct CUfunc_st *;
 using CUstream = struct CUstream_st *;
 using CUevent = struct CUevent_st *;
+using CUlinkState = struct CUlinkState_st *;
 
 // CUresult
 inline constexpr CUresult kSuccess = 0;
@@ -38,6 +39,9 @@ inline constexpr int kFunctionNonPortableClusterSizeAllowed = 14;
 // CUjit_option
 inline constexpr int kJitErrorLogBuffer = 5;
 inline constexpr int kJitErrorLogBufferSizeBytes = 6;
+
+// CUjitInputType
+inline constexpr int kJitInputPtx = 1;
 
 // Keys of cuLaunchKernel's `extra`
 inline void *const kLaunchParamEnd = nullptr;

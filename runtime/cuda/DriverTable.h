@@ -37,4 +37,8 @@ FOVEA_CUDA_REQUIRED(eventRecord, cuEventRecord, (CUevent, CUstream))
 FOVEA_CUDA_REQUIRED(eventSynchronize, cuEventSynchronize, (CUevent))
 FOVEA_CUDA_REQUIRED(eventElapsed, cuEventElapsedTime, (float *, CUevent, CUevent))
 FOVEA_CUDA_OPTIONAL(launchKernelEx, cuLaunchKernelEx, (const CUlaunchConfig *, CUfunction, void **, void **))
+FOVEA_CUDA_OPTIONAL(linkCreate, cuLinkCreate_v2, (unsigned, int *, void **, CUlinkState *))
+FOVEA_CUDA_OPTIONAL(linkAddData, cuLinkAddData_v2, (CUlinkState, int, void *, size_t, const char *, unsigned, int *, void **))
+FOVEA_CUDA_OPTIONAL(linkComplete, cuLinkComplete, (CUlinkState, void **, size_t *))
+FOVEA_CUDA_OPTIONAL(linkDestroy, cuLinkDestroy, (CUlinkState))
 // clang-format on

@@ -63,6 +63,10 @@ public:
   }
 
   Result<ModuleHandle> loadModule(std::string_view ptx, std::string_view name) override {
+    if (ptx.starts_with("\x7f"
+                        "ELF"))
+      return Error{ErrorCode::Unsupported,
+                   "module " + std::string(name) + " is machine code without PTX, which the emulator cannot run"};
     Result<emulator::Module> module = emulator::parse(ptx);
     if (!module)
       return Error{module.error().code, "module " + std::string(name) + ": " + module.error().message};

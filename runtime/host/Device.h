@@ -25,6 +25,7 @@ struct DeviceFacts {
   int64_t maxSharedBytesPerBlock = 48 << 10; // with opt-in
   int64_t maxThreadsPerBlock = 1024;
   int64_t totalMemoryBytes = 0;
+  std::string driver; // tells the build of the driver, and of its assembler, from others; empty: nothing is known
 };
 
 /// An address in the device's memory; 0 is null.
@@ -61,9 +62,14 @@ public:
   virtual Status download(void *to, DeviceAddress from, size_t bytes) = 0;
   virtual Status fillZero(DeviceAddress address, size_t bytes) = 0;
 
-  /// `ptx` is the text of a module; the error carries the assembler's or parser's log. `name` is for messages.
-  virtual Result<ModuleHandle> loadModule(std::string_view ptx, std::string_view name) = 0;
+  /// `image` is the text of a module or its machine code; the error carries the assembler's or parser's log. `name` is for messages.
+  virtual Result<ModuleHandle> loadModule(std::string_view image, std::string_view name) = 0;
   virtual Status unloadModule(ModuleHandle module) = 0;
+  /// Machine code of this device for `loadModule`, by the driver's assembler. Unsupported where it gives none away;
+  /// other errors carry its log.
+  virtual Result<std::string> assemble(std::string_view ptx, std::string_view name) {
+    return Error{ErrorCode::Unsupported, "this device gives no machine code away"};
+  }
   virtual Result<KernelHandle> findKernel(ModuleHandle module, const std::string &name) = 0;
 
   /// `args` holds the parameters packed as the kernel declares them.

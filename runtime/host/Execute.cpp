@@ -5,7 +5,6 @@
 #include "runtime/host/Execute.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -452,10 +451,8 @@ Result<std::vector<int64_t>> tensorShape(const Plan &plan, const PlanTensor &ten
 }
 
 Status checkTarget(const Plan &plan, const DeviceFacts &facts) {
-  std::string_view digits = std::string_view(plan.target).substr(3);
-  char suffix = digits.empty() ? ' ' : digits.back();
-  int needed = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), needed);
+  char suffix = plan.target.empty() ? ' ' : plan.target.back();
+  int needed = archNumber(plan.target);
   if (facts.smVersion == 0) // takes whatever the module says
     return Status::success();
   bool fits = suffix == 'a'   ? facts.smVersion == needed
@@ -464,6 +461,20 @@ Status checkTarget(const Plan &plan, const DeviceFacts &facts) {
   if (!fits)
     return Error{ErrorCode::Unsupported, "the plan of " + plan.spec + " is for " + plan.target + "; " + facts.name +
                                              " is sm_" + std::to_string(facts.smVersion)};
+  for (const PlanModule &module : plan.modules) {
+    if (!module.ptx.empty())
+      continue;
+    std::string archs;
+    bool runs = false;
+    for (const PlanCubin &cubin : module.cubins) {
+      archs += (archs.empty() ? "" : ", ") + cubin.arch;
+      runs |= cubinRunsOn(cubin.arch, facts.smVersion);
+    }
+    if (!runs)
+      return Error{ErrorCode::Unsupported,
+                   "the plan of " + plan.spec + " has machine code for " + archs + " and no PTX; " + facts.name +
+                       " is sm_" + std::to_string(facts.smVersion) + ", which needs code of its own or the PTX"};
+  }
   return Status::success();
 }
 
@@ -569,62 +580,6 @@ Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView>
   }
   call.axes = std::move(*axes);
   return call;
-}
-
-Result<LoadedPlan> LoadedPlan::load(const Plan &plan, Device &device) {
-  if (Status status = checkTarget(plan, device.facts()); !status)
-    return status.error();
-  LoadedPlan loaded;
-  loaded.plan_ = &plan;
-  loaded.device_ = &device;
-  for (const PlanModule &module : plan.modules) {
-    // Machine code fits one architecture alone; when it is refused, the text still serves.
-    Result<ModuleHandle> handle = Error{};
-    bool binary = !module.cubins.empty() && !device.facts().emulated &&
-                  plan.target.starts_with("sm_" + std::to_string(device.facts().smVersion));
-    if (binary)
-      handle = device.loadModule(module.cubins[0].bytes, module.name);
-    if (!binary || !handle)
-      handle = device.loadModule(module.ptx, module.name);
-    if (!handle)
-      return handle.takeError();
-    loaded.modules_.push_back(*handle);
-  }
-  for (const PlanEntry &entry : plan.entries)
-    for (const PlanLaunch &launch : entry.launches) {
-      auto [it, fresh] = loaded.kernels_.try_emplace({launch.module, launch.kernel});
-      if (!fresh)
-        continue;
-      if (launch.module >= loaded.modules_.size())
-        return invalid("module " + std::to_string(launch.module) + " does not exist");
-      Result<KernelHandle> kernel = device.findKernel(loaded.modules_[launch.module], launch.kernel);
-      if (!kernel)
-        return kernel.takeError();
-      it->second = *kernel;
-    }
-  return loaded;
-}
-
-LoadedPlan::LoadedPlan(LoadedPlan &&other) noexcept { *this = std::move(other); }
-
-LoadedPlan &LoadedPlan::operator=(LoadedPlan &&other) noexcept {
-  std::swap(plan_, other.plan_);
-  std::swap(device_, other.device_);
-  std::swap(modules_, other.modules_);
-  std::swap(kernels_, other.kernels_);
-  return *this;
-}
-
-LoadedPlan::~LoadedPlan() {
-  for (ModuleHandle module : modules_)
-    (void)device_->unloadModule(module);
-}
-
-Result<KernelHandle> LoadedPlan::kernel(uint32_t module, const std::string &name) const {
-  auto it = kernels_.find({module, name});
-  if (it == kernels_.end())
-    return invalid("kernel " + name + " is not part of this plan");
-  return it->second;
 }
 
 Status LoadedPlan::launch(const ResolvedCall &call, const std::vector<DeviceAddress> &tensors,
@@ -907,8 +862,9 @@ Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request)
   return result;
 }
 
-Result<ExecuteResult> execute(const Plan &plan, Device &device, const ExecuteRequest &request) {
-  Result<LoadedPlan> loaded = LoadedPlan::load(plan, device);
+Result<ExecuteResult> execute(const Plan &plan, Device &device, const ExecuteRequest &request,
+                              const LoadOptions &options, LoadReport *report) {
+  Result<LoadedPlan> loaded = LoadedPlan::load(plan, device, options, report);
   if (!loaded)
     return loaded.takeError();
   return execute(*loaded, request);

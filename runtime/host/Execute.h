@@ -6,9 +6,11 @@
 #pragma once
 
 #include "runtime/abi/Plan.h"
+#include "runtime/cache/Cache.h"
 #include "runtime/host/Array.h"
 #include "runtime/host/Device.h"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -63,7 +65,8 @@ struct ResolvedCall {
   std::vector<ResolvedLaunch> launches;
 };
 
-/// Whether kernels for `target` ("sm_80", "sm_90a") run on the device, else the reason.
+/// Whether the plan's kernels run on the device, by its target ("sm_80", "sm_90a") and, where it has no text, by the
+/// architectures of its machine code; else what is missing.
 Status checkTarget(const Plan &plan, const DeviceFacts &facts);
 
 /// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (what is written must not overlap itself),
@@ -72,10 +75,43 @@ Status checkTarget(const Plan &plan, const DeviceFacts &facts);
 Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView> &tensors, const DeviceFacts &facts,
                                  const AxisSizes &given = {}, std::optional<size_t> entry = std::nullopt);
 
+/// What is asked beside the modules themselves.
+struct LoadOptions {
+  std::optional<Cache> cache; // of machine code that the driver made, and of self-tests that passed
+  bool selfTest = false;      // where the plan has one
+  /// May be empty. What went another way than it should; what was done.
+  std::function<void(const std::string &)> warn, inform;
+
+  /// The cache where cacheFolder() says; a self-test where FOVEA_SELF_TEST is set, but to off or 0.
+  static LoadOptions fromEnvironment(std::function<void(const std::string &)> warn);
+};
+
+struct LoadReport {
+  /// Where the code of a module came from.
+  enum class Source { PlanCode, CachedCode, AssembledAndKept, Text };
+  struct Module {
+    std::string name;
+    Source source = Source::Text;
+    std::string arch;        // of PlanCode
+    double milliseconds = 0; // from here to a loaded module
+  };
+  enum class SelfTest { NotAsked, NoneInPlan, Remembered, Passed };
+  std::vector<Module> modules;
+  SelfTest selfTest = SelfTest::NotAsked;
+  double selfTestMilliseconds = 0;
+
+  /// "machine code for sm_90 of the plan", "machine code of the cache", ...
+  static std::string describe(const Module &module);
+};
+
 /// A plan whose modules are loaded on a device. Plan and device must outlive it.
 class LoadedPlan {
 public:
-  static Result<LoadedPlan> load(const Plan &plan, Device &device);
+  /// Machine code of the plan that fits the device, else what the cache has, else the text, which the driver
+  /// assembles and the cache keeps. Code that the driver refuses, or that fails the self-test, is made again from the
+  /// text. An error of code SelfTestFailed: the driver's code for the text gives wrong numbers too.
+  static Result<LoadedPlan> load(const Plan &plan, Device &device, const LoadOptions &options = {},
+                                 LoadReport *report = nullptr);
   LoadedPlan(LoadedPlan &&other) noexcept;
   LoadedPlan &operator=(LoadedPlan &&other) noexcept;
   ~LoadedPlan();
@@ -89,6 +125,7 @@ public:
                 const std::vector<DeviceAddress> &workspaces);
 
 private:
+  friend class Loader;
   LoadedPlan() = default;
   const Plan *plan_ = nullptr;
   Device *device_ = nullptr;
@@ -124,6 +161,7 @@ Result<std::vector<size_t>> reachableEntries(const Plan &plan, const DeviceFacts
 /// change of the gaps between an output's elements is an error of code LaunchFailed.
 Result<ExecuteResult> execute(LoadedPlan &loaded, const ExecuteRequest &request);
 /// The same, loading the plan first.
-Result<ExecuteResult> execute(const Plan &plan, Device &device, const ExecuteRequest &request);
+Result<ExecuteResult> execute(const Plan &plan, Device &device, const ExecuteRequest &request,
+                              const LoadOptions &options = {}, LoadReport *report = nullptr);
 
 } // namespace fovea::runtime

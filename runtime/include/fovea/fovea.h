@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Grows with each addition to this header; what is there stays. */
-#define FOVEA_API_VERSION 1
+#define FOVEA_API_VERSION 2
 
 /* Of the library that is loaded, perhaps newer than the header. */
 FOVEA_API int32_t fovea_api_version(void);
@@ -59,6 +59,7 @@ typedef enum fovea_status {
   FOVEA_OUT_OF_MEMORY = 7,    /* a size that cannot be allocated */
   FOVEA_LAUNCH_FAILED = 8,    /* the device or the emulator reported a fault */
   FOVEA_INTERNAL = 9,         /* a defect of the library */
+  FOVEA_SELF_TEST_FAILED = 10, /* a device gives wrong numbers for the self-test of a plan */
   FOVEA_STATUS_32_BITS = 0x7fffffff
 } fovea_status;
 
@@ -224,9 +225,31 @@ FOVEA_API fovea_status fovea_supports(const fovea_plan *plan, const char *const 
 /* A plan whose modules are loaded in a device's context. Do this before a graph is captured. */
 typedef struct fovea_kernel fovea_kernel;
 
-/* Assembles the PTX where the plan has no machine code for the device, which takes about half a second a kernel.
- * FOVEA_UNSUPPORTED where the plan is for another target, FOVEA_LAUNCH_FAILED with the assembler's log. */
+/* Loads the plan's machine code where it has some for the device, else what the cache has, else has the driver assemble
+ * the PTX, which takes about half a second a kernel, and keeps that in the cache. FOVEA_UNSUPPORTED where the plan is for
+ * another target, FOVEA_LAUNCH_FAILED with the assembler's log. The same as fovea_prepare_with without options. */
 FOVEA_API fovea_status fovea_prepare(const fovea_plan *plan, fovea_device *device, fovea_kernel **kernel);
+
+typedef enum fovea_switch {
+  FOVEA_AS_SET = 0, /* as the environment says */
+  FOVEA_ON = 1,
+  FOVEA_OFF = 2,
+  FOVEA_SWITCH_32_BITS = 0x7fffffff
+} fovea_switch;
+
+/* Since API version 2. */
+typedef struct fovea_prepare_options {
+  size_t struct_size;
+  fovea_switch cache;       /* of machine code by the driver; as set: unless FOVEA_CACHE is off */
+  fovea_switch self_test;   /* of plans that have one; as set: where FOVEA_SELF_TEST is set, but to 0 or off */
+  const char *cache_folder; /* NULL: as FOVEA_CACHE, XDG_CACHE_HOME and HOME say */
+} fovea_prepare_options;
+
+/* The self-test runs each entry of the plan on small tensors of its own memory, on the default stream, and compares with
+ * numbers in the plan: FOVEA_SELF_TEST_FAILED where they differ. That it passed is kept in the cache for this driver.
+ * Whatever is wrong with the cache or with machine code made before is a warning (fovea_set_log), never an error. */
+FOVEA_API fovea_status fovea_prepare_with(const fovea_plan *plan, fovea_device *device,
+                                          const fovea_prepare_options *options, fovea_kernel **kernel);
 FOVEA_API void fovea_kernel_close(fovea_kernel *kernel);
 
 /* A kernel with an order of arguments: tensor i of a launch is the one that names[i] names. */

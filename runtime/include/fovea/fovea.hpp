@@ -200,6 +200,12 @@ private:
   detail::Handle<fovea_kernel, fovea_kernel_close> handle_;
 };
 
+/// As fovea_prepare_options: what is left as it is follows the environment.
+struct PrepareOptions {
+  fovea_switch cache = FOVEA_AS_SET, selfTest = FOVEA_AS_SET;
+  std::string cacheFolder;
+};
+
 class Plan {
 public:
   static Expected<Plan> load(const std::string &path) {
@@ -226,9 +232,14 @@ public:
     }
     return list;
   }
-  Expected<Kernel> prepare(const Device &device) const {
+  Expected<Kernel> prepare(const Device &device, const PrepareOptions &options = {}) const {
     fovea_kernel *made = nullptr;
-    fovea_status status = fovea_prepare(get(), device.get(), &made);
+    fovea_prepare_options with = {};
+    with.struct_size = sizeof with;
+    with.cache = options.cache;
+    with.self_test = options.selfTest;
+    with.cache_folder = options.cacheFolder.empty() ? nullptr : options.cacheFolder.c_str();
+    fovea_status status = fovea_prepare_with(get(), device.get(), &with, &made);
     return status == FOVEA_OK ? Expected<Kernel>(Kernel(made)) : detail::failure(status);
   }
 

@@ -3,6 +3,7 @@
 //
 // The CUDA adaptor over a fake driver: which calls it makes, with what, and how failures come back.
 #include "runtime/cuda/CudaDevice.h"
+#include "FakeDriver.h"
 #include "TestPlan.h"
 #include "runtime/host/Execute.h"
 
@@ -24,12 +25,10 @@ protected:
 
   void use(const char *library) {
     options_.library = library;
-    void *handle = dlopen(library, RTLD_NOW);
-    ASSERT_TRUE(handle) << dlerror();
-    log_ = reinterpret_cast<const char *(*)()>(dlsym(handle, "fakeCudaLog"));
-    reset_ = reinterpret_cast<void (*)(int)>(dlsym(handle, "fakeCudaReset"));
-    fail_ = reinterpret_cast<void (*)(const char *, int)>(dlsym(handle, "fakeCudaFail"));
-    ASSERT_TRUE(log_ && reset_ && fail_);
+    ASSERT_TRUE(driver_.open(library)) << dlerror();
+    log_ = driver_.log;
+    reset_ = driver_.reset;
+    fail_ = driver_.fail;
     reset_(1);
   }
 
@@ -44,15 +43,10 @@ protected:
     return device ? Error{ErrorCode::Ok, "no error"} : device.error();
   }
 
-  int count(const std::string &line) const {
-    std::string log = log_();
-    int found = 0;
-    for (size_t at = log.find(line); at != std::string::npos; at = log.find(line, at + 1))
-      ++found;
-    return found;
-  }
+  int count(const std::string &line) const { return driver_.count(line); }
 
   CudaOptions options_;
+  FakeDriver driver_;
   const char *(*log_)() = nullptr;
   void (*reset_)(int) = nullptr;
   void (*fail_)(const char *, int) = nullptr;
@@ -125,6 +119,32 @@ TEST_F(CudaDevice, Memory) {
   EXPECT_EQ(device->allocate(1).error().code, ErrorCode::OutOfMemory);
   EXPECT_CONTAINS(device->allocate(1).error().message, "CUDA_ERROR_OUT_OF_MEMORY");
   EXPECT_EQ(count("cuCtxPushCurrent_v2"), count("cuCtxPopCurrent_v2"));
+}
+
+TEST_F(CudaDevice, AssemblesToCodeThatItTakesBack) {
+  std::unique_ptr<Device> device = open();
+  EXPECT_CONTAINS(device->facts().driver, "CUDA 12.4, libFakeCuda.so, ");
+  Result<std::string> code = device->assemble("the text", "main");
+  ASSERT_TRUE(code.ok()) << code.error().message;
+  EXPECT_EQ(*code, "\x7f"
+                   "ELF of driver 12040\nthe text");
+  EXPECT_EQ(count("cuLinkAddData_v2 1 main\n"), 1) << log_();
+  EXPECT_EQ(count("cuLinkCreate_v2"), count("cuLinkDestroy"));
+  EXPECT_TRUE(device->loadModule(*code, "main").ok());
+  driver_.version(12050);
+  EXPECT_CONTAINS(device->loadModule(*code, "main").error().message, "CUDA_ERROR_NO_BINARY_FOR_GPU");
+  EXPECT_CONTAINS(open()->facts().driver, "CUDA 12.5");
+  for (const char *call : {"cuLinkCreate_v2", "cuLinkAddData_v2", "cuLinkComplete"}) {
+    reset_(1);
+    fail_(call, 218);
+    code = device->assemble("the text", "main");
+    ASSERT_FALSE(code.ok()) << call;
+    EXPECT_CONTAINS(code.error().message, "unknown error (218: no description) from link");
+    EXPECT_EQ(count("cuLinkDestroy"), std::string(call) == "cuLinkCreate_v2" ? 0 : 1);
+    EXPECT_EQ(count("cuCtxPushCurrent_v2"), count("cuCtxPopCurrent_v2"));
+  }
+  use(FAKE_CUDA_OLD);
+  EXPECT_EQ(open()->assemble("the text", "main").error().code, ErrorCode::Unsupported);
 }
 
 TEST_F(CudaDevice, Launches) {

@@ -355,10 +355,26 @@ TEST_F(Execute, MachineCodeIsTriedFirstOnItsArchitecture) {
   device_.refusedImage = "cubin";
   ASSERT_EQ(error(), "no error");
   EXPECT_EQ(device_.modules, (std::vector<std::string>{"cubin", plan_.modules[0].ptx}));
-  device_.modules.clear();
-  device_.deviceFacts.smVersion = 86;
-  ASSERT_EQ(error(), "no error");
-  EXPECT_EQ(device_.modules, std::vector<std::string>{plan_.modules[0].ptx});
+  device_.refusedImage.clear();
+  auto loads = [&](int sm) {
+    device_.modules.clear();
+    device_.deviceFacts.smVersion = sm;
+    EXPECT_EQ(error(), "no error");
+    return device_.modules;
+  };
+  // It runs on later architectures of its generation, on others the text does.
+  EXPECT_EQ(loads(86), std::vector<std::string>{"cubin"});
+  EXPECT_EQ(loads(90), std::vector<std::string>{plan_.modules[0].ptx});
+  plan_.modules[0].cubins = {{"sm_86", "code of 86"}, {"sm_80", "code of 80"}, {"sm_90", "code of 90"}};
+  EXPECT_EQ(loads(80), std::vector<std::string>{"code of 80"});
+  EXPECT_EQ(loads(86), std::vector<std::string>{"code of 86"});
+  EXPECT_EQ(loads(89), std::vector<std::string>{"code of 86"});
+  EXPECT_EQ(loads(90), std::vector<std::string>{"code of 90"});
+  EXPECT_EQ(loads(120), std::vector<std::string>{plan_.modules[0].ptx});
+  plan_.modules[0].ptx.clear();
+  EXPECT_EQ(loads(89), std::vector<std::string>{"code of 86"});
+  device_.deviceFacts.smVersion = 120;
+  EXPECT_CONTAINS(error(), "has machine code for sm_86, sm_80, sm_90 and no PTX; host is sm_120");
 }
 
 TEST_F(Execute, Targets) {

@@ -3,25 +3,58 @@
 //
 // A driver library for tests: exports the entry points of libcuda, keeps memory on the host, and writes each call into
 // a log that the test reads through fakeCudaLog. fakeCudaFail(name, code) makes one entry point fail.
+// Its assembler gives machine code that only the same version of the driver takes back, and appends a byte to the file
+// that the variable FAKE_CUDA_COUNTER names. It runs one kernel, `accumulate`: h[i] += x[i], y[i] = h[i], over 64
+// elements for each block; code that holds the word "wrong", as its assembler makes where it is told to, gives y = -1.
+// While a stream is captured, calls that a capture forbids fail and launches are kept for fakeCudaReplay.
 #include "runtime/cuda/CudaTypes.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
+#include <functional>
 #include <map>
+#include <mutex>
 #include <string>
+#include <unistd.h>
+#include <vector>
 
 using namespace fovea::runtime::cuda;
 
 namespace {
 
+std::recursive_mutex mutex; // of all that follows
 std::string calls;
 std::map<std::string, CUresult> failures;
-int deviceCount = 1;
+int deviceCount = 1, driverVersion = 12040;
+bool assemblesWrong = false, keepsCalls = true;
+std::map<uintptr_t, bool> modules;                                // by handle: whether its code is wrong
+std::map<uintptr_t, std::string> linked;                          // text, then code, of links
+std::map<uintptr_t, std::pair<uintptr_t, std::string>> functions; // module and name
+uintptr_t nextModule = 0x2000, nextFunction = 0x3000;
+[[maybe_unused]] uintptr_t nextLink = 0x5000;
+uintptr_t captured = 0; // the stream
+std::vector<std::function<void()>> graph;
+
+constexpr CUresult kNoBinary = 209, kCaptureForbids = 900;
+
+std::string elf() {
+  return std::string("\x7f"
+                     "ELF");
+}
 
 /// Logs a call; the result that the test asked for.
 CUresult logged(const char *name, const std::string &details = "") {
-  calls += std::string(name) + (details.empty() ? "" : " " + details) + "\n";
+  std::lock_guard lock(mutex);
+  if (keepsCalls)
+    calls += std::string(name) + (details.empty() ? "" : " " + details) + "\n";
+  static const char *const kForbidden[] = {
+      "cuMemAlloc_v2",      "cuMemFree_v2",   "cuMemcpyHtoD_v2",  "cuMemcpyDtoH_v2", "cuMemsetD8_v2",
+      "cuModuleLoadDataEx", "cuModuleUnload", "cuCtxSynchronize", "cuLinkComplete",  "cuEventSynchronize"};
+  for (const char *forbidden : kForbidden)
+    if (captured && std::strcmp(name, forbidden) == 0)
+      return kCaptureForbids;
   auto it = failures.find(name);
   return it == failures.end() ? kSuccess : it->second;
 }
@@ -54,6 +87,39 @@ std::string packedArgs(void **extra) {
   return text.empty() ? "no arguments" : text;
 }
 
+/// What a launch of a function does; nothing for those that are unknown.
+std::function<void()> kernelOf(CUfunction function, void **extra) {
+  std::lock_guard lock(mutex);
+  auto found = functions.find(reinterpret_cast<uintptr_t>(function));
+  if (found == functions.end() || found->second.second != "accumulate" || !extra)
+    return {};
+  struct {
+    const float *x;
+    float *h, *y;
+    uint32_t n;
+  } args;
+  if (*static_cast<size_t *>(extra[3]) < 28)
+    return {};
+  std::memcpy(&args, extra[1], 28);
+  bool wrong = modules[found->second.first];
+  return [args, wrong] {
+    for (uint32_t i = 0; i < args.n; ++i)
+      args.y[i] = wrong ? -1.f : args.h[i] += args.x[i];
+  };
+}
+
+/// Runs work of a stream, or keeps it for a replay.
+CUresult started(CUstream stream, std::function<void()> run) {
+  std::lock_guard lock(mutex);
+  if (captured && !stream)
+    return kCaptureForbids; // the default stream waits for all others
+  if (captured == reinterpret_cast<uintptr_t>(stream) && captured)
+    graph.push_back(std::move(run));
+  else
+    run();
+  return kSuccess;
+}
+
 } // namespace
 
 #define FAKE extern "C" __attribute__((visibility("default")))
@@ -63,11 +129,34 @@ FAKE void fakeCudaReset(int devices) {
   calls.clear();
   failures.clear();
   deviceCount = devices;
+  driverVersion = 12040;
+  assemblesWrong = false;
+  keepsCalls = true;
+  captured = 0;
 }
 FAKE void fakeCudaFail(const char *name, int code) { failures[name] = code; }
+FAKE void fakeCudaVersion(int version) { driverVersion = version; }
+FAKE void fakeCudaAssemblesWrong(int wrong) { assemblesWrong = wrong; }
+FAKE void fakeCudaKeepCalls(int keep) { keepsCalls = keep; }
+/// Null ends the capture.
+FAKE void fakeCudaCapture(void *stream) {
+  if (stream)
+    graph.clear();
+  captured = reinterpret_cast<uintptr_t>(stream);
+}
+/// Number of nodes that ran.
+FAKE int fakeCudaReplay() {
+  for (const auto &node : graph)
+    node();
+  return static_cast<int>(graph.size());
+}
 
 FAKE CUresult cuGetErrorName(CUresult result, const char **name) {
-  *name = result == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : result == 2 ? "CUDA_ERROR_OUT_OF_MEMORY" : nullptr;
+  *name = result == 700               ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+          : result == 2               ? "CUDA_ERROR_OUT_OF_MEMORY"
+          : result == kNoBinary       ? "CUDA_ERROR_NO_BINARY_FOR_GPU"
+          : result == kCaptureForbids ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+                                      : nullptr;
   return *name ? kSuccess : 1;
 }
 FAKE CUresult cuGetErrorString(CUresult result, const char **text) {
@@ -76,7 +165,7 @@ FAKE CUresult cuGetErrorString(CUresult result, const char **text) {
 }
 FAKE CUresult cuInit(unsigned) { return logged("cuInit"); }
 FAKE CUresult cuDriverGetVersion(int *version) {
-  *version = 12040;
+  *version = driverVersion;
   return logged("cuDriverGetVersion");
 }
 FAKE CUresult cuDeviceGetCount(int *count) {
@@ -134,27 +223,84 @@ FAKE CUresult cuMemsetD8_v2(CUdeviceptr to, unsigned char value, size_t bytes) {
   return logged("cuMemsetD8_v2", numbers({value, bytes}));
 }
 FAKE CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
-  std::memset(reinterpret_cast<void *>(to), value, bytes);
+  auto run = [=] { std::memset(reinterpret_cast<void *>(to), value, bytes); };
+  if (CUresult result = started(stream, run); result != kSuccess)
+    return result;
   return logged("cuMemsetD8Async", numbers({value, bytes, reinterpret_cast<uintptr_t>(stream)}));
 }
 FAKE CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
-  CUresult result = logged("cuModuleLoadDataEx", static_cast<const char *>(image));
-  *module = handle<CUmodule>(0x2000);
+  std::lock_guard lock(mutex);
+  std::string text = static_cast<const char *>(image);
+  bool code = text.starts_with(elf());
+  CUresult result = logged("cuModuleLoadDataEx", code ? "code" : text);
+  bool ours = text.starts_with(elf() + " of driver " + std::to_string(driverVersion) + "\n");
+  if (result == kSuccess && code && text.starts_with(elf() + " of driver") && !ours)
+    result = kNoBinary;
+  if (result == kSuccess && code && text.find("refused") != std::string::npos)
+    result = kNoBinary;
+  if (result == kSuccess) {
+    modules[nextModule] = text.find("wrong") != std::string::npos || (!code && assemblesWrong);
+    *module = handle<CUmodule>(nextModule++);
+  }
   for (unsigned i = 0; i < count; ++i)
-    if (result != kSuccess && options[i] == kJitErrorLogBuffer)
+    if (result != kSuccess && !code && options[i] == kJitErrorLogBuffer)
       std::strcpy(static_cast<char *>(values[i]), "ptxas: line 3: syntax error");
   return result;
 }
-FAKE CUresult cuModuleUnload(CUmodule) { return logged("cuModuleUnload"); }
-FAKE CUresult cuModuleGetFunction(CUfunction *function, CUmodule, const char *name) {
-  *function = handle<CUfunction>(0x3000);
+FAKE CUresult cuModuleUnload(CUmodule module) {
+  std::lock_guard lock(mutex);
+  modules.erase(reinterpret_cast<uintptr_t>(module));
+  return logged("cuModuleUnload");
+}
+FAKE CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
+  std::lock_guard lock(mutex);
+  functions[nextFunction] = {reinterpret_cast<uintptr_t>(module), name};
+  *function = handle<CUfunction>(nextFunction++);
   return logged("cuModuleGetFunction", name);
 }
+#ifndef FAKE_CUDA_IS_OLD
+FAKE CUresult cuLinkCreate_v2(unsigned, int *, void **, CUlinkState *state) {
+  std::lock_guard lock(mutex);
+  linked[nextLink] = {};
+  *state = handle<CUlinkState>(nextLink++);
+  return logged("cuLinkCreate_v2");
+}
+FAKE CUresult cuLinkAddData_v2(CUlinkState state, int type, void *data, size_t size, const char *name, unsigned, int *,
+                               void **) {
+  std::lock_guard lock(mutex);
+  linked[reinterpret_cast<uintptr_t>(state)] += std::string(static_cast<const char *>(data), size - 1);
+  return logged("cuLinkAddData_v2", numbers({static_cast<uint64_t>(type)}) + " " + name);
+}
+FAKE CUresult cuLinkComplete(CUlinkState state, void **code, size_t *bytes) {
+  std::lock_guard lock(mutex);
+  CUresult result = logged("cuLinkComplete");
+  if (const char *counter = std::getenv("FAKE_CUDA_COUNTER")) {
+    int file = ::open(counter, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    (void)!::write(file, "x", 1);
+    ::close(file);
+  }
+  if (const char *sleep = std::getenv("FAKE_CUDA_SLEEP"))
+    ::usleep(static_cast<useconds_t>(std::atoi(sleep)) * 1000);
+  std::string &text = linked[reinterpret_cast<uintptr_t>(state)];
+  text = elf() + " of driver " + std::to_string(driverVersion) + "\n" + (assemblesWrong ? "wrong\n" : "") + text;
+  *code = text.data();
+  *bytes = text.size();
+  return result;
+}
+FAKE CUresult cuLinkDestroy(CUlinkState state) {
+  std::lock_guard lock(mutex);
+  linked.erase(reinterpret_cast<uintptr_t>(state));
+  return logged("cuLinkDestroy");
+}
+#endif
 FAKE CUresult cuFuncSetAttribute(CUfunction, int attribute, int value) {
   return logged("cuFuncSetAttribute", numbers({static_cast<uint64_t>(attribute), static_cast<uint64_t>(value)}));
 }
-FAKE CUresult cuLaunchKernel(CUfunction, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                             unsigned shared, CUstream stream, void **, void **extra) {
+FAKE CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                             unsigned bz, unsigned shared, CUstream stream, void **, void **extra) {
+  if (std::function<void()> run = kernelOf(function, extra))
+    if (CUresult result = started(stream, run); result != kSuccess)
+      return result;
   std::string queue = stream ? " stream " + std::to_string(reinterpret_cast<uintptr_t>(stream)) : "";
   return logged("cuLaunchKernel", numbers({gx, gy, gz, bx, by, bz, shared}) + " " + packedArgs(extra) + queue);
 }
