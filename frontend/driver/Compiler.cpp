@@ -486,18 +486,20 @@ static bool choose(Compilation &result, Stages &stages) {
     if (int64_t size = nearestFit(result))
       message += "; head dims of at most " + std::to_string(size) + " fit";
     stages.error(std::move(message));
-  } else if (!result.candidates.empty() && !result.candidates.front().kind.empty())
+  } else if (!result.candidates.empty() && !result.candidates.front().kind.empty()) {
+    std::string blocks;
+    if (result.recurrence && result.recurrence->blocks)
+      blocks = " and a part of the blocks of " + std::to_string(result.recurrence->blocks) + " tokens";
     stages.error(
-        "no candidate agrees with the schedule asked for; kind is fused, chunk or split (none of f32, split not where "
-        "something is erased) or step, chunk 16, 32, 64 or 128" +
-        std::string(result.recurrence && result.recurrence->blocks
-                        ? " and a part of the blocks of " + std::to_string(result.recurrence->blocks) + " tokens"
-                        : "") +
+        "no candidate agrees with the schedule asked for; kind is fused, chunk or split (none of f32, split not "
+        "where something is erased) or step, chunk 16, 32, 64 or 128" +
+        blocks +
         ", values a part of the value axis that is a multiple of 16 * warps, warps 1, 2, 4 or 8, stages 1 or 2");
-  else
+  } else {
     stages.error("no candidate agrees with the schedule asked for; query_tile is 64 or 128, key_tile 32, 64 or 128 (or "
                  "16 for f32), "
                  "warps 4 or 8 with query_tile a multiple of 16 * warps, stages 1 to 3");
+  }
   return false;
 }
 
@@ -731,7 +733,7 @@ static std::vector<Alternative> alternativesOf(const Compilation &result) {
       return;
     Alternative shared;
     shared.kind = result.recurrence->erases ? "chunk" : "split";
-    shared.name = prefix + shared.kind;
+    shared.name = prefix + (shared.kind == "split" ? "segments" : "chunk"); // keys in parts are a split too
     shared.absent = absent;
     shared.alone = result.recurrent.alone;
     all.push_back(std::move(shared));

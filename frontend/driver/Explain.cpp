@@ -305,6 +305,105 @@ static void readProgram(Compilation &compilation, Explanation &out) {
   }
 }
 
+namespace {
+
+/// Sizes that explanations are for, on the target's largest common product.
+class SizesScope : public runtime::ExprScope {
+public:
+  SizesScope(const runtime::AxisSizes &sizes, int64_t sms) : sizes_(sizes), sms_(sms) {}
+  Result<int64_t> axis(std::string_view name) const override {
+    auto found = sizes_.find(name);
+    return found == sizes_.end() ? unknown() : Result<int64_t>(found->second);
+  }
+  Result<int64_t> stride(std::string_view, std::string_view) const override { return unknown(); }
+  Result<int64_t> align(std::string_view) const override { return unknown(); }
+  Result<int64_t> present(std::string_view) const override { return unknown(); }
+  Result<int64_t> deviceSms() const override { return sms_; }
+
+private:
+  static Error unknown() { return {ErrorCode::Internal, "not known before a call"}; }
+  const runtime::AxisSizes &sizes_;
+  int64_t sms_;
+};
+
+} // namespace
+
+/// The workspaces of the program that a candidate would give; nothing where there is none.
+static std::optional<std::string> workspacesOf(Compilation &compilation, const tile::Candidate &candidate) {
+  mlir::OwningOpRef<mlir::Operation *> module(compilation.canonical()->getParentOp()->clone());
+  mlir::ScopedDiagnosticHandler silent(module->getContext(), [](mlir::Diagnostic &) { return mlir::success(); });
+  TileChoices choices;
+  choices.queryTile = compilation.chosen.queryTile;
+  choices.keyTile = compilation.chosen.keyTile;
+  choices.state = candidate.kind;
+  if (candidate.kind != "step")
+    choices.chunk = candidate.chunk;
+  choices.stateTile = candidate.values;
+  choices.elementType = compilation.options.type;
+  choices.precision = compilation.options.precision;
+  attn::AttentionOp attention;
+  module->walk([&](attn::AttentionOp op) { attention = op; });
+  mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
+  if (mlir::failed(program))
+    return std::nullopt;
+  std::string sum;
+  for (auto workspace : program->getBody().getOps<tile::WorkspaceOp>()) {
+    std::string bytes = std::to_string(workspace.getView().getType().getElementType().getIntOrFloatBitWidth() / 8);
+    for (const std::string &dim : toStrings(workspace.getDims()))
+      bytes += " * " + dim;
+    sum += (sum.empty() ? "" : " + ") + bytes;
+  }
+  return sum.empty() ? "0" : sum;
+}
+
+/// All ways to run the recurrences: which calls take them, and what they keep in memory.
+static void readRecurrents(Compilation &compilation, Explanation &out) {
+  if (!compilation.recurrence)
+    return;
+  std::vector<tile::Candidate> candidates = tile::enumerateSchedules(*compilation.recurrence, *compilation.target);
+  std::vector<Compilation *> entries = compilation.entries();
+  for (const char *kind : {"step", "fused", "chunk", "split"}) {
+    Explanation::Recurrent each;
+    each.kind = kind;
+    const tile::Candidate *best = nullptr;
+    for (const tile::Candidate &candidate : candidates)
+      if (candidate.kind == kind && (!best || (!best->rejected.empty() && candidate.rejected.empty())))
+        best = &candidate;
+    if (!best) {
+      each.problem = compilation.recurrence->erases && each.kind == "split"
+                         ? "what is erased changes the state before a segment by a matrix of all keys"
+                         : "its operands, its blocks or its form do not allow chunks";
+    } else if (!best->rejected.empty()) {
+      each.problem = best->rejected;
+    } else {
+      each.chosen = best->str();
+    }
+    for (size_t n = 0; n < entries.size() && n < out.entries.size(); ++n) {
+      const Compilation &entry = *entries[n];
+      if (entry.recurrent.kind != kind || entry.last || !entry.absent.empty())
+        continue;
+      each.chosen = entry.recurrent.str();
+      each.problem.clear();
+      each.when = out.entries[n].prefer.empty() ? "always" : out.entries[n].prefer;
+      each.reason = out.entries[n].reason;
+      for (const auto &[name, bytes] : out.entries[n].workspaces)
+        each.bytes += (each.bytes.empty() ? "" : " + ") + bytes;
+      if (each.bytes.empty())
+        each.bytes = "0";
+    }
+    if (each.problem.empty() && each.bytes.empty()) {
+      std::optional<std::string> bytes = workspacesOf(compilation, *best);
+      each.bytes = bytes.value_or("");
+      if (!bytes)
+        each.problem = "this attention cannot be derived so";
+    }
+    if (Result<runtime::Expr> expr = runtime::Expr::parse(each.bytes))
+      if (Result<int64_t> bytes = expr->evaluate(SizesScope(out.sizes, compilation.target->typicalSms)))
+        each.bytesHere = *bytes;
+    out.recurrents.push_back(std::move(each));
+  }
+}
+
 Explanation explain(Compilation &compilation) {
   Explanation out;
   out.name = compilation.attention->name;
@@ -382,6 +481,7 @@ Explanation explain(Compilation &compilation) {
         }
   out.measured = measure(compilation);
   readPlan(*compilation.plan, out);
+  readRecurrents(compilation, out);
 
   if (auto sizes = reference::inferSizes(compilation.attn(), {}, {out.sizes.begin(), out.sizes.end()})) {
     Tolerance tolerance = toleranceFor(compilation.attn(), compilation.arithmetic(), *sizes);

@@ -156,6 +156,15 @@ struct Explanation {
     std::string name, chosen, leftOut; // its schedule, or why there is none
   };
   std::vector<Alternative> alternatives; // other programs of the same attention
+  /// A way to run the recurrences.
+  struct Recurrent {
+    std::string kind, chosen; // "fused", and its best candidate
+    std::string when, reason; // of calls that take it: `when` is an expression, "always", or empty where none does
+    std::string problem;      // why it cannot be taken
+    std::string bytes;        // of its workspaces together, an expression; "0" without any
+    int64_t bytesHere = -1;   // at `sizes`; -1 where that is not known
+  };
+  std::vector<Recurrent> recurrents;
   std::vector<Timeline> timelines;
   // Work.
   runtime::AxisSizes sizes;

@@ -153,6 +153,27 @@ std::string toText(const Explanation &from) {
   for (const Explanation::Alternative &alternative : from.alternatives)
     out << "  program " << alternative.name << ": "
         << (alternative.leftOut.empty() ? alternative.chosen : "left out: " + alternative.leftOut) << "\n";
+  for (const Explanation::Recurrent &each : from.recurrents) {
+    out << "  recurrence by " << each.kind << ": ";
+    if (!each.problem.empty()) {
+      out << "not possible, " << each.problem << "\n";
+      continue;
+    }
+    out << each.chosen << "; ";
+    if (each.bytes == "0")
+      out << "no workspace";
+    else if (each.bytesHere >= 0)
+      out << each.bytesHere << " bytes of workspace";
+    else
+      out << "workspace of " << each.bytes << " bytes";
+    if (each.when.empty())
+      out << "; only where it is asked for";
+    else if (each.when == "always")
+      out << "; taken where no other is preferred";
+    else
+      out << "; preferred where " << each.when << (each.reason.empty() ? "" : ": " + each.reason);
+    out << "\n";
+  }
   if (!from.timelines.empty())
     out << "\nTimeline (estimated; --html draws it)\n";
   for (const Timeline &timeline : from.timelines)
@@ -404,12 +425,23 @@ static std::string dump(const Explanation &from, int indent) {
          return {{"keys", walk.keys}, {"ranges", walk.ranges}};
        })}};
   json["masks"] = all(from.masks, maskJson);
-  json["schedule"] = {{"chosen", from.candidates.empty() ? Json() : candidateJson(from.chosen)},
-                      {"asked_for", from.overridden},
-                      {"candidates", all(from.candidates, candidateJson)},
-                      {"alternatives", all(from.alternatives, [](const auto &each) -> Json {
-                         return {{"name", each.name}, {"chosen", each.chosen}, {"left_out", each.leftOut}};
-                       })}};
+  json["schedule"] = {
+      {"chosen", from.candidates.empty() ? Json() : candidateJson(from.chosen)},
+      {"asked_for", from.overridden},
+      {"candidates", all(from.candidates, candidateJson)},
+      {"alternatives", all(from.alternatives,
+                           [](const auto &each) -> Json {
+                             return {{"name", each.name}, {"chosen", each.chosen}, {"left_out", each.leftOut}};
+                           })},
+      {"recurrences", all(from.recurrents, [](const auto &each) -> Json {
+         return {{"kind", each.kind},
+                 {"chosen", each.chosen},
+                 {"when", each.when},
+                 {"reason", each.reason},
+                 {"problem", each.problem},
+                 {"workspace", each.bytes},
+                 {"workspace_bytes", each.bytesHere < 0 ? Json() : Json(each.bytesHere)}};
+       })}};
   json["timelines"] = all(from.timelines, timelineJson);
   const Work &work = from.work;
   const Target &facts = *from.facts;

@@ -177,14 +177,29 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
            << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
            << axis.getValue() << "=64";
   // What is summed over lies whole in a tile; other features can be shared out to work items.
-  int64_t limit = isContracted(axis) ? 256 : 512;
+  int64_t limit = isContracted(axis) ? kWidest : 512;
   if (*size % 8 == 0 && *size <= limit)
     return *size;
   int64_t nearest = std::clamp<int64_t>((*size + 4) / 8 * 8, 8, limit);
   return op->emitError("the axis '") << axis.getValue() << "' has " << *size
                                      << " elements; supported are multiples of 8 up to " << limit
-                                     << (limit == 256 ? ", since it is summed over" : "") << "; the nearest is "
+                                     << (limit == kWidest ? ", since it is summed over" : "") << "; the nearest is "
                                      << nearest;
+}
+
+bool Derivation::reducesWide(Value field, StringAttr axis) {
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second)
+      continue;
+    if (auto reduce = dyn_cast<ReduceOp>(op); reduce && llvm::is_contained(toAxes(reduce.getAxes()), axis))
+      return true;
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return false;
 }
 
 //===--- fields ---===//
@@ -629,8 +644,14 @@ LogicalResult Derivation::classifyAxes() {
     }
   }
   classifySums();
+  // A reduction goes through wide features part by part; results of weights have all of them at once.
+  bool hasWeights = !attention.getBody().front().getOps<WeightsOp>().empty();
+  auto inParts = [&](Operation &op) {
+    auto reduce = dyn_cast<ReduceOp>(op);
+    return reduce && !hasWeights && reduce.getKind() != ReduceKind::LogSumExp;
+  };
   for (Operation &op : attention.getBody().front())
-    if (ArrayAttr reduced = reducedAxes(op); reduced && !isTokenSum(&op))
+    if (ArrayAttr reduced = reducedAxes(op); reduced && !isTokenSum(&op) && !inParts(op))
       contracted.insert_range(toAxes(reduced));
   auto inside = [&](Operation *op, StringAttr axis) -> LogicalResult {
     if (isToken(axis))
@@ -681,7 +702,7 @@ LogicalResult Derivation::classifyAxes() {
   for (OutputOp output : attention.getOutputs()) {
     SmallVector<StringAttr> declared = toAxes(output.getDeclared());
     SmallVector<StringAttr> expanded = table.expand(declared);
-    if (expanded.size() < 2 || table.expand(declared.back()).size() > 1 ||
+    if (expanded.size() < 2 || output.getCarry() || table.expand(declared.back()).size() > 1 ||
         llvm::any_of(expanded, [&](StringAttr axis) { return isFeature(axis); }))
       continue;
     StringAttr last = declared.back();
@@ -866,6 +887,8 @@ FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {
 LogicalResult Derivation::emitOutputs() {
   std::vector<std::pair<LaunchAxes, SmallVector<Store>>> groups;
   for (OutputOp output : attention.getOutputs()) {
+    if (isCarriedAside(output))
+      continue;
     Store store = storeOf(output);
     if (auto host = hosts.find(output); host != hosts.end()) {
       loops[host->second].stores.push_back(store);
@@ -910,6 +933,7 @@ Store Derivation::storeOf(OutputOp output) {
 }
 
 LogicalResult Derivation::statePreference() {
+  preferShared();
   if (!choices.pack)
     return success();
   if (!packed.second)
@@ -974,7 +998,8 @@ FailureOr<tile::ProgramOp> Derivation::run() {
       (void)sizeOf(axis.getName());
   for (InputOp input : attention.getInputs())
     (void)viewOf(input);
-  if (failed(planStates()) || failed(emitOutputs()) || failed(emitPrepared()) || failed(statePreference())) {
+  if (failed(planStates()) || failed(emitOutputs()) || failed(emitPrepared()) || failed(emitKept()) ||
+      failed(emitCarried()) || failed(statePreference())) {
     program.erase();
     return failure();
   }

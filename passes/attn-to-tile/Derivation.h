@@ -141,6 +141,7 @@ struct StateLoop {
   bool isReverse = false;
   bool isStep = false;     // one token after the other, else chunks
   bool isParallel = false; // chunks side by side, the states between them in workspaces
+  bool isSplit = false;    // likewise segments of several chunks
   llvm::SmallVector<attn::StateOp> states;
   llvm::SmallVector<mlir::StringAttr> batch; // of the launch
   std::vector<Store> stores;
@@ -162,11 +163,29 @@ struct Summed {
   mlir::StringAttr part, one;                    // names that no axis has; `one`: 16 equal elements
 };
 
-/// Workspaces between the launches of a recurrence whose chunks run side by side.
+/// Workspaces between the launches of a recurrence whose chunks, or segments, run side by side.
 struct Between {
-  /// Per state what a chunk adds to it; of matrices the pass puts the states before the chunks in its place.
-  llvm::SmallVector<mlir::Value> added, before;
-  mlir::Value totals; // logarithms of a chunk's decay; null without decay
+  /// Per state what a chunk adds to it, [values, keys]; where something is erased what it would write to a state of 0,
+  /// [values, tokens].
+  llvm::SmallVector<mlir::Value> added;
+  llvm::SmallVector<mlir::Value> before; // per state what there is before the chunk; of matrices as operands
+  llvm::SmallVector<mlir::Value> rest;   // where something is erased: per state what the chunk writes, [values, tokens]
+  mlir::Value erase;    // [tokens, keys]: minus what the chunk erases of the state before it, as an operand
+  mlir::Value key;      // [tokens, keys]: with the decay up to the end of the chunk, where the input cannot be taken
+  mlir::Value totals;   // logarithms of a chunk's decay; null without decay
+  std::string segments; // the name of their number
+  mlir::Value count, length; // of segments: how many, tokens of one
+};
+
+/// What a launch of a recurrence has of the tokens: all of them, a chunk or a segment.
+enum class Items { All, Chunks, Segments };
+
+/// Of a launch that walks through a segment: its first token; whether it sums up what is added, from states of 0, or
+/// does the rest.
+struct Walk {
+  const Between *between = nullptr;
+  mlir::Value start;
+  bool adds = false;
 };
 
 /// A launch of a recurrence.
@@ -278,6 +297,10 @@ public:
   mlir::MLIRContext *context;
   mlir::Type elementType; // of operands of products
   bool isContracted(mlir::StringAttr axis) const { return contracted.contains(axis); }
+  /// Whether a field depends on a reduction over this axis.
+  bool reducesWide(mlir::Value field, mlir::StringAttr axis);
+  /// Features that a tile of a launch has at once where each row needs all of them.
+  static constexpr int64_t kWidest = 256;
 
 private:
   mlir::LogicalResult classifyAxes();
@@ -295,6 +318,8 @@ private:
   /// When the program is worth while, as a choice of it.
   mlir::LogicalResult statePreference();
   void prefer(const std::string &expression, const std::string &reason);
+  /// Where a recurrence that is shared out along tokens takes less time than one that is not.
+  void preferShared();
   /// A workspace for a field of one token axis: batch axes, tokens, features.
   llvm::FailureOr<Prepared> layOut(mlir::Value field, mlir::StringAttr token, mlir::Type elementType,
                                    mlir::Operation *at);
@@ -311,10 +336,24 @@ private:
   mlir::LogicalResult planStates();
   bool fitsLoop(attn::OutputOp output, const StateLoop &loop);
   mlir::LogicalResult emitLoop(StateLoop &loop, mlir::Operation *before);
+  int64_t valueTile(const StateLoop &loop, int64_t width) const;
+  bool isShared(const Store &store, const StateLoop &loop);
+  void keepAside(Store &store);
+  mlir::LogicalResult emitKept();
   mlir::LogicalResult emitLoops();
+  /// Carried memory that is no state, which launches at the end write.
+  static bool isCarriedAside(attn::OutputOp output);
+  mlir::LogicalResult emitCarried();
   llvm::FailureOr<LoopLaunch> openLoop(const StateLoop &loop, const std::string &name,
-                                       llvm::ArrayRef<mlir::StringAttr> batch, bool isChunked, mlir::Operation *before);
-  /// Three launches: what each chunk adds, the pass through the states, the reads.
+                                       llvm::ArrayRef<mlir::StringAttr> batch, Items items, mlir::Operation *before,
+                                       int64_t values = 0, const Between *between = nullptr);
+  /// Values of a work item that reads, of chunks side by side.
+  int64_t readTile(const StateLoop &loop) const;
+  int64_t segmentUnit(const StateLoop &loop) const;
+  void countSegments(const StateLoop &loop, Between &between);
+  void makeBetween(const StateLoop &loop, llvm::ArrayRef<mlir::StringAttr> own, const std::string &name,
+                   Between &between);
+  /// Three launches: what each chunk or segment adds, the pass through the states, the reads.
   mlir::LogicalResult emitParallel(StateLoop &loop, llvm::ArrayRef<mlir::StringAttr> own, const std::string &name,
                                    mlir::Operation *before);
   Store storeOf(attn::OutputOp output);
@@ -377,6 +416,7 @@ private:
   llvm::DenseMap<mlir::Operation *, size_t> loopOf;   // by state
   llvm::DenseMap<mlir::Operation *, size_t> hosts;    // by output: the loop that computes it
   llvm::MapVector<mlir::Value, Prepared> stateFields; // reads and states that stand in workspaces
+  std::vector<std::pair<mlir::Value, Store>> kept;    // workspaces that are copied to carried memory at the end
   llvm::DenseMap<mlir::Value, bool> alone;
   llvm::SmallVector<mlir::Operation *> open; // launches whose body is being made
   std::set<std::string> names;
@@ -413,9 +453,10 @@ public:
   mlir::LogicalResult emit(llvm::ArrayRef<Store> stores);
   /// The body of the launch of a recurrence. One token after the other the rows of tiles are values, over chunks
   /// tokens.
-  mlir::LogicalResult emitStates(const StateLoop &loop);
+  mlir::LogicalResult emitStates(const StateLoop &loop, const Walk &walk = {});
   /// Of a recurrence whose chunks run side by side: what each adds, the pass, the reads.
   mlir::LogicalResult emitAdded(const StateLoop &loop, const Between &between, mlir::Value start);
+  mlir::LogicalResult emitWritten(const StateLoop &loop, const Between &between, mlir::Value start);
   mlir::LogicalResult emitPass(const StateLoop &loop, const Between &between);
   mlir::LogicalResult emitReads(const StateLoop &loop, const Between &between, mlir::Value start);
 
@@ -437,6 +478,10 @@ private:
   mlir::Value scaledBy(mlir::Value index, mlir::StringAttr axis, mlir::Operation *at);
   llvm::FailureOr<TileValue> rowAtIndex(attn::RowAtOp op, const Environment &env);
   llvm::FailureOr<TileValue> reduce(attn::ReduceOp op, const Environment &env);
+  llvm::FailureOr<TileValue> reduceAt(attn::ReduceOp op, const Environment &env, const Coordinate *feature,
+                                      int64_t size);
+  /// A wide axis part by part.
+  llvm::SmallVector<const Coordinate *> partsOf(mlir::StringAttr axis, int64_t size);
   llvm::FailureOr<TileValue> dot(attn::DotOp op, const Environment &env);
   /// A dot without its constant factor.
   llvm::FailureOr<std::pair<TileValue, double>> dotWithoutConstant(attn::DotOp op, const Environment &env);
@@ -472,9 +517,19 @@ private:
                                  llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned);
   mlir::Value onlyFirst(const Store &store, mlir::Value condition);
   void enterChunk(const StateLoop &loop, mlir::Value start);
-  /// The place of a chunk's state, or what it adds, in its workspace.
-  void placeBetween(const StateLoop &loop, attn::StateOp op, mlir::Value chunk,
-                    llvm::SmallVectorImpl<mlir::Value> &indices, llvm::SmallVectorImpl<int64_t> &dims);
+  /// The place of a chunk or segment in the workspaces between launches.
+  void placeBetween(const StateLoop &loop, mlir::Value item, llvm::SmallVectorImpl<mlir::Value> &indices);
+  mlir::Value loadBetween(const StateLoop &loop, mlir::Value view, mlir::Value item, llvm::ArrayRef<int64_t> shape,
+                          mlir::StringAttr values);
+  void storeBetween(const StateLoop &loop, mlir::Value tile, mlir::Value view, mlir::Value item,
+                    mlir::StringAttr values, mlir::Value condition);
+  mlir::Value isFirstPart(const StateLoop &loop);
+  mlir::LogicalResult firstStates(const StateLoop &loop, const Walk &walk, llvm::SmallVectorImpl<mlir::Value> &init);
+  llvm::FailureOr<mlir::Value> commitBlock(attn::StateOp op, mlir::Value next,
+                                           llvm::SmallVectorImpl<mlir::Value> &asides);
+  mlir::Value blockAt(mlir::StringAttr blocks);
+  mlir::LogicalResult storeEvery(const StateLoop &loop, mlir::ValueRange next);
+  mlir::LogicalResult storeLast(const StateLoop &loop, mlir::ValueRange last);
   mlir::Value endsBlock(const StateLoop &loop, mlir::StringAttr blocks, mlir::Value start);
   mlir::OpBuilder onlyWhere(mlir::Value condition, mlir::Location loc);
   void hoistInvariants(mlir::Operation *loop);
@@ -496,6 +551,8 @@ private:
   llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, Chunk &chunk, mlir::Value query);
   llvm::FailureOr<std::pair<mlir::Value, mlir::Value>> chunkRest(attn::StateOp op, Chunk &chunk, bool needsWide);
   mlir::LogicalResult makeInverse(attn::StateOp op, Chunk &chunk);
+  llvm::FailureOr<mlir::Value> chunkValue(attn::StateOp op, Chunk &chunk);
+  llvm::FailureOr<mlir::Value> eraseFromStart(attn::StateOp op, Chunk &chunk);
   mlir::Value narrowState(attn::StateOp op);
 
   // Memory.
@@ -510,6 +567,7 @@ private:
   llvm::FailureOr<TileValue> operand(mlir::Value field, const Environment &env, mlir::Type elementType,
                                      mlir::Operation *at);
   mlir::LogicalResult store(const Store &store);
+  mlir::LogicalResult storeAt(const Store &store, const Environment &env);
   llvm::FailureOr<llvm::SmallVector<mlir::Value>>
   indicesOf(mlir::Operation *at, llvm::ArrayRef<mlir::StringAttr> declared, const Environment &env,
             llvm::SmallVectorImpl<int64_t> &dims, Dimensions &spanned, mlir::Value &view,
@@ -529,6 +587,8 @@ private:
 
   // Gathers, blocks and windows, bounds from data.
   llvm::FailureOr<TileValue> gather(attn::GatherOp op, const Environment &env);
+  /// An array some places on from the rows, as a tile of its own; nothing for other indices and fields.
+  std::optional<llvm::FailureOr<TileValue>> movedRows(attn::GatherOp op, const Environment &env);
   llvm::FailureOr<TileValue> gatherTile(mlir::Location loc, mlir::Operation *at, mlir::Value view,
                                         llvm::SmallVector<mlir::Value> indices, llvm::ArrayRef<int64_t> dims,
                                         const Dimensions &spanned,

@@ -401,7 +401,44 @@ FailureOr<TileValue> LaunchEmitter::reduce(ReduceOp op, const Environment &env) 
   FailureOr<int64_t> size = derivation.featureSize(axis, op);
   if (failed(size))
     return failure();
-  const Coordinate *feature = derivation.feature(axis, *size);
+  if (*size <= Derivation::kWidest)
+    return reduceAt(op, env, derivation.feature(axis, *size), *size);
+  std::optional<TileValue> all;
+  ReduceKind kind = op.getKind();
+  for (const Coordinate *part : partsOf(axis, *size)) {
+    FailureOr<TileValue> some = reduceAt(op, env, part, *size);
+    if (failed(some))
+      return failure();
+    if (!all) {
+      all = *some;
+      continue;
+    }
+    OpBuilder builder = builderFor(some->dims);
+    Value x = all->value, y = some->value;
+    Location loc = op.getLoc();
+    all->value = kind == ReduceKind::Max   ? arith::MaxNumFOp::create(builder, loc, x, y).getResult()
+                 : kind == ReduceKind::Min ? arith::MinNumFOp::create(builder, loc, x, y).getResult()
+                                           : arith::AddFOp::create(builder, loc, x, y).getResult();
+  }
+  return *all;
+}
+
+SmallVector<const Coordinate *> LaunchEmitter::partsOf(StringAttr axis, int64_t size) {
+  SmallVector<const Coordinate *> result;
+  int64_t count = llvm::divideCeil(size, Derivation::kWidest / 2);
+  int64_t extent = llvm::alignTo(llvm::divideCeil(size, count), 16);
+  const Coordinate *whole = derivation.feature(axis, size);
+  for (int64_t offset = 0; offset < size; offset += extent) {
+    int64_t exist = std::min(size - offset, extent);
+    result.push_back(partOf(whole, axis, offset, extent, exist < extent ? exist : 0));
+  }
+  return result;
+}
+
+/// Over the whole axis, or what a part adds to that; `size` is that of the axis.
+FailureOr<TileValue> LaunchEmitter::reduceAt(ReduceOp op, const Environment &env, const Coordinate *feature,
+                                             int64_t size) {
+  StringAttr axis = toAxes(op.getAxes()).front();
   FailureOr<TileValue> operand = evaluate(op.getOperand(), env.with(axis, feature));
   if (failed(operand))
     return failure();
@@ -436,7 +473,7 @@ FailureOr<TileValue> LaunchEmitter::reduce(ReduceOp op, const Environment &env) 
     return TileValue{reduced("add", x), rest};
   case ReduceKind::Mean: {
     Value sum = reduced("add", x);
-    return TileValue{arith::MulFOp::create(builder, loc, sum, emitConstant(builder, loc, type, 1.0 / double(*size))),
+    return TileValue{arith::MulFOp::create(builder, loc, sum, emitConstant(builder, loc, type, 1.0 / double(size))),
                      rest};
   }
   case ReduceKind::Max:
@@ -725,6 +762,9 @@ FailureOr<TileValue> LaunchEmitter::contract(Operation *op, const TileValue &a, 
 FailureOr<TileValue> LaunchEmitter::projection(DotOp op, const Environment &env, StringAttr axis) {
   Value left = op.getLhs(), right = op.getRhs();
   auto hasTokens = [&](Value x) { return runsAlong(x, env, Where::Row) || runsAlong(x, env, Where::Key); };
+  // One token alone is no row of a product of matrices: all are multiplied beforehand.
+  if (states && !hasTokens(left) && !hasTokens(right))
+    return loadPrepared(op.getResult(), env, Float32Type::get(op.getContext()), op);
   if (hasTokens(right))
     std::swap(left, right);
   if (!hasTokens(left) || hasTokens(right))
@@ -891,14 +931,27 @@ FailureOr<TileValue> LaunchEmitter::loadWorkspace(const Prepared &workspace, con
 
 LogicalResult LaunchEmitter::store(const Store &store) {
   Environment env = this->env;
+  StringAttr wide;
   for (StringAttr axis : derivation.table.expand(store.declared))
     if (derivation.isFeature(axis)) {
       FailureOr<int64_t> size = derivation.featureSize(axis, store.at);
       if (failed(size))
         return failure();
-      if (!env.lookup(axis)) // else the launch has a part of it
-        env.set(axis, derivation.feature(axis, *size));
+      if (env.lookup(axis)) // the launch has a part of it
+        continue;
+      env.set(axis, derivation.feature(axis, *size));
+      if (*size > Derivation::kWidest && !states && !store.totals && derivation.reducesWide(store.field, axis))
+        wide = axis;
     }
+  if (!wide)
+    return storeAt(store, env);
+  for (const Coordinate *part : partsOf(wide, *derivation.staticSize(wide)))
+    if (failed(storeAt(store, env.with(wide, part))))
+      return failure();
+  return success();
+}
+
+LogicalResult LaunchEmitter::storeAt(const Store &store, const Environment &env) {
   SmallVector<int64_t> dims;
   Dimensions spanned;
   Value view = store.view;

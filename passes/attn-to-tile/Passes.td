@@ -21,7 +21,7 @@ def AttnToTilePass : Pass<"attn-to-tile", "::mlir::ModuleOp"> {
     Option<"queryTile", "query-tile", "int64_t", "64", "queries per tile, a multiple of 16">,
     Option<"keyTile", "key-tile", "int64_t", "64", "keys per tile, a multiple of 16">,
     Option<"valueTile", "value-tile", "int64_t", "0", "features of a result per work item, a multiple of 16; 0: all">,
-    Option<"state", "state", "std::string", "", "of recurrences: fused or step; empty: what fits">,
+    Option<"state", "state", "std::string", "", "of recurrences: fused, step, chunk or split; empty: what fits">,
     Option<"chunk", "chunk", "int64_t", "64", "tokens of a chunk of a recurrence, a multiple of 16">,
     Option<"stateTile", "state-tile", "int64_t", "0", "values of a recurrence per work item, a multiple of 16; 0: all">,
     Option<"precision", "precision", "std::string", "\"3xtf32\"", "of products of f32: tf32, 3xtf32 or fma">,

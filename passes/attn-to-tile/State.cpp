@@ -76,8 +76,11 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
       });
     return found;
   };
-  std::optional<int64_t> width = loop.value ? staticSize(loop.value) : std::nullopt;
-  bool parts = loop.isStep || (choices.stateTile && width && *width > choices.stateTile);
+  int64_t width = loop.value ? staticSize(loop.value).value_or(0) : 0; // 0: unknown
+  bool parts = loop.isStep || (choices.stateTile && width > choices.stateTile);
+  if (loop.isParallel && !loop.isSplit)
+    parts = width > readTile(loop);
+  parts |= width > kWidest; // a row goes part by part
   bool fits = true;
   walkFields(output.getValue(), [&](Operation *op) {
     if (!fits)
@@ -108,9 +111,10 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
 }
 
 LogicalResult Derivation::planStates() {
-  if (!choices.state.empty() && choices.state != "fused" && choices.state != "step" && choices.state != "chunk")
+  if (!choices.state.empty() && choices.state != "fused" && choices.state != "step" && choices.state != "chunk" &&
+      choices.state != "split")
     return attention.emitError("the schedule '")
-           << choices.state << "' of recurrences is not one of fused, step and chunk";
+           << choices.state << "' of recurrences is not one of fused, step, chunk and split";
   if (choices.chunk < 16 || choices.chunk > 256 || choices.chunk % 16)
     return attention.emitError("a chunk of ")
            << choices.chunk << " tokens is not possible; take a multiple of 16 from 16 to 256";
@@ -164,14 +168,16 @@ LogicalResult Derivation::planStates() {
     bool chunks = chunkOf(loop) && !elementType.isF32();
     for (StateOp state : loop.states)
       chunks &= state.getValueAxisAttr() || !state.getErase();
-    if ((choices.state == "fused" || choices.state == "chunk") && !chunks)
+    if (!choices.state.empty() && choices.state != "step" && !chunks)
       return loop.states.front().emitError("cannot run over chunks of tokens here: ")
              << (elementType.isF32() ? "its operands are f32" : "its blocks, its form or its type do not allow it");
     loop.isStep = choices.state == "step" || !chunks;
-    loop.isParallel = choices.state == "chunk";
+    loop.isSplit = choices.state == "split";
+    loop.isParallel = loop.isSplit || choices.state == "chunk";
     for (StateOp state : loop.states)
-      if (loop.isParallel && (state.getErase() || state.getCommit()))
-        return state.emitError("not in this version: chunks side by side with 'erase' or 'commit'; take fused or step");
+      if (loop.isSplit && state.getErase())
+        return state.emitError("segments of tokens cannot run side by side where something is erased, since a segment "
+                               "changes the state before it by a matrix of all keys; take chunk or fused");
   }
 
   // An output that reads states is computed with the one that comes last, where that is possible.
@@ -188,6 +194,10 @@ LogicalResult Derivation::planStates() {
     });
   };
   for (OutputOp output : attention.getOutputs()) {
+    if (isCarriedAside(output)) {
+      collect(output.getValue(), nullptr);
+      continue;
+    }
     Operation *value = output.getValue().getDefiningOp();
     if (StateOp state = stateBehind(value); state && isa<LastOp, EveryOp>(value)) {
       hosts[output] = loopOf[state];
@@ -272,8 +282,19 @@ LogicalResult Derivation::emitLoops() {
   return success();
 }
 
+/// How many values of `width` a work item takes.
+int64_t Derivation::valueTile(const StateLoop &loop, int64_t width) const {
+  int64_t whole = llvm::alignTo(width, 16);
+  return std::min<int64_t>(whole, choices.stateTile ? choices.stateTile : loop.isStep ? 64 : whole);
+}
+
+int64_t Derivation::readTile(const StateLoop &loop) const {
+  std::optional<int64_t> width = loop.value ? staticSize(loop.value) : std::nullopt;
+  return width && *width > kWidest ? valueTile(loop, *width) : kWidest;
+}
+
 FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::string &name, ArrayRef<StringAttr> batch,
-                                           bool isChunked, Operation *before) {
+                                           Items items, Operation *before, int64_t values, const Between *between) {
   StateOp firstState = loop.states.front();
   Location loc = firstState.getLoc();
   SmallVector<Value> extents;
@@ -289,17 +310,18 @@ FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::str
     if (failed(size))
       return failure();
     width = *size;
-    int64_t whole = llvm::alignTo(width, 16), wanted = choices.stateTile;
-    if (!wanted)
-      wanted = loop.isStep ? 64 : whole;
-    tileWidth = std::min(whole, wanted);
+    tileWidth = values ? std::min<int64_t>(llvm::alignTo(width, 16), values) : valueTile(loop, width);
     isSplit = tileWidth < width || loop.isStep;
     if (isSplit) {
       extents.push_back(indexConstant(llvm::divideCeil(width, tileWidth)));
       axes.push_back(loop.value);
     }
   }
-  if (isChunked) {
+  if (items == Items::Segments) {
+    extents.push_back(between->count);
+    axes.push_back(StringAttr::get(context, between->segments));
+  }
+  if (items == Items::Chunks) {
     Value tokens = sizeOf(loop.token), step = indexConstant(chunkOf(loop));
     OpBuilder atHead = head();
     extents.push_back(arith::CeilDivUIOp::create(atHead, loc, tokens, step));
@@ -329,8 +351,9 @@ FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::str
   Value from;
   if (isSplit)
     from = arith::MulIOp::create(builder, loc, block->getArgument(batch.size()), indexConstant(tileWidth));
-  if (isChunked)
-    result.start = arith::MulIOp::create(builder, loc, block->getArguments().back(), indexConstant(chunkOf(loop)));
+  if (items != Items::All)
+    result.start = arith::MulIOp::create(builder, loc, block->getArguments().back(),
+                                         items == Items::Chunks ? indexConstant(chunkOf(loop)) : between->length);
   if (loop.isStep) {
     // Rows are values.
     result.row = newCoordinate({Coordinate::Kind::Row, loop.value ? loop.value : loop.token, from, tileWidth});
@@ -346,65 +369,90 @@ FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::str
   return result;
 }
 
-LogicalResult Derivation::emitParallel(StateLoop &loop, ArrayRef<StringAttr> own, const std::string &name,
-                                       Operation *before) {
-  Type f32 = Float32Type::get(context);
-  std::string chunks = "ceildiv(" + sizeText(loop.token) + ", " + std::to_string(chunkOf(loop)) + ")";
-  std::optional<int64_t> count = staticSize(loop.token);
-  if (count) {
-    count = llvm::divideCeil(*count, chunkOf(loop));
-    chunks = std::to_string(*count);
-  }
-  auto workspace = [&](StringRef suffix, ArrayRef<StringAttr> features) -> Value {
-    SmallVector<int64_t> shape;
-    SmallVector<Attribute> dims;
-    auto add = [&](const std::string &text, std::optional<int64_t> size) {
-      shape.push_back(size.value_or(ShapedType::kDynamic));
-      dims.push_back(StringAttr::get(context, size ? std::to_string(*size) : text));
+/// Whether several work items of a loop compute what is stored: it lacks some of the launch's axes.
+bool Derivation::isShared(const Store &store, const StateLoop &loop) {
+  SmallVector<StringAttr> declared = table.expand(store.declared);
+  auto lacks = [&](StringAttr axis) { return !llvm::is_contained(declared, axis); };
+  int64_t width = loop.value ? staticSize(loop.value).value_or(0) : 0;
+  return llvm::any_of(loop.batch, lacks) || (width && lacks(loop.value) && width > valueTile(loop, width));
+}
+
+/// Carried memory that several work items begin with must not change before all have read it: its last value is kept
+/// in a workspace, from where a launch at the end copies it.
+void Derivation::keepAside(Store &store) {
+  SmallVector<std::string> dims;
+  Type type = viewType(store.declared, store.elementType, dims);
+  SmallVector<Attribute> names;
+  for (StringAttr axis : store.declared)
+    names.push_back(StringAttr::get(context, sizeText(axis)));
+  OpBuilder builder = head();
+  Value aside =
+      tile::WorkspaceOp::create(builder, store.at->getLoc(), type,
+                                builder.getStringAttr(uniqueName(cast<OutputOp>(store.at).getName().str() + "_next")),
+                                builder.getArrayAttr(names));
+  kept.push_back({aside, store});
+  store.view = aside;
+}
+
+LogicalResult Derivation::emitKept() {
+  constexpr int64_t kRows = 16; // of the first axis inside tiles, where there are two
+  for (auto &[from, store] : kept) {
+    Location loc = store.at->getLoc();
+    auto state = store.field.getDefiningOp<LastOp>().getState().getDefiningOp<StateOp>();
+    SmallVector<Value> extents;
+    SmallVector<Attribute> axes;
+    SmallVector<int64_t> dims, shape, itemOf; // itemOf: by dimension, the index of the work item, or -1
+    auto addItem = [&](Value extent, StringAttr axis) {
+      itemOf.push_back(extents.size());
+      extents.push_back(extent);
+      axes.push_back(axis);
     };
-    for (StringAttr axis : own)
-      add(sizeText(axis), staticSize(axis));
-    add(chunks, count);
-    for (StringAttr axis : features)
-      add(sizeText(axis), staticSize(axis));
-    OpBuilder builder = head();
-    return tile::WorkspaceOp::create(builder, loop.states.front().getLoc(), tile::ViewType::get(context, shape, f32),
-                                     builder.getStringAttr(uniqueName(name + suffix.str())),
-                                     builder.getArrayAttr(dims));
-  };
-  Between between;
-  for (StateOp state : loop.states) {
-    SmallVector<StringAttr> features;
-    if (state.getValueAxisAttr())
-      features.push_back(state.getValueAxisAttr());
-    features.push_back(state.getKeyAxisAttr());
-    between.added.push_back(workspace("_added", features));
-    between.before.push_back(state.getValueAxisAttr() ? between.added.back() : workspace("_before", features));
+    unsigned inside = state.getValueAxisAttr() ? 2 : 1;
+    for (auto [n, axis] : llvm::enumerate(store.declared)) {
+      if (axis != state.getKeyAxisAttr() && axis != state.getValueAxisAttr()) {
+        addItem(sizeOf(axis), axis);
+        continue;
+      }
+      int64_t size = *staticSize(axis);
+      dims.push_back(n);
+      bool inRows = inside == 2 && dims.size() == 1;
+      shape.push_back(inRows ? kRows : llvm::alignTo(size, 16));
+      if (inRows)
+        addItem(indexConstant(llvm::divideCeil(size, kRows)), axis);
+      else
+        itemOf.push_back(-1);
+    }
+    if (extents.empty()) {
+      extents.push_back(indexConstant(1));
+      axes.push_back(StringAttr::get(context, "one"));
+    }
+    OpBuilder builder(context);
+    builder.setInsertionPointToEnd(&program.getBody().front());
+    auto launch = tile::LaunchOp::create(
+        builder, loc, builder.getStringAttr(uniqueName(kernelName("keep_" + cast<OutputOp>(store.at).getName()))),
+        builder.getArrayAttr(axes), extents, DictionaryAttr());
+    Block *block = new Block;
+    launch.getBody().push_back(block);
+    for (size_t n = 0; n < extents.size(); ++n)
+      block->addArgument(builder.getIndexType(), loc);
+    SmallVector<Value> indices;
+    builder.setInsertionPointToEnd(block);
+    for (auto [n, item] : llvm::enumerate(itemOf)) {
+      if (item < 0) {
+        indices.push_back(indexConstant(0));
+        continue;
+      }
+      Value index = block->getArgument(item);
+      if (llvm::is_contained(dims, int64_t(n)))
+        index = arith::MulIOp::create(builder, loc, index, indexConstant(kRows));
+      indices.push_back(index);
+    }
+    Type type = RankedTensorType::get(shape, store.elementType);
+    Value tile = tile::LoadOp::create(builder, loc, type, from, indices, Value(), dims,
+                                      cast<TypedAttr>(builder.getZeroAttr(store.elementType)));
+    tile::StoreOp::create(builder, loc, tile, store.view, indices, dims);
   }
-  StateOp first = loop.states.front();
-  if (first.getDecay()) {
-    bool channels = cast<FieldType>(first.getDecay().getType()).hasAxis(first.getKeyAxisAttr());
-    between.totals =
-        workspace("_totals", channels ? ArrayRef<StringAttr>{first.getKeyAxisAttr()} : ArrayRef<StringAttr>());
-  }
-  auto emit = [&](const std::string &suffix, ArrayRef<StringAttr> batch, bool isChunked, auto body) -> LogicalResult {
-    FailureOr<LoopLaunch> launch = openLoop(loop, name + suffix, batch, isChunked, before);
-    if (failed(launch))
-      return failure();
-    enter(launch->op);
-    LaunchEmitter emitter(*this, launch->op, launch->env, launch->row, launch->part);
-    LogicalResult result = body(emitter, launch->start);
-    leave();
-    return result;
-  };
-  if (failed(emit("_added", own, true,
-                  [&](LaunchEmitter &emitter, Value start) { return emitter.emitAdded(loop, between, start); })) ||
-      failed(emit("_pass", own, false, [&](LaunchEmitter &emitter, Value) { return emitter.emitPass(loop, between); })))
-    return failure();
-  bool reads = llvm::any_of(loop.stores, [](const Store &store) { return !isa<LastOp>(store.field.getDefiningOp()); });
-  return reads ? emit("", loop.batch, true,
-                      [&](LaunchEmitter &emitter, Value start) { return emitter.emitReads(loop, between, start); })
-               : success();
+  return success();
 }
 
 LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
@@ -429,10 +477,15 @@ LogicalResult Derivation::emitLoop(StateLoop &loop, Operation *before) {
         loop.batch.push_back(axis);
     }
 
+  for (Store &store : loop.stores)
+    if (auto output = dyn_cast<OutputOp>(store.at);
+        output && output.getCarry() && isa<LastOp>(store.field.getDefiningOp()) && isShared(store, loop))
+      keepAside(store);
+
   std::string name = before ? "state_" + workspaceName(loop.states.front().getKey()) : attention.getSymName().str();
   if (loop.isParallel)
     return emitParallel(loop, own, name, before);
-  FailureOr<LoopLaunch> launch = openLoop(loop, name, loop.batch, false, before);
+  FailureOr<LoopLaunch> launch = openLoop(loop, name, loop.batch, Items::All, before);
   if (failed(launch))
     return failure();
   enter(launch->op);

@@ -7,7 +7,7 @@
 // diagonal and R = (I + L)^-1 (value - (erase exp G) S), the reads are (query exp G) S + A R with A[r, s] = <query_r,
 // key_s> exp(G_r - G_s) up to the diagonal, and the state after the chunk exp(G_C) S + (key exp(G_C - G))^T R (Yang et
 // al., arXiv 2412.06464). No exponent is positive.
-#include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/StateBody.h"
 
 #include <numbers>
 
@@ -20,86 +20,10 @@ using Where = Coordinate::Kind;
 
 namespace {
 
-/// Arithmetic on tiles and scalars of one type.
-struct Arith {
-  OpBuilder b;
-  Location loc;
-
-  Value mul(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
-  Value add(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
-  Value fma(Value x, Value y, Value z) { return math::FmaOp::create(b, loc, x, y, z); }
-  Value exp2(Value x) { return math::Exp2Op::create(b, loc, x); }
-  Value select(Value c, Value x, Value y) { return arith::SelectOp::create(b, loc, c, x, y); }
-  Value constant(Type type, double value) { return emitConstant(b, loc, type, value); }
-  Value constantLike(Value x, double value) { return constant(x.getType(), value); }
-  static Type with(Type type, Type element) {
-    if (auto tensor = dyn_cast<RankedTensorType>(type))
-      return tensor.clone(element);
-    return element;
-  }
-  Value narrow(Value x, Type element) { return arith::TruncFOp::create(b, loc, with(x.getType(), element), x); }
-  /// A scalar or a vector along dimension `dim` as a tile.
-  Value spread(Value x, Type type, int64_t dim) {
-    Type full = with(type, getElementTypeOrSelf(x));
-    if (x.getType() == full)
-      return x;
-    if (!isa<RankedTensorType>(x.getType())) {
-      Attribute constant;
-      if (matchPattern(x, m_Constant(&constant)))
-        return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(cast<ShapedType>(full), constant));
-      return tile::SplatOp::create(b, loc, full, x);
-    }
-    return tile::BroadcastOp::create(b, loc, full, x, ArrayRef<int64_t>{dim});
-  }
-  Value transpose(Value x) {
-    auto type = cast<RankedTensorType>(x.getType());
-    return tile::TransposeOp::create(
-        b, loc, RankedTensorType::get({type.getDimSize(1), type.getDimSize(0)}, type.getElementType()), x);
-  }
-  Value reduce(Value x, int64_t dim) {
-    auto type = cast<RankedTensorType>(x.getType());
-    return tile::ReduceOp::create(b, loc, RankedTensorType::get({type.getDimSize(1 - dim)}, type.getElementType()),
-                                  b.getStringAttr("add"), x, b.getI64IntegerAttr(dim));
-  }
-  Value dot(Value x, Value y, Value acc, int64_t right) {
-    return tile::DotOp::create(b, loc, acc.getType(), x, y, acc, ArrayRef<int64_t>{1, right}).getTile();
-  }
-};
-
 // The hardware's exponential of anything below is 0.
 constexpr double kLeastStep = -127;
 
 } // namespace
-
-/// What the states of a loop share in a chunk.
-struct LaunchEmitter::Chunk {
-  enum class Decay { None, Constant, Token, Channel };
-  Decay decay = Decay::None;
-  bool isReverse = false;
-  Value exists;                                    // rows of tokens that take part
-  Value all;                                       // rows of tokens that exist
-  Value count;                                     // Constant: how many tokens exist, f32
-  Value step;                                      // log2 of the decay: a scalar, per row, per row and key
-  Value sum, exclusive;                            // running sums, the own step included and not
-  Value total;                                     // of the chunk: a scalar, per key
-  Value key, keyWide;                              // operand, and f32
-  Value erase;                                     // operand
-  Value inverse;                                   // operand
-  std::map<std::pair<void *, int>, Value> weights; // by query and read point: A in f32
-  std::map<void *, Value> queries;                 // operands
-  bool isScalar() const { return decay == Decay::Constant || decay == Decay::Token; }
-};
-
-struct LaunchEmitter::States {
-  const StateLoop *loop;
-  Value start;
-  const Coordinate *token;
-  DenseMap<Operation *, Value> carried, next, decayed, narrow, aside; // by state
-  DenseMap<Operation *, std::pair<Value, Value>> rest;                // R transposed: f32 if it was made, operand
-  std::shared_ptr<Chunk> chunk;
-  Type element; // of operands
-};
 
 //===--- the loop ---===//
 
@@ -158,14 +82,14 @@ FailureOr<Value> LaunchEmitter::matrix(Value field, StateOp op) {
   return spread(a.b, op.getLoc(), *value, wanted);
 }
 
-/// Rows that are all equal, stored to one place: the view gets a dimension along which nothing moves, behind one of the
-/// work item's own.
+/// Rows that are all equal, of which the first is stored: the view gets a dimension of one element behind one of the
+/// work item's own, and the other rows lie beyond it.
 LogicalResult LaunchEmitter::repeatRows(Operation *at, Value &view, SmallVectorImpl<Value> &indices,
                                         SmallVectorImpl<int64_t> &dims, Dimensions &spanned) {
   int64_t place = dims.empty() ? int64_t(indices.size()) - 1 : dims.front() - 1;
   if (place < 0)
     return at->emitError("not in this version: an array of a state without values whose first axis lies in tiles");
-  view = derivation.mergedView(view, place, -1, derivation.indexConstant(1), derivation.indexConstant(row->extent));
+  view = derivation.mergedView(view, place, -1, derivation.indexConstant(1), derivation.indexConstant(1));
   indices.insert(indices.begin() + place + 1, zeroIndex());
   for (int64_t &d : dims)
     ++d;
@@ -239,206 +163,107 @@ void LaunchEmitter::enterChunk(const StateLoop &loop, Value start) {
   env.set(loop.token, row);
 }
 
-void LaunchEmitter::placeBetween(const StateLoop &loop, StateOp op, Value chunk, SmallVectorImpl<Value> &indices,
-                                 SmallVectorImpl<int64_t> &dims) {
-  // The workspaces have the axes of the states alone, of which each launch has one index.
-  SmallVector<StringAttr> own;
-  for (StateOp each : loop.states)
-    for (StringAttr axis : each.getStateType().getBatch())
-      if (!llvm::is_contained(own, axis))
-        own.push_back(axis);
-  for (StringAttr axis : own)
-    indices.push_back(env.lookup(axis)->base);
-  indices.push_back(chunk);
-  if (!op)
-    return;
-  if (StringAttr value = op.getValueAxisAttr()) {
-    dims.push_back(indices.size());
-    const Coordinate *at = env.lookup(value);
-    indices.push_back(at->base ? at->base : zeroIndex());
-  }
-  dims.push_back(indices.size());
-  indices.push_back(zeroIndex());
+/// The state after a chunk, or a token: where a block ends that is not committed, what there was before it, decayed.
+FailureOr<Value> LaunchEmitter::commitBlock(StateOp op, Value next, SmallVectorImpl<Value> &asides) {
+  FailureOr<Value> kept = decayOnly(op, states->aside[op]);
+  if (failed(kept))
+    return failure();
+  Arith a{builderFor({}), op.getLoc()};
+  Environment inner = env;
+  inner.set(op.getBlocksAttr(),
+            derivation.newCoordinate({Where::Batch, op.getBlocksAttr(), blockAt(op.getBlocksAttr())}));
+  FailureOr<TileValue> commits = evaluate(op.getCommit(), inner);
+  if (failed(commits))
+    return failure();
+  a.b = builderFor({});
+  Value ends = endsBlock(*states->loop, op.getBlocksAttr(), states->start), taken = commits->value;
+  Type type = next.getType();
+  Value back = a.select(a.spread(taken, type, 0), next, *kept);
+  Value isEnd = a.spread(ends, type, 0);
+  asides.push_back(a.select(isEnd, back, *kept));
+  return a.select(isEnd, back, next);
 }
 
-LogicalResult LaunchEmitter::emitAdded(const StateLoop &loop, const Between &between, Value start) {
-  enterChunk(loop, start);
-  Value chunk = launch.getBody().front().getArguments().back();
-  StringAttr valueAxis = loop.value;
-  Value isFirst; // of the parts of the values, where there are several
-  for (auto [n, axis] : llvm::enumerate(launch.getAxes().getAsRange<StringAttr>()))
-    if (valueAxis && axis == valueAxis) {
-      OpBuilder b = builderFor({});
-      isFirst = arith::CmpIOp::create(b, launch.getLoc(), arith::CmpIPredicate::eq,
-                                      launch.getBody().front().getArgument(n), zeroIndex());
-    }
-  for (auto [n, each] : llvm::enumerate(loop.states)) {
-    StateOp op = each;
-    Location loc = op.getLoc();
-    FailureOr<Value> none = matrix({}, op);
-    if (failed(none))
-      return failure();
-    states->carried[op] = *none;
-    FailureOr<Value> added = nextState(op);
-    if (failed(added))
-      return failure();
-    SmallVector<Value> indices;
-    SmallVector<int64_t> dims;
-    placeBetween(loop, op, chunk, indices, dims);
-    OpBuilder b = onlyWhere(op.getValueAxisAttr() ? Value() : isFirst, loc);
-    tile::StoreOp::create(b, loc, *added, between.added[n], indices, dims);
-  }
-  if (!between.totals)
-    return success();
-  Location loc = launch.getLoc();
-  Value total = states->chunk->total;
-  SmallVector<Value> indices;
-  SmallVector<int64_t> dims;
-  placeBetween(loop, {}, chunk, indices, dims);
-  bool channels = isa<RankedTensorType>(total.getType());
-  if (channels) {
-    dims.push_back(indices.size());
-    indices.push_back(zeroIndex());
-  }
-  OpBuilder b = onlyWhere(isFirst, loc);
-  if (channels)
-    tile::StoreOp::create(b, loc, total, between.totals, indices, dims);
-  else
-    tile::StoreScalarOp::create(b, loc, total, between.totals, indices);
-  return success();
+/// The block that the chunk, or the token, lies in.
+Value LaunchEmitter::blockAt(StringAttr blocks) {
+  OpBuilder b = builderFor({});
+  return arith::DivUIOp::create(b, launch.getLoc(), states->start,
+                                derivation.indexConstant(derivation.blockSize(blocks)));
 }
 
-LogicalResult LaunchEmitter::emitPass(const StateLoop &loop, const Between &between) {
-  Location loc = launch.getLoc();
-  enterChunk(loop, {});
-  SmallVector<Value> init;
-  for (StateOp op : loop.states) {
-    FailureOr<Value> first = matrix(op.getInitial(), op);
-    if (failed(first))
-      return failure();
-    init.push_back(*first);
-  }
-  Value isFirst;
-  for (auto [n, axis] : llvm::enumerate(launch.getAxes().getAsRange<StringAttr>()))
-    if (loop.value && axis == loop.value) {
-      OpBuilder b = builderFor({});
-      isFirst =
-          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, launch.getBody().front().getArgument(n), zeroIndex());
-    }
-  OpBuilder builder = builderFor({});
-  auto recurrence = tile::RecurrenceOp::create(builder, loc, zeroIndex(), derivation.sizeOf(loop.token), row->extent,
-                                               loop.isReverse, init);
-  Block *body = new Block;
-  recurrence.getBody().push_back(body);
-  Value start = body->addArgument(builder.getIndexType(), loc);
-  for (Value state : init)
-    body->addArgument(state.getType(), loc);
-  innermost = body;
-  Arith a{builderFor({}), loc};
-  Value chunk = arith::DivUIOp::create(a.b, loc, start, derivation.indexConstant(row->extent));
-  Value kept;
-  StateOp firstState = loop.states.front();
-  StringAttr key = firstState.getKeyAxisAttr();
-  if (between.totals) {
-    SmallVector<Value> indices;
-    SmallVector<int64_t> none;
-    placeBetween(loop, {}, chunk, indices, none);
-    auto view = cast<tile::ViewType>(between.totals.getType());
-    if (view.getShape().size() > indices.size()) {
-      SmallVector<int64_t> dims{int64_t(indices.size())};
-      indices.push_back(zeroIndex());
-      const Coordinate *keys = derivation.feature(key, *derivation.staticSize(key));
-      kept = tile::LoadOp::create(a.b, loc, RankedTensorType::get({keys->extent}, a.b.getF32Type()), between.totals,
-                                  indices, Value(), dims, a.b.getF32FloatAttr(0));
-    } else {
-      kept = tile::LoadScalarOp::create(a.b, loc, a.b.getF32Type(), between.totals, indices);
-    }
-    kept = a.exp2(kept);
-  }
-  SmallVector<Value> yields;
-  for (auto [n, each] : llvm::enumerate(loop.states)) {
-    StateOp op = each;
-    Value state = body->getArgument(1 + n);
-    auto type = cast<RankedTensorType>(state.getType());
-    SmallVector<Value> indices;
-    SmallVector<int64_t> dims;
-    placeBetween(loop, op, chunk, indices, dims);
-    Value added =
-        tile::LoadOp::create(a.b, loc, type, between.added[n], indices, Value(), dims, a.b.getF32FloatAttr(0));
-    a.b = onlyWhere(op.getValueAxisAttr() ? Value() : isFirst, loc);
-    tile::StoreOp::create(a.b, loc, state, between.before[n], indices, dims);
-    a.b = builderFor({});
-    yields.push_back(kept ? a.fma(state, a.spread(kept, type, type.getRank() - 1), added) : a.add(state, added));
-  }
-  tile::RecurrenceYieldOp::create(a.b, loc, yields);
-  innermost = nullptr;
-  for (const Store &each : loop.stores)
-    if (auto last = dyn_cast<LastOp>(each.field.getDefiningOp())) {
-      size_t number = llvm::find(loop.states, last.getState().getDefiningOp()) - loop.states.begin();
-      if (failed(storeState(each, recurrence.getStates()[number], {}, {})))
-        return failure();
-    }
-  return success();
-}
-
-LogicalResult LaunchEmitter::emitReads(const StateLoop &loop, const Between &between, Value start) {
-  enterChunk(loop, start);
-  for (const Store &store : loop.stores)
-    collectLive(store.field);
-  Value chunk = launch.getBody().front().getArguments().back();
-  for (auto [n, each] : llvm::enumerate(loop.states)) {
-    StateOp op = each;
-    FailureOr<Value> shape = matrix({}, op);
-    if (failed(shape))
-      return failure();
-    SmallVector<Value> indices;
-    SmallVector<int64_t> dims;
-    placeBetween(loop, op, chunk, indices, dims);
-    OpBuilder b = builderFor({});
-    states->carried[op] = tile::LoadOp::create(b, op.getLoc(), cast<RankedTensorType>(shape->getType()),
-                                               between.before[n], indices, Value(), dims, b.getF32FloatAttr(0));
-  }
-  for (const Store &each : loop.stores)
-    if (!isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
-      return failure();
+LogicalResult LaunchEmitter::storeEvery(const StateLoop &loop, ValueRange next) {
   for (const Store &each : loop.stores)
     if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
-      FailureOr<Value> next = nextState(every.getState().getDefiningOp<StateOp>());
-      if (failed(next))
-        return failure();
-      OpBuilder b = builderFor({});
-      Value block = arith::DivUIOp::create(b, every.getLoc(), start,
-                                           derivation.indexConstant(derivation.blockSize(every.getBlocksAttr())));
-      if (failed(storeState(each, *next, block, endsBlock(loop, every.getBlocksAttr(), start))))
+      Value state = next[llvm::find(loop.states, every.getState().getDefiningOp()) - loop.states.begin()];
+      StringAttr blocks = every.getBlocksAttr();
+      if (failed(storeState(each, state, blockAt(blocks), endsBlock(loop, blocks, states->start))))
         return failure();
     }
   return success();
 }
 
-LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
+LogicalResult LaunchEmitter::storeLast(const StateLoop &loop, ValueRange last) {
+  for (const Store &each : loop.stores)
+    if (auto op = dyn_cast<LastOp>(each.field.getDefiningOp())) {
+      size_t number = llvm::find(loop.states, op.getState().getDefiningOp()) - loop.states.begin();
+      if (failed(storeState(each, last[number], {}, {})))
+        return failure();
+    }
+  return success();
+}
+
+/// The states that the tokens of a launch begin with.
+LogicalResult LaunchEmitter::firstStates(const StateLoop &loop, const Walk &walk, SmallVectorImpl<Value> &init) {
+  for (auto [n, each] : llvm::enumerate(loop.states)) {
+    StateOp op = each;
+    FailureOr<Value> first = matrix(walk.between ? Value() : op.getInitial(), op);
+    if (failed(first))
+      return failure();
+    if (walk.between && !walk.adds)
+      first = loadBetween(loop, walk.between->before[n], launch.getBody().front().getArguments().back(),
+                          cast<RankedTensorType>(first->getType()).getShape(), op.getValueAxisAttr());
+    init.push_back(*first);
+  }
+  return success();
+}
+
+LogicalResult LaunchEmitter::emitStates(const StateLoop &loop, const Walk &walk) {
   Location loc = launch.getLoc();
   states = std::make_shared<States>();
   states->loop = &loop;
   states->element = derivation.elementType;
-  for (const Store &store : loop.stores)
-    collectLive(store.field);
+  if (!walk.adds)
+    for (const Store &store : loop.stores)
+      collectLive(store.field);
   SmallVector<Value> init;
   SmallVector<StateOp> aside; // with the state that a block which is not committed goes back to
-  for (StateOp op : loop.states) {
-    FailureOr<Value> first = matrix(op.getInitial(), op);
-    if (failed(first))
-      return failure();
-    init.push_back(*first);
+  if (failed(firstStates(loop, walk, init)))
+    return failure();
+  for (StateOp op : loop.states)
     if (op.getCommit())
       aside.push_back(op);
-  }
   for (StateOp op : aside)
     init.push_back(init[llvm::find(loop.states, op) - loop.states.begin()]);
-
   OpBuilder builder = builderFor({});
-  Value size = derivation.sizeOf(loop.token);
+  bool sums = walk.adds && walk.between->totals;
+  if (sums) { // of the decay
+    auto view = cast<tile::ViewType>(walk.between->totals.getType());
+    Type type = builder.getF32Type();
+    StateOp front = loop.states.front();
+    StringAttr key = front.getKeyAxisAttr();
+    if (fieldType(front.getDecay()).hasAxis(key))
+      type = RankedTensorType::get({derivation.feature(key, view.getShape().back())->extent}, type);
+    init.push_back(emitConstant(builder, loc, type, 0));
+  }
+
+  Value size = derivation.sizeOf(loop.token), lo = zeroIndex(), hi = size;
+  if (walk.between) {
+    lo = arith::MinUIOp::create(builder, loc, walk.start, size);
+    hi = arith::AddIOp::create(builder, loc, lo, walk.between->length);
+    hi = arith::MinUIOp::create(builder, loc, hi, size);
+  }
   int64_t step = loop.isStep ? 1 : row->extent;
-  auto recurrence = tile::RecurrenceOp::create(builder, loc, zeroIndex(), size, step, loop.isReverse, init);
+  auto recurrence = tile::RecurrenceOp::create(builder, loc, lo, hi, step, loop.isReverse, init);
   Block *body = new Block;
   recurrence.getBody().push_back(body);
   Value start = states->start = body->addArgument(builder.getIndexType(), loc);
@@ -458,57 +283,36 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop) {
   innermost = body;
 
   for (const Store &each : loop.stores)
-    if (!isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
+    if (!walk.adds && !isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
       return failure();
-  Arith a{builderFor({}), loc};
-  auto blockAt = [&](StringAttr blocks) -> Value {
-    return arith::DivUIOp::create(a.b, loc, start, derivation.indexConstant(derivation.blockSize(blocks)));
-  };
   SmallVector<Value> yields, asides;
   for (StateOp op : loop.states) {
     FailureOr<Value> next = nextState(op);
+    if (succeeded(next) && op.getCommit())
+      next = commitBlock(op, *next, asides);
     if (failed(next))
       return failure();
-    a.b = builderFor({});
-    if (op.getCommit()) {
-      FailureOr<Value> kept = decayOnly(op, states->aside[op]);
-      if (failed(kept))
-        return failure();
-      Environment inner = env;
-      a.b = builderFor({});
-      inner.set(op.getBlocksAttr(),
-                derivation.newCoordinate({Where::Batch, op.getBlocksAttr(), blockAt(op.getBlocksAttr())}));
-      FailureOr<TileValue> commits = evaluate(op.getCommit(), inner);
-      if (failed(commits))
-        return failure();
-      a.b = builderFor({});
-      Value ends = endsBlock(loop, op.getBlocksAttr(), start), taken = commits->value;
-      Type type = next->getType();
-      Value back = a.select(a.spread(taken, type, 0), *next, *kept);
-      Value isEnd = a.spread(ends, type, 0);
-      next = a.select(isEnd, back, *next);
-      asides.push_back(a.select(isEnd, back, *kept));
-    }
     yields.push_back(*next);
   }
-  for (const Store &each : loop.stores)
-    if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
-      a.b = builderFor({});
-      Value state = yields[llvm::find(loop.states, every.getState().getDefiningOp()) - loop.states.begin()];
-      if (failed(
-              storeState(each, state, blockAt(every.getBlocksAttr()), endsBlock(loop, every.getBlocksAttr(), start))))
-        return failure();
-    }
+  if (!walk.adds && failed(storeEvery(loop, yields)))
+    return failure();
   yields.append(asides);
-  a.b = builderFor({});
+  Arith a{builderFor({}), loc};
+  if (sums)
+    yields.push_back(a.add(body->getArguments().back(), states->chunk->total));
   tile::RecurrenceYieldOp::create(a.b, loc, yields);
   innermost = nullptr;
-  for (const Store &each : loop.stores)
-    if (auto last = dyn_cast<LastOp>(each.field.getDefiningOp())) {
-      size_t number = llvm::find(loop.states, last.getState().getDefiningOp()) - loop.states.begin();
-      if (failed(storeState(each, recurrence.getStates()[number], {}, {})))
-        return failure();
+  if (walk.adds) {
+    Value item = launch.getBody().front().getArguments().back(), isFirst = isFirstPart(loop);
+    for (auto [n, op] : llvm::enumerate(loop.states)) {
+      StringAttr value = StateOp(op).getValueAxisAttr();
+      storeBetween(loop, recurrence.getStates()[n], walk.between->added[n], item, value, value ? Value() : isFirst);
     }
+    if (sums)
+      storeBetween(loop, recurrence.getStates().back(), walk.between->totals, item, {}, isFirst);
+  } else if (!walk.between && failed(storeLast(loop, recurrence.getStates()))) {
+    return failure();
+  }
   hoistInvariants(recurrence);
   states.reset();
   return success();
@@ -890,6 +694,33 @@ FailureOr<std::pair<Value, Value>> LaunchEmitter::chunkRest(StateOp op, Chunk &c
       return known;
     }
   }
+  FailureOr<Value> value = chunkValue(op, chunk);
+  if (failed(value))
+    return failure();
+  Value wide = *value;
+  if (op.getErase()) {
+    if (failed(makeInverse(op, chunk)))
+      return failure();
+    FailureOr<Value> right = eraseFromStart(op, chunk);
+    if (failed(right))
+      return failure();
+    a.b = builderFor({});
+    Value held = a.dot(narrowState(op), *right, a.constantLike(wide, 0), 1);
+    a.b = builderFor({});
+    if (chunk.isScalar())
+      held = a.mul(held, a.spread(a.exp2(chunk.sum), held.getType(), 1));
+    Value rest = a.narrow(a.sub(wide, held), states->element);
+    wide = a.dot(rest, chunk.inverse, a.constantLike(wide, 0), 1);
+  }
+  a.b = builderFor({});
+  known = {wide, a.narrow(wide, states->element)};
+  return known;
+}
+
+/// The values of a chunk, [values, tokens] in f32.
+FailureOr<Value> LaunchEmitter::chunkValue(StateOp op, Chunk &chunk) {
+  const Coordinate *values = env.lookup(op.getValueAxisAttr());
+  Dimensions dims{dimensionOf(row), dimensionOf(values)};
   FailureOr<TileValue> value = evaluate(op.getValue(), env);
   if (failed(value))
     return failure();
@@ -897,31 +728,22 @@ FailureOr<std::pair<Value, Value>> LaunchEmitter::chunkRest(StateOp op, Chunk &c
     if (!llvm::is_contained(dims, d))
       return op.emitError("has a value with another axis inside tiles than '")
              << values->axis.getValue() << "'; that is not in this version";
-  a.b = builderFor({});
+  Arith a{builderFor({}), op.getLoc()};
   Value wide = takingPart(spread(a.b, op.getLoc(), *value, dims), chunk.exists);
   a.b = builderFor({});
-  wide = a.transpose(wide);
-  if (op.getErase()) {
-    if (failed(makeInverse(op, chunk)))
-      return failure();
-    Value right = chunk.erase;
-    if (chunk.decay == Chunk::Decay::Channel) {
-      FailureOr<Value> erase = perKey(op.getErase(), op, env);
-      if (failed(erase))
-        return failure();
-      Value masked = takingPart(*erase, chunk.exists);
-      a.b = builderFor({});
-      right = a.narrow(a.mul(masked, a.exp2(chunk.sum)), states->element);
-    }
-    Value held = a.dot(narrowState(op), right, a.constantLike(wide, 0), 1);
-    a.b = builderFor({});
-    if (chunk.isScalar())
-      held = a.mul(held, a.spread(a.exp2(chunk.sum), held.getType(), 1));
-    Value rest = a.narrow(a.sub(wide, held), states->element);
-    wide = a.dot(rest, chunk.inverse, a.constantLike(wide, 0), 1);
-  }
-  known = {wide, a.narrow(wide, states->element)};
-  return known;
+  return a.transpose(wide);
+}
+
+/// What erases as an operand, with the decay since the chunk began where that differs from key to key.
+FailureOr<Value> LaunchEmitter::eraseFromStart(StateOp op, Chunk &chunk) {
+  if (chunk.decay != Chunk::Decay::Channel)
+    return chunk.erase;
+  FailureOr<Value> erase = perKey(op.getErase(), op, env);
+  if (failed(erase))
+    return failure();
+  Value masked = takingPart(*erase, chunk.exists);
+  Arith a{builderFor({}), op.getLoc()};
+  return a.narrow(a.mul(masked, a.exp2(chunk.sum)), states->element);
 }
 
 LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
@@ -935,9 +757,9 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
   Value lower;
   if (chunk.decay == Chunk::Decay::Channel) {
-    lower =
-        tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key, chunk.sum, true, chunk.isReverse)
-            .getTile();
+    lower = tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key, chunk.sum, true, false,
+                                       chunk.isReverse)
+                .getTile();
   } else {
     lower = a.dot(chunk.erase, chunk.key, a.constant(square, 0), 1);
     if (chunk.isScalar()) {
@@ -946,8 +768,8 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
       lower = a.mul(lower, between);
     }
   }
-  Value inverse = tile::UnitTrilInverseOp::create(a.b, op.getLoc(), square, lower, chunk.isReverse).getTile();
-  chunk.inverse = a.narrow(inverse, states->element);
+  chunk.inverseWide = tile::UnitTrilInverseOp::create(a.b, op.getLoc(), square, lower, chunk.isReverse).getTile();
+  chunk.inverse = a.narrow(chunk.inverseWide, states->element);
   return success();
 }
 
@@ -1003,7 +825,7 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
       within = a.mul(within, a.spread(masked, within.getType(), 1));
     return TileValue{a.add(before, a.reduce(within, 1)), {dimensionOf(row)}};
   }
-  FailureOr<std::pair<Value, Value>> rest = chunkRest(state, chunk, chunk.isScalar());
+  FailureOr<std::pair<Value, Value>> rest = chunkRest(state, chunk, chunk.isScalar() && !states->isGiven);
   if (failed(rest))
     return failure();
   Value held = narrowState(state);

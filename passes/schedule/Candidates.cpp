@@ -14,7 +14,7 @@ using namespace fovea::tile;
 
 std::string Candidate::str() const {
   if (!kind.empty())
-    return kind + (kind == "fused" ? ", chunks of " + std::to_string(chunk) : "") +
+    return kind + (kind != "step" ? ", chunks of " + std::to_string(chunk) : "") +
            (values ? ", " + std::to_string(values) + " values" : "") + ", " + std::to_string(warps) +
            (warps == 1 ? " warp" : " warps") +
            (kind != "step" ? ", " + std::to_string(stages) + (stages == 1 ? " stage" : " stages") : "");
@@ -219,7 +219,68 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   double cycles = products / target.halfProductsPerSmPerCycle + elements / 128 + (c.stages > 1 ? 0.25 : 1) * copies;
   cycles = std::max(cycles, copies) + latency / double(overlapping(c));
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
-  c.cost = cycles * 64 / tokens * parts * spilling(c, target);
+  c.cost = c.busy = cycles * 64 / tokens * parts * spilling(c, target);
+  double share = std::min(1.0, double(c.warps) / 4); // of the tensor cores, one for each fourth warp
+  double single =
+      products / target.halfProductsPerSmPerCycle / share + elements / (32 * std::min(4.0, double(c.warps)));
+  c.alone = (single + (c.stages > 1 ? 0.25 : 1) * copies + latency) * 64 / tokens * spilling(c, target);
+}
+
+/// Chunks side by side: what each adds or writes, the pass through the states, the reads.
+static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target &target) {
+  int64_t keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
+  int64_t all = std::max<int64_t>(16, roundUp(problem.values, 16)), read = all > 256 ? c.values : all;
+  int64_t rowWarps = std::min(c.warps, c.chunk / 16), passWarps = std::min(c.warps, c.values / 16);
+  auto each = [](int64_t rows, int64_t columns, int64_t warps) {
+    return std::max(rows, 16 * warps) * columns / (32 * warps);
+  };
+  int64_t pass = each(c.values, keys, passWarps) + 60;
+  int64_t reads = each(read, c.chunk, rowWarps) + each(c.chunk, c.chunk, rowWarps) * 3 / 2 + 60;
+  int64_t first = each(c.values, keys, rowWarps) + 60;
+  if (problem.erases) {
+    pass += each(c.values, c.chunk, passWarps) * 3 / 2;
+    first = 2 * each(c.chunk, c.chunk, rowWarps) + each(c.chunk, keys, rowWarps) + 60;
+  } else {
+    pass += each(c.values, keys, passWarps);
+  }
+  if (problem.channels) {
+    first += each(c.chunk, keys, rowWarps);
+    reads += each(c.chunk, keys, rowWarps);
+  }
+  c.registers = std::max({pass, reads, first});
+  int64_t rings = problem.erases ? 2 * roundUp(c.chunk * keys * bytes, 1024) * c.stages : 0;
+  int64_t shared = roundUp(c.chunk * read * 2, 1024) + 2 * roundUp(c.chunk * keys * bytes, 1024);
+  if (problem.erases)
+    shared += roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.chunk * bytes, 1024) + 8192;
+  if (problem.channels)
+    shared += roundUp(c.chunk * keys * 4, 1024);
+  c.sharedBytes = std::max(rings, shared);
+  if (!fits(c, target))
+    return;
+
+  double tokens = double(c.chunk), width = double(all), part = double(c.values), depth = double(keys);
+  double rate = target.halfProductsPerSmPerCycle;
+  double products = tokens * tokens * (depth + width) + 2 * tokens * depth * width; // of the first and the last launch
+  double elements = 6 * tokens * tokens + 4 * tokens * (depth + width);
+  double between = depth * width * 6 / 64; // states through memory
+  double latency = 700, inPass = 0;
+  double passElements = 4 * depth * part + 2 * tokens * part;
+  if (problem.erases) {
+    products += tokens * tokens * (depth + width + tokens / 3);
+    inPass = 2 * tokens * depth * part;
+    between += (tokens * depth * 4 + tokens * width * 6) / 64;
+    latency = 900;
+  }
+  if (problem.channels)
+    elements += 24 * tokens * depth + 8 * tokens * depth * 16;
+  double share = std::min(1.0, double(passWarps) / 4);
+  double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
+  c.alone = (inPass / rate / share + passElements / (32 * std::min(4.0, double(passWarps))) + 2 * depth * part / 64 +
+             latency) *
+            64 / tokens;
+  c.busy = (products / rate + elements / 128 + between + 2000 / double(overlapping(c)) + inPass * parts / rate) * 64 /
+           tokens * spilling(c, target);
+  c.cost = c.alone + c.busy;
 }
 
 static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &target) {
@@ -232,7 +293,8 @@ static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &
   double elements = double(c.values) * double(keys) * (problem.erases ? 7 : 4) * (problem.normalises ? 2 : 1);
   double cycles = elements / 128 + 1500 / double(std::min<int64_t>(c.workItemsPerSm, 8)); // a load from memory
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
-  c.cost = cycles * 64 * parts * spilling(c, target);
+  c.cost = c.busy = cycles * 64 * parts * spilling(c, target);
+  c.alone = (elements / (32 * std::min(4.0, double(c.warps))) + 1500) * 64;
 }
 
 std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem, const Target &target) {
@@ -248,10 +310,15 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
     c.query = "shared";
     if (c.kind == "step")
       evaluateStep(c, problem, target);
+    else if (c.kind == "chunk")
+      evaluateChunks(c, problem, target);
     else
       evaluateFused(c, problem, target);
-    if (c.kind == "chunk") // reads keys and values twice, and states from memory
-      c.cost = 2 * c.cost + 64 * double(problem.keys * std::max<int64_t>(problem.values, 1)) * 16 / 64 / double(chunk);
+    if (c.kind == "split" && c.rejected.empty()) { // keys and values are read twice, and added up
+      c.busy *= 1.6;
+      c.alone *= 1.6;
+      c.cost *= 1.6;
+    }
     all.push_back(std::move(c));
   };
   // Parts of one size, the last one perhaps padded.
@@ -266,16 +333,32 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
           for (int64_t stages : {1, 2})
             if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
               add("fused", chunk, part, warps, stages);
-  if (problem.chunks && problem.elementBytes == 2 && !problem.erases && !problem.commits)
-    for (int64_t chunk : {16, 32, 64, 128})
-      for (int64_t warps : {1, 2, 4, 8})
-        for (int64_t part : parts)
-          if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
-            add("chunk", chunk, part, warps, 1);
+  bool chunks = problem.chunks && problem.elementBytes == 2;
+  for (int64_t chunk : {16, 32, 64, 128})
+    for (int64_t warps : {1, 2, 4, 8})
+      for (int64_t part : parts) {
+        if (!chunks || (problem.blocks && problem.blocks % chunk != 0))
+          continue;
+        for (int64_t stages : {1, 2}) {
+          if (part % (16 * warps) == 0 && !problem.erases)
+            add("split", chunk, part, warps, stages);
+          // Tokens are the rows of two of three launches.
+          if (16 * warps <= std::max(chunk, part) && part >= 16 && (stages == 1 || problem.erases))
+            add("chunk", chunk, part, warps, stages);
+        }
+      }
   for (int64_t warps : {1, 2, 4})
     for (int64_t part : parts)
       if (part % (16 * warps) == 0 && (part <= 64 || part == parts.back()))
         add("step", 1, part, warps, 1);
+  // Three launches are for calls whose work items would leave the device idle, or where nothing else fits.
+  double dearest = 0;
+  for (const Candidate &c : all)
+    if (c.rejected.empty() && c.kind == "fused")
+      dearest = std::max(dearest, c.cost);
+  for (Candidate &c : all)
+    if (c.kind == "chunk" || c.kind == "split")
+      c.cost += dearest;
   sortByCost(all);
   return all;
 }

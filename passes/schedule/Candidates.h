@@ -50,11 +50,15 @@ struct Candidate {
   int64_t workItemsPerSm = 0;      ///< that fit at once
   double cost = 0;                 ///< cycles of one SM per 64 x 64 pairs (a recurrence: per 64 tokens), estimated
   std::string rejected;            ///< why it cannot be used; empty if it can
-  std::string kind =
-      {}; ///< of a recurrence: "fused" (chunks of tokens), "step" or "chunk" (side by side); empty: a fold over keys
+  std::string kind = {}; ///< of a recurrence: "fused" (chunks of tokens), "step", "chunk" (side by side) or "split"
+                         ///< (segments of chunks side by side); empty: a fold over keys
   int64_t chunk = 0, values = 0; ///< of a recurrence: tokens of a chunk (step: 1), values per work item
+  /// Of a recurrence, cycles per 64 tokens, estimated: of what must be done one chunk after the other, by one work item
+  /// alone; of one multiprocessor for everything, per state.
+  double alone = 0, busy = 0;
 
-  /// "64x64, 4 warps, 2 stages, query in registers", "fused, chunks of 64, 64 values, 4 warps, 2 stages".
+  /// "64x64, 4 warps, 2 stages, query in registers", "fused, chunks of 64, 64 values, 4 warps, 2 stages",
+  /// "chunk, chunks of 64, 64 values, 4 warps, 1 stage". No two candidates of one list read alike.
   std::string str() const;
 };
 

@@ -6,6 +6,7 @@
 #include "dialect/common/Target.h"
 
 #include <gtest/gtest.h>
+#include <set>
 
 #include <algorithm>
 
@@ -150,11 +151,35 @@ TEST(Candidates, RecurrencesRunOverChunksWhereTheyCan) {
   blocks.blocks = 48;
   for (const Candidate &candidate : enumerateSchedules(blocks, target))
     EXPECT_TRUE(candidate.kind == "step" || candidate.chunk == 16) << candidate.str();
-  // What a chunk erases depends on the state before it.
+  // What a segment erases changes the state before it by a matrix.
   Recurrence delta = recurrence(64, 64);
   delta.erases = true;
   for (const Candidate &candidate : enumerateSchedules(delta, target))
-    EXPECT_NE(candidate.kind, "chunk");
+    EXPECT_NE(candidate.kind, "split");
+}
+
+TEST(Candidates, RecurrencesThatAreSharedOutComeLast) {
+  for (bool erases : {false, true}) {
+    Recurrence problem = recurrence(128, 128);
+    problem.erases = erases;
+    bool isShared = false;
+    for (const Candidate &candidate : enumerateSchedules(problem, *Target::find("sm_80"))) {
+      if (!candidate.rejected.empty())
+        continue;
+      isShared |= candidate.kind == "chunk" || candidate.kind == "split";
+      if (candidate.kind == "fused")
+        EXPECT_FALSE(isShared) << candidate.str();
+      EXPECT_GT(candidate.alone, 0) << candidate.str();
+      EXPECT_GT(candidate.busy, 0) << candidate.str();
+    }
+    EXPECT_TRUE(isShared);
+  }
+}
+
+TEST(Candidates, NoTwoRecurrencesReadAlike) {
+  std::set<std::string> seen;
+  for (const Candidate &candidate : enumerateSchedules(recurrence(128, 128), *Target::find("sm_80")))
+    EXPECT_TRUE(seen.insert(candidate.str()).second) << candidate.str();
 }
 
 TEST(Candidates, PartsOfValuesHaveOneSize) {
