@@ -400,6 +400,24 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
 };
 
 struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
+  /// Copies that begin behind `read` may go to the bytes that it reads: slower warps are waited for.
+  static void waitBeforeCopies(SmemReadOp read) {
+    for (Operation *op = read->getNextNode(); op; op = op->getNextNode()) {
+      bool meets = false, copies = false;
+      op->walk<WalkOrder::PreOrder>([&](Operation *inner) {
+        meets |= isa<BarrierOp>(inner);
+        copies |= isa<CopyStartOp>(inner);
+        return meets || copies ? WalkResult::interrupt() : WalkResult::advance();
+      });
+      if (copies) {
+        OpBuilder b(op);
+        BarrierOp::create(b, op->getLoc());
+      }
+      if (copies || isa<BarrierOp>(op)) // a loop may run no iteration
+        return;
+    }
+  }
+
   void runOnOperation() override {
     for (auto launch : getOperation().getBody().getOps<LaunchOp>()) {
       int64_t warps = launch.getScheduleAttr().getAs<IntegerAttr>("warps").getInt();
@@ -424,9 +442,10 @@ struct StageOutput : tile::impl::StageOutputPassBase<StageOutput> {
         BarrierOp::create(b, loc);
         auto rows =
             RankedTensorType::get(type.getShape(), type.getElementType(), LayoutAttr::get(b.getContext(), *layout));
-        Value read =
+        auto read =
             SmemReadOp::create(b, loc, rows, ring, zero, Value(), ValueRange(), store.getTile(), DenseI64ArrayAttr());
         store.getTileMutable().assign(read);
+        waitBeforeCopies(read);
         // Whatever else uses these bytes has been read.
         if (!store->getParentOfType<scf::ForOp>() || needsBarrierToWrite(write, ring)) {
           b.setInsertionPoint(write);
