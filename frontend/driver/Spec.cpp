@@ -344,6 +344,24 @@ runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType
   return plan;
 }
 
+std::vector<std::vector<std::string>> optionalGroups(const sema::Attention &attention) {
+  std::vector<std::vector<std::string>> groups;
+  std::optional<size_t> carries;
+  for (const sema::Declaration &declaration : attention.declarations) {
+    if (!declaration.optional)
+      continue;
+    bool isCarry = declaration.role == sema::Role::Carry;
+    if (isCarry && carries) {
+      groups[*carries].push_back(declaration.name);
+      continue;
+    }
+    if (isCarry)
+      carries = groups.size();
+    groups.push_back({declaration.name});
+  }
+  return groups;
+}
+
 Sets neededSizes(const sema::Attention &attention, const std::map<std::string, int64_t, std::less<>> &sizes) {
   Sets sets;
   for (const sema::Axis &axis : attention.axes) {

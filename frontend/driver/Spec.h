@@ -83,6 +83,9 @@ std::optional<double> valueOf(const sema::Attention &attention, sema::NodeId nod
 /// The plan has no entries, so it describes shapes only.
 runtime::Plan interfaceOf(const sema::Attention &attention, runtime::StorageType type);
 
+/// Optional inputs by what a caller gives or leaves out together: each input by itself, all carried memory as one.
+std::vector<std::vector<std::string>> optionalGroups(const sema::Attention &attention);
+
 /// The sizes, as --set would give them, of the axes that the compilation needs, from `sizes`.
 Sets neededSizes(const sema::Attention &attention, const std::map<std::string, int64_t, std::less<>> &sizes);
 

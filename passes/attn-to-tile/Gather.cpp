@@ -60,7 +60,42 @@ FailureOr<TileValue> LaunchEmitter::atIndex(Value field, StringAttr axis, const 
   return whereInside(*value, index, axis, at);
 }
 
+std::optional<FailureOr<TileValue>> LaunchEmitter::movedRows(GatherOp op, const Environment &env) {
+  int64_t by = 0;
+  Operation *index = op.getIndex().getDefiningOp();
+  if (auto sum = dyn_cast_or_null<AddOp>(index)) {
+    Value place = sum.getLhs(), offset = sum.getRhs();
+    if (place.getDefiningOp<ConstantOp>())
+      std::swap(place, offset);
+    auto constant = offset.getDefiningOp<ConstantOp>();
+    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
+    if (!number)
+      return std::nullopt;
+    by = number.getValue().getSExtValue();
+    index = place.getDefiningOp();
+  }
+  auto along = dyn_cast_or_null<IndexOp>(index);
+  const Coordinate *at = along ? env.lookup(along.getAxisAttr()) : nullptr;
+  if (!at || at->kind != Where::Row || at->whole || at->shares[0])
+    return std::nullopt;
+  // Rows outside an array are loaded as 0.
+  Coordinate *&moved = moves[{at, by}];
+  if (!moved) {
+    OpBuilder builder = builderFor({});
+    Value base = arith::AddIOp::create(builder, op.getLoc(), at->base, derivation.indexConstant(by));
+    moved = derivation.newCoordinate({at->kind, at->axis, base, at->extent});
+  }
+  Environment inner = env.with(op.getAxisAttr(), moved);
+  Value field = op.getOperand();
+  strip(field, inner);
+  if (!field.getDefiningOp<InputOp>())
+    return std::nullopt;
+  return evaluate(op.getOperand(), env.with(op.getAxisAttr(), moved));
+}
+
 FailureOr<TileValue> LaunchEmitter::gather(GatherOp op, const Environment &env) {
+  if (std::optional<FailureOr<TileValue>> moved = movedRows(op, env))
+    return *moved;
   FailureOr<TileValue> index = evaluate(op.getIndex(), env);
   if (failed(index))
     return failure();
