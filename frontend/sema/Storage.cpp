@@ -152,19 +152,16 @@ void Analyzer::checkRagged(const Storage &storage) {
       if (batch && !token)
         for (AxisId axis : d.declaredAxes)
           if (dependsOn(axis, ragged.token))
-            return errorWithNote(ragged.span,
-                                 "not in this version: " + quoted(d.name) + " on " +
-                                     quoted(attention_.axes[axis].name) + " of sequences of different lengths",
-                                 quoted(attention_.axes[axis].name) + " is made of " + quoted(name), d.span,
-                                 "it is declared here");
+            return error(ragged.span,
+                         "not in this version: " + quoted(d.name) + " on " + quoted(attention_.axes[axis].name) +
+                             " of sequences of different lengths",
+                         quoted(attention_.axes[axis].name) + " is made of " + quoted(name));
       if (!batch || !token)
         continue;
       isUsed[k] = true;
       if (first)
-        return errorWithNote(ragged.span,
-                             "not in this version: " + quoted(d.name) + " has two ragged axes, " +
-                                 quoted(attention_.axes[first->token].name) + " and " + quoted(name),
-                             {}, d.span, "it is declared here");
+        return error(ragged.span, "not in this version: " + quoted(d.name) + " has two ragged axes, " +
+                                      quoted(attention_.axes[first->token].name) + " and " + quoted(name));
       first = &ragged;
     }
   }
