@@ -30,6 +30,8 @@ public:
         return std::nullopt;
       return argument == moved ? value : 0;
     }
+    if (auto sequence = x.getDefiningOp<SequenceOp>()) // one as long as sequences can be
+      return x == sequence.getLength() ? axisSize : 0;
     auto [found, isNew] = known.try_emplace(x, std::nullopt);
     if (!isNew)
       return found->second;
