@@ -26,13 +26,17 @@ def fuzz(target, seconds, seed, build):
     dictionary = corpus.parent / f"{target.name}.dict"
     command = [str(target), str(found), str(corpus), f"-seed={seed}", f"-max_total_time={seconds}", "-timeout=10",
                "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-max_len=16384", "-print_final_stats=1",
+               # Weighing inputs by rare features, and running again what is shorter, took nine tenths of the time.
+               "-entropic=0", "-reduce_inputs=0",
                f"-artifact_prefix={broken}/{target.name}-"]
     if dictionary.exists():
         command.append(f"-dict={dictionary}")
+    environment = {"ASAN_OPTIONS": "malloc_context_size=2:quarantine_size_mb=16"} | os.environ
     log = build / f"{target.name}.log"
     with open(log, "w") as stream:
         try:
-            status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, timeout=seconds + 300, check=False).returncode
+            status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, timeout=seconds + 300, env=environment,
+                                    check=False).returncode
         except subprocess.TimeoutExpired:
             status = -1
     text = log.read_text(errors="replace")
