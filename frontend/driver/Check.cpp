@@ -249,7 +249,8 @@ Result<Arrays> runPlan(const runtime::Plan &plan, runtime::Device &device, const
     request.repeats = run->repeats;
     request.entry = run->entry;
   }
-  Result<runtime::ExecuteResult> result = runtime::execute(plan, device, request);
+  Result<runtime::ExecuteResult> result =
+      run ? runtime::execute(plan, device, request, run->load, &run->loaded) : runtime::execute(plan, device, request);
   if (!result)
     return result.takeError();
   if (run) {

@@ -92,6 +92,8 @@ struct PlanRun {
   int repeats = 1;
   std::optional<size_t> entry;      // forced; afterwards the one that ran
   std::vector<double> milliseconds; // of each repeat
+  runtime::LoadOptions load;        // by default no cache and no self-test
+  runtime::LoadReport loaded;       // what became of them
 };
 
 /// Runs a plan: all inputs given but optional ones, all outputs back.

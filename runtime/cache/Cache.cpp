@@ -192,12 +192,29 @@ std::string Cache::pathOf(std::string_view key) const {
   return options_.folder + "/" + hashText(key) + std::string(kSuffix);
 }
 
-bool Cache::usable() const {
+bool Cache::prepare() const {
   if (!makeFolders(options_.folder)) {
     warn("the folder " + options_.folder + " cannot be made (" + std::strerror(errno) +
          "); set FOVEA_CACHE to another, or to off");
     return false;
   }
+  return isSafe();
+}
+
+bool Cache::usable() const {
+  struct stat info;
+  std::string path = options_.folder;
+  // The nearest folder that is there is where it would be made.
+  while (::stat(path.c_str(), &info) != 0 && path.rfind('/') != std::string::npos && path.size() > 1)
+    path.resize(std::max<size_t>(path.rfind('/'), 1));
+  if (!S_ISDIR(info.st_mode) || ::access(path.c_str(), W_OK | X_OK) != 0) {
+    warn("nothing can be kept in " + options_.folder + ": " + path + " is not a folder that this user can write");
+    return false;
+  }
+  return path != options_.folder || isSafe();
+}
+
+bool Cache::isSafe() const {
   struct stat info;
   if (::stat(options_.folder.c_str(), &info) != 0)
     return false;
@@ -214,7 +231,7 @@ bool Cache::usable() const {
 std::optional<std::string> Cache::find(std::string_view key) const {
   std::string path = pathOf(key);
   struct stat info;
-  if (::lstat(path.c_str(), &info) != 0 || !usable())
+  if (::lstat(path.c_str(), &info) != 0 || !prepare())
     return std::nullopt;
   if (!S_ISREG(info.st_mode) || (info.st_uid != ::geteuid() && info.st_uid != 0)) {
     warn(path + " is not used: it is no file of yours");
@@ -242,7 +259,7 @@ bool Cache::store(std::string_view key, std::string_view content) const {
     warn("an entry of " + std::to_string(size) + " bytes is not kept: it is larger than the cache may be");
     return false;
   }
-  if (!usable())
+  if (!prepare())
     return false;
   if (Status status = writeFileAtomically(pathOf(key), text); !status) {
     warn("an entry is not kept: " + status.error().message);

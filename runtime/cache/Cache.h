@@ -37,6 +37,9 @@ public:
 
   const std::string &folder() const { return options_.folder; }
 
+  /// Whether entries can be read and kept there; makes no folder that is not there. Else a warning says why not.
+  bool usable() const;
+
   /// The content that was stored for exactly this key; makes it the most recently used.
   std::optional<std::string> find(std::string_view key) const;
 
@@ -63,7 +66,9 @@ private:
   void warn(const std::string &text) const;
   std::string pathOf(std::string_view key) const;
   /// Makes the folder; false, after a warning, where it cannot be used safely.
-  bool usable() const;
+  bool prepare() const;
+  /// Whether nobody else can put entries there; else a warning.
+  bool isSafe() const;
   void evict() const;
 
   CacheOptions options_;

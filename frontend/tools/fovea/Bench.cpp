@@ -37,6 +37,8 @@ struct BenchCommand {
   runtime::AxisSizes sizes;
   std::vector<Array> inputs;           // in the order of the plan; outputs are empty
   std::optional<double> compiled = {}; // milliseconds
+  std::optional<double> byLlvm = {};   // of these
+  runtime::LoadReport loadReport;
 
   struct Timing {
     size_t entry = 0;
@@ -79,6 +81,10 @@ struct BenchCommand {
     if (report(result->diagnostics()))
       return Error{ErrorCode::InvalidArgument, ""};
     compiled = result->milliseconds();
+    byLlvm = 0;
+    for (const driver::StageTime &time : result->times)
+      if (time.name == "ptx")
+        *byLlvm += time.milliseconds;
     plan = *result->plan;
     if (Status status = infer(options.sets); !status)
       return status;
@@ -152,7 +158,8 @@ struct BenchCommand {
   //===--- measuring ---===//
 
   Result<std::vector<Timing>> measure() {
-    Result<runtime::LoadedPlan> loaded = runtime::LoadedPlan::load(plan, *opened);
+    Result<runtime::LoadedPlan> loaded =
+        runtime::LoadedPlan::load(plan, *opened, runtime::LoadOptions::fromEnvironment(warn), &loadReport);
     if (!loaded)
       return loaded.takeError();
     // Every copy has all tensors.
@@ -268,6 +275,20 @@ struct BenchCommand {
     std::printf("%s  %s\n", plan.spec.c_str(), axes.c_str());
     std::printf("device: %s%s\n", opened->facts().name.c_str(),
                 opened->facts().emulated ? ", whose times say nothing of a GPU" : "");
+    // From a specification to a loaded function.
+    double loading = 0;
+    for (const runtime::LoadReport::Module &module : loadReport.modules)
+      loading += module.milliseconds;
+    if (compiled)
+      std::printf("compiled in %s ms (ours %s, LLVM %s), loaded in %s ms", number(*compiled).c_str(),
+                  number(*compiled - byLlvm.value_or(0)).c_str(), number(byLlvm.value_or(0)).c_str(),
+                  number(loading).c_str());
+    else
+      std::printf("loaded in %s ms", number(loading).c_str());
+    for (const runtime::LoadReport::Module &module : loadReport.modules)
+      std::printf("%s%s", &module == loadReport.modules.data() ? ": " : ", ",
+                  opened->facts().emulated ? "PTX by the emulator" : runtime::LoadReport::describe(module).c_str());
+    std::printf("\n");
     std::printf("tensors: %s, in %d copies that take turns; %d runs after %d that do not count\n",
                 bytesText(tensorBytes()).c_str(), copies, repeats, warmUp);
     Table table;
@@ -293,6 +314,11 @@ struct BenchCommand {
                      {"driver", facts.driverVersion}};
     if (compiled)
       out["compile_ms"] = *compiled;
+    if (byLlvm)
+      out["compile_llvm_ms"] = *byLlvm;
+    for (const runtime::LoadReport::Module &module : loadReport.modules)
+      out["modules"].push_back(
+          {{"name", module.name}, {"code", runtime::LoadReport::describe(module)}, {"load_ms", module.milliseconds}});
     out["tensor_bytes"] = tensorBytes();
     out["copies"] = copies;
     out["repeats"] = repeats;

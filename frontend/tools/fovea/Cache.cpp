@@ -4,6 +4,7 @@
 // fovea cache: what was compiled before, checked and removed.
 #include "frontend/tools/fovea/Tool.h"
 
+#include "runtime/abi/Plan.h"
 #include "runtime/cache/Cache.h"
 
 #include <cstdio>
@@ -31,13 +32,31 @@ std::string field(const std::string &key, const std::string &word) {
   return key.substr(at, key.find('\n', at) - at);
 }
 
-/// Name of the attention in the attn program that ends a key.
+/// "plan", "cubin" or "self-test".
+std::string kindOf(const std::string &key) { return key.substr(0, key.find(' ')); }
+
+/// Name of the attention: a line of its own, or in the attn program that ends the key of a plan.
 std::string attentionOf(const std::string &key) {
   size_t at = key.find("attn.attention @");
   if (at == std::string::npos)
-    return "?";
+    return field(key, "name").empty() ? "?" : field(key, "name");
   at += 16;
   return key.substr(at, key.find_first_of(" ({\n", at) - at);
+}
+
+/// What is wrong with the content of an entry that is whole; empty: nothing.
+std::string problemOf(const runtime::Cache &cache, const std::string &key) {
+  std::optional<std::string> content = cache.find(key);
+  if (!content)
+    return "it cannot be read";
+  if (kindOf(key) == "plan") {
+    Result<runtime::Plan> plan = runtime::parsePlan(*content, nullptr);
+    return plan ? "" : plan.error().message;
+  }
+  if (kindOf(key) == "cubin" && !content->starts_with("\x7f"
+                                                      "ELF"))
+    return "it is no machine code";
+  return "";
 }
 
 int list(bool verify) {
@@ -52,18 +71,24 @@ int list(bool verify) {
   size_t bad = 0;
   for (const runtime::Cache::Entry &entry : *entries) {
     bytes += entry.bytes;
-    bad += !entry.problem.empty();
+    std::string problem = verify && entry.problem.empty() ? problemOf(*cache, entry.key) : entry.problem;
+    bad += !problem.empty();
     if (verify) {
-      if (!entry.problem.empty())
-        table.row({entry.file, entry.problem});
+      if (!problem.empty())
+        table.row({entry.file, problem});
       continue;
     }
     char when[32] = "?";
     time_t used = entry.used;
     if (tm parts; localtime_r(&used, &parts))
       std::strftime(when, sizeof when, "%Y-%m-%d %H:%M", &parts);
-    table.row({entry.problem.empty() ? attentionOf(entry.key) : "(" + entry.problem + ")", field(entry.key, "target"),
-               field(entry.key, "type"), bytesText(static_cast<double>(entry.bytes)), when, entry.file});
+    // What decides it: the type of a plan, the assembler of machine code.
+    std::string by = field(entry.key, "type");
+    for (const char *word : {"driver", "ptxas"})
+      if (std::string value = field(entry.key, word); !value.empty())
+        by = std::string(word) + " " + value;
+    table.row({problem.empty() ? attentionOf(entry.key) : "(" + problem + ")", kindOf(entry.key),
+               field(entry.key, "target"), by, bytesText(static_cast<double>(entry.bytes)), when, entry.file});
   }
   std::fputs(table.text().c_str(), stdout);
   std::printf("%s: %zu entries, %s", cache->folder().c_str(), entries->size(),

@@ -2,21 +2,32 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // fovea compile.
+#include "frontend/driver/AheadOfTime.h"
 #include "frontend/driver/EmitCpp.h"
 #include "frontend/driver/PlanCache.h"
 #include "frontend/tools/fovea/Tool.h"
 
 #include "runtime/abi/Files.h"
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
 
 namespace fovea::tool {
 
 namespace {
+
+/// Who spends the time of a stage.
+const char *partOf(const std::string &stage) {
+  return stage == "ptx" ? "LLVM" : stage == "cubin" || stage.starts_with("ptxas") ? "ptxas" : "ours";
+}
+
 struct CompileCommand {
-  std::string spec, emit = "ptx", output;
+  std::string spec, emit = "ptx", output, ptxas;
   CommonOptions common;
-  bool times = false;
+  std::vector<std::string> cubins; // architectures
+  bool times = false, noPtx = false, selfTest = false;
 
   int run() {
     bool asCpp = emit == "cpp";
@@ -31,6 +42,12 @@ struct CompileCommand {
     }
     if (asCpp && output.empty())
       return fail("--emit=cpp writes two files: -o P gives P.hpp and P.cpp");
+    if (*stage != driver::Stage::Plan && (!cubins.empty() || noPtx || selfTest))
+      return fail("--cubin, --no-ptx and --self-test are for --emit=plan and --emit=cpp");
+    if (noPtx && cubins.empty())
+      return fail("--no-ptx leaves nothing to run: name architectures by --cubin sm_80,sm_90");
+    if (!ptxas.empty())
+      (void)::setenv("FOVEA_PTXAS", ptxas.c_str(), 1);
     Result<driver::CompileOptions> options = common.read();
     if (!options)
       return fail(options.error());
@@ -42,21 +59,17 @@ struct CompileCommand {
     options->last = *stage;
     driver::Compiler compiler;
     // Times are those of a compilation.
-    bool cached = !times && (*stage == driver::Stage::Plan || *stage == driver::Stage::Ptx);
+    bool asCubin = *stage == driver::Stage::Cubin;
+    bool cached = !times && (*stage == driver::Stage::Plan || *stage == driver::Stage::Ptx || asCubin);
     std::unique_ptr<driver::Compilation> result =
         cached ? driver::compilePlan(compiler, *source, *options, common.schedule, warn).compilation
                : compiler.compile(*source, *options);
     if (report(result->diagnostics()))
       return 1;
-    if (times) {
-      Table table;
-      for (const driver::StageTime &time : result->times)
-        table.row({time.name, number(time.milliseconds) + " ms"});
-      table.row({"all", number(result->milliseconds()) + " ms"});
-      std::fputs(table.text().c_str(), stderr);
-      for (const auto &[entry, reason] : result->leftOut)
-        std::fprintf(stderr, "no entry '%s': %s\n", entry.c_str(), reason.c_str());
-    }
+    if (Status status = complete(*result, cached && asCubin ? std::vector{options->target} : cubins); !status)
+      return fail(status.error());
+    if (times)
+      printTimes(*result);
     if (asCpp)
       return writeCpp(*result->plan);
     if (*stage == driver::Stage::Plan && !output.empty()) {
@@ -66,7 +79,8 @@ struct CompileCommand {
       Status status = runtime::writePlan(*result->plan, prefix);
       return status ? 0 : fail(status.error());
     }
-    Result<std::string> text = result->text(*stage);
+    Result<std::string> text =
+        cached && asCubin ? result->plan->modules.front().cubins.front().bytes : result->text(*stage);
     if (!text)
       return fail(text.error());
     if (output.empty() || output == "-") {
@@ -78,6 +92,42 @@ struct CompileCommand {
     }
     Status status = runtime::writeFileAtomically(output, *text);
     return status ? 0 : fail(status.error());
+  }
+
+  /// Adds to the plan what was asked for.
+  Status complete(driver::Compilation &result, const std::vector<std::string> &archs) {
+    if (selfTest) {
+      auto begin = std::chrono::steady_clock::now();
+      Result<runtime::PlanSelfTest> test = driver::makeSelfTest(result, *result.plan);
+      if (!test)
+        return test.error();
+      result.plan->selfTest = std::move(*test);
+      std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
+      result.times.push_back({"self-test", spent.count()});
+    }
+    if (!archs.empty())
+      if (Status status = driver::addCubins(*result.plan, archs, warn, times ? &result.times : nullptr); !status)
+        return status;
+    for (size_t m = 0; noPtx && m < result.plan->modules.size(); ++m)
+      result.plan->modules[m].ptx.clear();
+    return Status::success();
+  }
+
+  static void printTimes(const driver::Compilation &result) {
+    Table table;
+    std::map<std::string, double> parts;
+    for (const driver::StageTime &time : result.times) {
+      table.row({time.name, number(time.milliseconds) + " ms"});
+      parts[partOf(time.name)] += time.milliseconds;
+    }
+    std::string sum;
+    for (const char *part : {"ours", "LLVM", "ptxas"})
+      if (auto found = parts.find(part); found != parts.end())
+        sum += (sum.empty() ? "" : ", ") + found->first + " " + number(found->second) + " ms";
+    table.row({"all", number(result.milliseconds()) + " ms: " + sum});
+    std::fputs(table.text().c_str(), stderr);
+    for (const auto &[entry, reason] : result.leftOut)
+      std::fprintf(stderr, "no entry '%s': %s\n", entry.c_str(), reason.c_str());
   }
 
   int writeCpp(const runtime::Plan &plan) {
@@ -105,9 +155,20 @@ void addCompile(CLI::App &app, int &status) {
       ->capture_default_str();
   sub->add_option("-o", command->output,
                   "file to write (plan: P.json, with P.ptx beside it; cpp: P.hpp and P.cpp); else standard output");
-  sub->add_flag("--times", command->times, "print the time of each stage to standard error");
+  sub->add_option("--cubin", command->cubins,
+                  "architectures for which the plan gets machine code too, by ptxas: sm_80,sm_90")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  sub->add_flag("--no-ptx", command->noPtx, "machine code alone: the plan runs on those architectures only");
+  sub->add_flag("--self-test", command->selfTest,
+                "give the plan a small call with its results, which FOVEA_SELF_TEST=1 checks when it is loaded");
+  sub->add_option("--ptxas", command->ptxas, "the assembler; else FOVEA_PTXAS, PATH or the CUDA toolkit's place");
+  sub->add_flag("--times", command->times,
+                "print the time of each stage to standard error, and what of all is ours, LLVM's and ptxas's");
   sub->footer("Example:\n  fovea compile examples/causal.attn --target sm_80 --set D=64,V=64 -o causal.ptx\n"
-              "  fovea compile examples/causal.attn --set D=64,V=64 --emit=plan -o causal.json");
+              "  fovea compile examples/causal.attn --set D=64,V=64 --emit=plan -o causal.json\n"
+              "  fovea compile examples/causal.attn --set D=64,V=64 --emit=plan --cubin sm_80,sm_90 --self-test -o "
+              "causal.json");
   sub->callback([command, &status] { status = command->run(); });
 }
 

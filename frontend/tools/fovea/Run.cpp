@@ -265,8 +265,8 @@ struct RunCommand {
       isFirst = false;
       return llvm::Error::success();
     };
-    auto expected = evaluateEach(
-        compilation, [&](const auto &own, const auto &values) -> llvm::Expected<reference::Tensors> {
+    auto expected =
+        evaluateEach(compilation, [&](const auto &own, const auto &values) -> llvm::Expected<reference::Tensors> {
           // What breaks a promise has no right result.
           if (Status status = driver::checkPromises(*compilation.attention, compilation.attn(), own, values); !status)
             return llvm::createStringError("%s", status.error().message.c_str());
@@ -582,6 +582,7 @@ struct RunCommand {
     progress.show("running on " + opened->facts().name);
     run.repeats = repeats;
     run.entry = entry;
+    run.load = runtime::LoadOptions::fromEnvironment(warn);
     return driver::runPlan(plan, *opened, inputs, sizes, &run);
   }
 
@@ -599,6 +600,11 @@ struct RunCommand {
         text += (text.empty() ? "" : ", ") + name;
       return text;
     };
+    if (!facts.emulated)
+      for (const runtime::LoadReport::Module &module : ran.loaded.modules)
+        std::printf("module %s: %s\n", module.name.c_str(), runtime::LoadReport::describe(module).c_str());
+    if (ran.loaded.selfTest == runtime::LoadReport::SelfTest::Passed)
+      std::printf("the self-test of the plan passed in %s ms\n", number(ran.loaded.selfTestMilliseconds).c_str());
     if (plan.entries.size() > 1 && ran.entry)
       std::printf("entry %zu of %zu%s: %s\n", *ran.entry, plan.entries.size(), entry ? " (asked for)" : "",
                   plan.entries[*ran.entry].reason.c_str());
