@@ -507,6 +507,8 @@ CheckReport Checker::run(const CheckCase &each) {
   Levels levels;
   CheckReport report = check(each, levels);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (!report.passed && !report.refused && levels.sequences)
+    report.message += "; " + levels.sequences->text();
   if (!report.passed && !report.refused && !options_.dumpFolder.empty())
     dump(each, levels, report);
   return report;

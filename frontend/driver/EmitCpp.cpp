@@ -109,6 +109,33 @@ const char *roleText(TensorRole role) {
   return "?";
 }
 
+/// "(sizes.B_plus_1 - 1)": a size that sums and differences of others give; empty for any other.
+std::string derivedText(const runtime::Expr &size, const std::map<std::string, std::string> &words) {
+  const std::string &text = size.text();
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    auto isWord = [&](size_t i) {
+      return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '_');
+    };
+    if (!isWord(at)) {
+      if (std::string(" +-").find(text[at]) == std::string::npos)
+        return {};
+      result += text[at++];
+      continue;
+    }
+    size_t end = at;
+    while (isWord(end))
+      ++end;
+    std::string word = text.substr(at, end - at);
+    auto axis = words.find(word);
+    if (axis == words.end() && !std::isdigit(static_cast<unsigned char>(word[0])))
+      return {};
+    result += axis == words.end() ? word : "sizes." + axis->second;
+    at = end;
+  }
+  return "(" + result + ")";
+}
+
 } // namespace
 
 Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
@@ -127,6 +154,30 @@ Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
   std::map<std::string, std::string> axisWord;
   for (const PlanAxis *axis : open)
     axisWord[axis->name] = wordOf(axis->name, sizeWords);
+  // Those that no tensor shows bound what is in one: the call is told once.
+  std::vector<const PlanAxis *> hidden;
+  for (const PlanAxis *axis : open) {
+    bool isShown = false;
+    for (const PlanTensor &tensor : plan.tensors)
+      for (const PlanDim &dim : tensor.dims)
+        for (const std::string &factor : dim.factors) {
+          const PlanAxis *other = plan.findAxis(factor);
+          isShown |= factor == axis->name;
+          if (other && other->derived)
+            for (const std::string &of : other->derived->axes())
+              isShown |= of == axis->name;
+        }
+    if (!isShown)
+      hidden.push_back(axis);
+  }
+  std::erase_if(open,
+                [&](const PlanAxis *axis) { return std::find(hidden.begin(), hidden.end(), axis) != hidden.end(); });
+  std::string parameters, settings;
+  for (const PlanAxis *axis : hidden) {
+    parameters += ", std::int64_t " + axisWord[axis->name];
+    settings += "  if (fovea::Outcome outcome = call->setAxis(\"" + axis->name + "\", " + axisWord[axis->name] +
+                "); !outcome)\n    return fovea::Failure{outcome.status(), outcome.text()};\n";
+  }
   std::vector<std::string> words;
   for (const PlanTensor &tensor : plan.tensors)
     words.push_back(wordOf(tensor.name, tensorWords));
@@ -151,8 +202,12 @@ Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
          (tensor.role == TensorRole::Carry ? ", read as initial and written as final" : "") +
          (tensor.optional ? "; may be null: left out" : "") + "\n";
   }
-  h += "  };\n\n  /// Loads the kernels on a device; before a graph is captured.\n  static fovea::Expected<" + name +
-       "> prepare(const fovea::Device &device);\n"
+  h += "  };\n\n  /// Loads the kernels on a device; before a graph is captured.\n" +
+       (hidden.empty()
+            ? std::string()
+            : "  /// What no tensor shows is the most that a call may have, such as tokens of a sequence.\n") +
+       "  static fovea::Expected<" + name + "> prepare(const fovea::Device &device" + parameters +
+       ");\n"
        "  /// Bytes of workspace for every call with sizes up to these; aligned to FOVEA_WORKSPACE_ALIGNMENT.\n"
        "  fovea::Expected<std::size_t> workspaceSize(const Sizes &most) const;\n"
        "  /// Starts the work in a queue (a CUstream, or null) and returns. Allocates nothing on the device.\n"
@@ -183,6 +238,10 @@ Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
       std::string product;
       for (const std::string &factor : dim.factors) {
         const PlanAxis *axis = plan.findAxis(factor);
+        if (std::string text = axis && axis->derived ? derivedText(*axis->derived, axisWord) : ""; !text.empty()) {
+          product += (product.empty() ? "" : " * ") + text;
+          continue;
+        }
         if (!axis || axis->derived)
           return Error{ErrorCode::Unsupported, "'" + tensor.name + "' has the axis '" + factor +
                                                    "', whose size follows from others; not in this version of "
@@ -200,12 +259,12 @@ Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
   std::string names;
   for (const PlanTensor &tensor : plan.tensors)
     names += (names.empty() ? "\"" : ", \"") + tensor.name + "\"";
-  s += "fovea::Expected<" + name + "> " + name +
-       "::prepare(const fovea::Device &device) {\n  fovea::Expected<fovea::Plan> plan = "
+  s += "fovea::Expected<" + name + "> " + name + "::prepare(const fovea::Device &device" + parameters +
+       ") {\n  fovea::Expected<fovea::Plan> plan = "
        "fovea::Plan::parse(planText());\n  if (!plan)\n    return plan.failure();\n  fovea::Expected<fovea::Kernel> "
        "kernel = plan->prepare(device);\n  if (!kernel)\n    return kernel.failure();\n  fovea::Expected<fovea::Call> "
        "call = kernel->bind({" +
-       names + "});\n  if (!call)\n    return call.failure();\n  return " + name +
+       names + "});\n  if (!call)\n    return call.failure();\n" + settings + "  return " + name +
        "(std::move(*kernel), std::move(*call));\n}\n\nfovea::Expected<std::size_t> " + name +
        "::workspaceSize(const Sizes &most) const {\n  List list = tensorsOf(most, {}, true);\n  return "
        "call.workspaceSize({list.begin(), list.end()});\n}\n\n"

@@ -202,6 +202,16 @@ reference::AxisSizes Sequences::sizesOf(int64_t number, const runtime::AxisSizes
   return sizes;
 }
 
+std::string Sequences::text() const {
+  std::string text;
+  for (const Group &group : groups_) {
+    text += (text.empty() ? "" : "; ") + group.ragged->offsets;
+    for (size_t i = 0; i < group.offsets.size(); ++i)
+      text += (i ? ", " : " ") + std::to_string(group.offsets[i]);
+  }
+  return text;
+}
+
 bool Sequences::isEmpty(int64_t number) const {
   auto at = static_cast<size_t>(number);
   return std::any_of(groups_.begin(), groups_.end(),

@@ -41,6 +41,8 @@ public:
 
   /// `given` of a batch of one length, as sequence `number` has them; of axes that a caller chooses alone.
   reference::AxisSizes sizesOf(int64_t number, const runtime::AxisSizes &given) const;
+  /// "offsets 0, 64, 65": for messages.
+  std::string text() const;
   /// Whether the sequence has no token on some axis.
   bool isEmpty(int64_t number) const;
 

@@ -223,6 +223,11 @@ FailureOr<LaunchPacker::Rows> LaunchPacker::rowsOf(const RaggedAxis &axis) {
   return known;
 }
 
+static bool asksDevice(Value value) {
+  Operation *def = value.getDefiningOp();
+  return def && (isa<DeviceSmsOp>(def) || llvm::any_of(def->getOperands(), asksDevice));
+}
+
 FailureOr<Value> LaunchPacker::index(Value value) {
   Operation *def = value.getDefiningOp();
   if (!def || !isa<ProgramOp>(def->getParentOp()))
@@ -240,11 +245,14 @@ FailureOr<Value> LaunchPacker::index(Value value) {
       result = own->length;
     }
   } else if (auto computed = dyn_cast<ComputedAxisOp>(def)) {
-    FailureOr<Value> inner = index(computed.getValue());
-    if (failed(inner))
-      return failure();
-    if (*inner != computed.getValue())
-      result = *inner;
+    // What depends on the device is decided once for all sequences.
+    if (!asksDevice(computed.getValue())) {
+      FailureOr<Value> inner = index(computed.getValue());
+      if (failed(inner))
+        return failure();
+      if (*inner != computed.getValue()) // no more than there is room for
+        result = arith::MinUIOp::create(b, loc, *inner, value);
+    }
   } else if (!isa<DeviceSmsOp, TensorOp, WorkspaceOp, MergeDimsOp>(def)) {
     SmallVector<Value> operands;
     bool isChanged = false;
