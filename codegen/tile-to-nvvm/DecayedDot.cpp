@@ -40,8 +40,9 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
   Type element = type.getElementType(), single = b.getF32Type();
   bool halves = element.isBF16() || element.isF16();
   auto accumulator = Layout::mmaAccumulator(size, size, warps);
+  auto dealt = Layout::mmaAccumulator(size, size, warps, /*deal=*/true);
   const Layout *to = layout(op.getTile());
-  if (!to || !accumulator || *to != *accumulator)
+  if (!to || !accumulator || (*to != *accumulator && *to != *dealt))
     return op.emitOpError("has a result that is not in the layout of an accumulator over all warps");
   if (depth % 16)
     return op.emitOpError("has rows of ") << depth << " features, no multiple of 16";
@@ -65,7 +66,7 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
   while (depth % (16 * parts))
     parts /= 2;
   Value rowWarp = warpOfRows(size), firstFeature = i32(0), part;
-  if (parts > 1) {
+  if (rowWarps < warps) {
     part = LLVM::LShrOp::create(b, loc, warp, i32(llvm::Log2_64(rowWarps)));
     firstFeature = mulConstant(LLVM::AndOp::create(b, loc, part, i32(parts - 1)), depth / parts);
   }
@@ -478,15 +479,16 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         }
       }
   }
-  if (parts > 1)
-    addParts(rowWarp, part, rowWarps, parts, sums);
+  if (parts > 1 || *to != *accumulator)
+    addParts(rowWarp, part, rowWarps, parts, *to, sums);
   tiles[op.getTile()] = {sums, false};
   return success();
 }
 
-void Emitter::addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, SmallVectorImpl<Value> &sums) {
-  // Four registers of a thread lie together, those of a warp's threads behind each other.
-  int64_t ofWarp = sums.size() * 32 * 4, ofPart = ofWarp * rowWarps;
+void Emitter::addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t parts, const Layout &to,
+                       SmallVectorImpl<Value> &sums) {
+  // Four registers of a thread, those of eight columns, lie together, those of a warp's threads behind each other.
+  int64_t ofEight = 32 * 16, ofWarp = sums.size() / 4 * ofEight, ofPart = ofWarp * rowWarps;
   Value base = add(scratch(ofPart * parts), add(mulConstant(rowWarp, ofWarp), mulConstant(lane, 16)));
   Type vector = VectorType::get(4, b.getF32Type());
   NVVM::Barrier0Op::create(b, loc);
@@ -501,9 +503,17 @@ void Emitter::addParts(Value rowWarp, Value part, int64_t rowWarps, int64_t part
   }
   endWhere(after);
   NVVM::Barrier0Op::create(b, loc);
+  // Each thread takes what it has of the result.
+  sums.resize(to.registers());
+  Layout ofWarps = to;
+  for (Layout::Vector &v : ofWarps.lane)
+    v = {0, 0};
+  if (to.warpsAlong(1))
+    base = add(base, inEntry([&] { return mulConstant(threadOffset(ofWarps, 1), ofEight / 8); }));
   for (size_t r = 0; r < sums.size(); r += 4)
     for (int64_t n = 0; n < parts; ++n) {
-      Value four = LLVM::LoadOp::create(b, loc, vector, sharedPointer(addConstant(base, n * ofPart + r * 128)), 16);
+      int64_t place = n * ofPart + to.registerOffset(r)[1] / 8 * ofEight;
+      Value four = LLVM::LoadOp::create(b, loc, vector, sharedPointer(addConstant(base, place)), 16);
       for (int64_t k = 0; k < 4; ++k) {
         Value one = LLVM::ExtractElementOp::create(b, loc, four, i32(k));
         sums[r + k] = n ? LLVM::FAddOp::create(b, loc, sums[r + k], one).getResult() : one;

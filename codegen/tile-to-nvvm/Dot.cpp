@@ -4,6 +4,8 @@
 // Products of 16-bit types on tensor cores: mma.sync m16n8k16 over the fragments that the layouts name.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
+#include <set>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
@@ -32,6 +34,12 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   int64_t rows = c.getDimSize(0), columns = c.getDimSize(1), depth = a.getDimSize(1);
   auto left = Layout::mmaLeft(rows, depth, warps), accumulator = Layout::mmaAccumulator(rows, columns, warps);
   auto right = Layout::mmaRight(columns, depth, warps);
+  // Where warps have some of the columns each, all numbers below count this warp's.
+  if (auto dealt = Layout::mmaAccumulator(rows, columns, warps, /*deal=*/true);
+      dealt && layout(op.getTile()) && *layout(op.getTile()) == *dealt) {
+    accumulator = dealt;
+    right = Layout::mmaRight(columns, depth, warps, rows);
+  }
   auto is = [&](Value value, const std::optional<Layout> &expected) {
     return layout(value) && expected && *layout(value) == *expected;
   };
@@ -48,6 +56,9 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   index(*left, aAt);
   index(*right, bAt);
   index(*accumulator, cAt);
+  std::set<int64_t> columnsHere; // of each eight the first
+  for (auto &[place, r] : cAt)
+    columnsHere.insert(place[1] / 8 * 8);
   SmallVector<Value> aPairs = pairs(op.getA()), sums = elements(op.getAcc());
   auto within = op.getB().getDefiningOp<tile::SmemReadOp>();
   bool isWithin = within && isReadWithin(within);
@@ -127,7 +138,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
     if (failed(read))
       return op.emitOpError("has an operand in a layout that shared memory does not give at once");
   } else if (op.getHides()) {
-    for (int64_t n = 0; n < columns; n += 8) {
+    for (int64_t n : columnsHere) {
       Fragments bv;
       for (int64_t k = 0; k < depth; k += 16)
         bv.push_back(rightAt(n, k));
@@ -136,7 +147,7 @@ LogicalResult Emitter::emitDot(tile::DotOp op) {
   }
   for (int64_t k = 0; !op.getHides() && k < depth; k += 16)
     for (int64_t m = 0; m < rows; m += 16 * warps)
-      for (int64_t n = 0; n < columns; n += 8) {
+      for (int64_t n : columnsHere) {
         SmallVector<int64_t> places = placesOf(m, n);
         SmallVector<Value> cv;
         for (int64_t place : places)

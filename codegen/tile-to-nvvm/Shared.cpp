@@ -4,6 +4,8 @@
 // Shared memory: rings, swizzled addresses, asynchronous copies, staged tiles.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
+#include <set>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
@@ -185,19 +187,29 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
     else if (auto l = Layout::mmaRightSingle(rows, columns, warps); l && *l == *to && rows % 16 == 0)
       fragment = Fragment::Right;
   } else if (bytes == 2) {
-    if (auto l = Layout::mmaLeft(rows, columns, warps); l && *l == *to)
-      fragment = Fragment::Left;
-    else if (auto l = Layout::mmaRight(rows, columns, warps); l && *l == *to)
-      fragment = Fragment::Right;
-    else if (auto l = Layout::mmaRight(columns, rows, warps); l && l->transposed() == *to)
-      fragment = Fragment::RightTransposed;
     // Sixteen columns of an accumulator are held as the left operand is.
-    else if (auto l = Layout::mmaAccumulator(rows, columns, warps); l && *l == *to && columns % 16 == 0)
-      fragment = Fragment::Left;
-    else if (auto l = Layout::mmaLeft(columns, rows, warps); l && l->transposed() == *to)
-      fragment = Fragment::LeftTransposed;
-    else if (auto l = Layout::mmaAccumulator(columns, rows, warps); l && l->transposed() == *to && rows % 16 == 0)
-      fragment = Fragment::LeftTransposed;
+    auto isLeft = [&](const Layout &at, int64_t rows, int64_t columns) {
+      auto l = Layout::mmaLeft(rows, columns, warps);
+      if (l && *l == at)
+        return true;
+      for (bool deal : {false, true})
+        if (auto c = Layout::mmaAccumulator(rows, columns, warps, deal); c && *c == at && columns % 16 == 0)
+          return true;
+      return false;
+    };
+    // The right operand of a product of all warps, or of one with as many rows as some of them have.
+    auto isRight = [&](const Layout &at, int64_t columns, int64_t depth) {
+      for (int64_t dealtRows = 0; dealtRows < 16 * warps; dealtRows = dealtRows ? 2 * dealtRows : 16)
+        if (auto r = Layout::mmaRight(columns, depth, warps, dealtRows); r && *r == at)
+          return true;
+      return false;
+    };
+    Layout across = to->transposed();
+    fragment = isLeft(*to, rows, columns)       ? Fragment::Left
+               : isRight(*to, rows, columns)    ? Fragment::Right
+               : isRight(across, columns, rows) ? Fragment::RightTransposed
+               : isLeft(across, columns, rows)  ? Fragment::LeftTransposed
+                                                : Fragment::None;
   }
   if (fragment == Fragment::None)
     return failure();
@@ -209,8 +221,14 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
   bool rowsFirst = fragment != Fragment::Right;
   // Chunks of one row differ by bits that the lane's part of the number does not have: from one place all others follow
   // by an exclusive or, which takes no register while other things are done.
+  // What the warps add, which has bits of its own too.
+  Layout ofWarps = *to;
+  for (Layout::Vector &v : ofWarps.lane)
+    v = {0, 0};
   std::string key = std::to_string(int(fragment)) + "/" + std::to_string(span) + "/" + std::to_string(type.getRows()) +
                     "/" + std::to_string(columns);
+  for (const Layout::Vector &v : to->warp)
+    key += "/" + std::to_string(v[0]) + "," + std::to_string(v[1]);
   Value &place = laneOffsets[key];
   if (!place)
     place = inEntry([&] {
@@ -219,10 +237,11 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
       Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
       Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
       Value column = rowsFirst ? bit4 : bit3;
-      if (fragment == Fragment::Left)
-        row = add(row, mulConstant(warpOfRows(rows), 16));
-      if (fragment == Fragment::LeftTransposed)
-        column = add(column, mulConstant(warpOfRows(columns), 16 / perChunk));
+      if (ofWarps.warpsAlong(0))
+        row = add(row, threadOffset(ofWarps, 0));
+      if (ofWarps.warpsAlong(1))
+        column = add(column,
+                     LLVM::LShrOp::create(b, loc, threadOffset(ofWarps, 1), i32(llvm::Log2_64(perChunk))).getResult());
       int64_t ignored;
       return swizzled(type, row, column, 0, 0, ignored);
     });
@@ -246,17 +265,15 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
             bytes == 4 ? bitcast(register32, type.getElementType()) : register32);
     }
   };
-  int64_t rowStep = fragment == Fragment::Left ? 16 * warps : 16;
-  int64_t columnStep = 2 * perChunk * (fragment == Fragment::LeftTransposed ? warps : 1);
-  if (columnsFirst) {
-    for (int64_t column = 0; column < columns; column += columnStep)
-      for (int64_t row = 0; row < rows; row += rowStep)
-        load(row, column / perChunk);
-  } else {
-    for (int64_t row = 0; row < rows; row += rowStep)
-      for (int64_t column = 0; column < columns; column += columnStep)
-        load(row, column / perChunk);
+  // This warp's blocks of 16 rows and two chunks.
+  std::set<std::pair<int64_t, int64_t>> blocks;
+  for (int64_t r = 0; r < to->registers(); ++r) {
+    Layout::Vector offset = to->registerOffset(r);
+    int64_t row = offset[0] / 16 * 16, chunk = offset[1] / (2 * perChunk) * 2;
+    blocks.insert(columnsFirst ? std::pair(chunk, row) : std::pair(row, chunk));
   }
+  for (auto [outer, inner] : blocks)
+    load(columnsFirst ? inner : outer, columnsFirst ? outer : inner);
   return success();
 }
 

@@ -200,12 +200,36 @@ std::string Layout::str() const {
   return s + "]";
 }
 
-std::optional<Layout> Layout::mmaAccumulator(int64_t rows, int64_t columns, int64_t warps) {
+int64_t Layout::warpsOfColumns(int64_t rows, int64_t columns, int64_t warps) {
+  int64_t down = warpsOfRows(rows, warps), across = down ? warps / down : 1;
+  while (across > 1 && columns % (16 * across))
+    across /= 2;
+  return across;
+}
+
+/// The warps' rows, or their columns along `dim`, where columns are dealt.
+static void dealColumns(Layout &layout, int64_t columns, int64_t across, int64_t warps, unsigned dim) {
+  Layout::Vector eight(2, 0), sixteen(2, 0), all(2, 0);
+  eight[dim] = 8, sixteen[dim] = 16, all[dim] = 16 * across;
+  appendBits(layout.warp, across, sixteen);
+  while (layout.warps() < warps)
+    layout.warp.push_back({0, 0});
+  layout.rep.push_back({2, eight});
+  if (columns > 16 * across)
+    layout.rep.push_back({columns / (16 * across), all});
+}
+
+std::optional<Layout> Layout::mmaAccumulator(int64_t rows, int64_t columns, int64_t warps, bool deal) {
   if (!warpsOfRows(rows, warps) || columns % 8 || columns <= 0)
     return std::nullopt;
   Layout result;
   result.reg = {{0, 1}, {8, 0}};
   result.lane = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}};
+  if (int64_t across = warpsOfColumns(rows, columns, warps); deal && across > 1) {
+    appendBits(result.warp, warpsOfRows(rows, warps), {16, 0});
+    dealColumns(result, columns, across, warps, 1);
+    return result;
+  }
   appendRows(result, rows, warps);
   if (columns > 8)
     result.rep.push_back({columns / 8, {0, 8}});
@@ -226,15 +250,20 @@ std::optional<Layout> Layout::mmaLeft(int64_t rows, int64_t depth, int64_t warps
   return result;
 }
 
-std::optional<Layout> Layout::mmaRight(int64_t columns, int64_t depth, int64_t warps) {
+std::optional<Layout> Layout::mmaRight(int64_t columns, int64_t depth, int64_t warps, int64_t dealtRows) {
   if (!isPowerOfTwo(warps) || columns % 8 || depth % 16 || columns <= 0 || depth <= 0)
     return std::nullopt;
   Layout result;
   result.reg = {{0, 1}, {0, 8}};
   result.lane = {{0, 2}, {0, 4}, {1, 0}, {2, 0}, {4, 0}};
-  appendBits(result.warp, warps, {0, 0});
+  int64_t across = dealtRows ? warpsOfColumns(dealtRows, columns, warps) : 1;
+  appendBits(result.warp, across > 1 ? warpsOfRows(dealtRows, warps) : warps, {0, 0});
   if (depth > 16)
     result.rep.push_back({depth / 16, {0, 16}});
+  if (across > 1) {
+    dealColumns(result, columns, across, warps, 0);
+    return result;
+  }
   if (columns > 8)
     result.rep.push_back({columns / 8, {8, 0}});
   return result;

@@ -88,12 +88,16 @@ public:
   //===--- the layouts of mma.sync (PTX ISA, "Matrix Fragments for mma.m16n8k16") ---===//
 
   /// Accumulator of m16n8, [rows, columns]; `warps` along rows, each repeating by 16 * warps rows. Where there are
-  /// fewer rows, 16 times a power of two, warps beyond them have the same rows again. Null if the shape does not fit.
-  static std::optional<Layout> mmaAccumulator(int64_t rows, int64_t columns, int64_t warps);
+  /// fewer rows, 16 times a power of two, warps beyond them have the same rows again; with `deal`, other columns of
+  /// them, 16 in turn, as far as there are columns for all. Null if the shape does not fit.
+  static std::optional<Layout> mmaAccumulator(int64_t rows, int64_t columns, int64_t warps, bool deal = false);
+  /// To how many warps columns are dealt then: 1, or a power of two.
+  static int64_t warpsOfColumns(int64_t rows, int64_t columns, int64_t warps);
   /// Left operand of m16n8k16 in 16-bit types, [rows, depth].
   static std::optional<Layout> mmaLeft(int64_t rows, int64_t depth, int64_t warps);
-  /// Right operand of m16n8k16 in 16-bit types, as [columns, depth]; the same in every warp.
-  static std::optional<Layout> mmaRight(int64_t columns, int64_t depth, int64_t warps);
+  /// Right operand of m16n8k16 in 16-bit types, as [columns, depth]; the same in every warp. `dealtRows`: for a result
+  /// of so many rows whose columns are dealt; each warp has those of its own.
+  static std::optional<Layout> mmaRight(int64_t columns, int64_t depth, int64_t warps, int64_t dealtRows = 0);
   //===--- products of f32 ("Matrix Fragments for mma.m16n8k8", .tf32) ---===//
 
   /// Left operand of m16n8k8 in tf32, [rows, depth]: one 32-bit register an element, as ldmatrix gives them.

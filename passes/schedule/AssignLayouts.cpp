@@ -34,7 +34,9 @@ public:
   LayoutAssigner(LaunchOp launch, int64_t warps) : launch(launch), warps(warps), b(launch.getContext()) {}
 
   LogicalResult run() {
+    findDealt();
     separateUses();
+    findDealt(); // uses have values of their own now
     findTransposed();
     if (failed(assignMatrices()) || failed(assignVectors()))
       return failure();
@@ -58,15 +60,43 @@ private:
   }
 
   DenseSet<Value> transposed; // tiles that keep the threads of what they are the transposes of
+  DenseSet<Value> dealt;      // tiles whose columns go to the warps that their rows leave over
 
-  std::optional<Layout> accumulator(RankedTensorType type) const {
-    return Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps);
-  }
   std::optional<Layout> matrix(Value value) const {
     auto type = cast<RankedTensorType>(value.getType());
+    bool deal = dealt.contains(value);
     if (!transposed.contains(value))
-      return accumulator(type);
-    return transposeOf(Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps));
+      return Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps, deal);
+    return transposeOf(Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps, deal));
+  }
+
+  /// Columns are dealt of all tiles but those that are cut or put together along them, or are multiplied as f32, and
+  /// what is computed with such element by element.
+  void findDealt() {
+    MatrixClasses of = matrixClasses();
+    auto unite = [&](Value x, Value y) { of.classes.unionSets(of.number[x], of.number[y]); };
+    DenseSet<unsigned> refuses;
+    launch.walk([&](Operation *op) {
+      if (auto dot = dyn_cast<DotOp>(op)) {
+        unite(dot.getAcc(), dot.getTile());
+      } else if (auto transpose = dyn_cast<TransposeOp>(op)) {
+        unite(transpose.getSource(), transpose.getTile());
+      } else if (auto inverse = dyn_cast<UnitTrilInverseOp>(op)) {
+        unite(inverse.getSource(), inverse.getTile());
+      }
+    });
+    for (Value value : of.values) {
+      Operation *def = value.getDefiningOp();
+      auto dot = dyn_cast_or_null<DotOp>(def);
+      bool isCut = isa_and_nonnull<SliceOp, ConcatOp, GatherOp>(def) ||
+                   llvm::any_of(value.getUsers(), [](Operation *user) { return isa<SliceOp, ConcatOp>(user); });
+      if (isCut || (dot && getElementTypeOrSelf(dot.getA().getType()).isF32()))
+        refuses.insert(of.leader(value));
+    }
+    dealt.clear();
+    for (Value value : of.values)
+      if (!refuses.contains(of.leader(value)))
+        dealt.insert(value);
   }
   static std::optional<Layout> transposeOf(const std::optional<Layout> &layout) {
     return layout ? std::optional(layout->transposed()) : std::nullopt;
@@ -86,6 +116,30 @@ private:
     return operand.getDefiningOp<LoadOp>() != nullptr;
   }
 
+  /// Tiles of rank 2 that lie in the same threads.
+  struct MatrixClasses {
+    SmallVector<Value> values;
+    DenseMap<Value, unsigned> number;
+    llvm::EquivalenceClasses<unsigned> classes;
+    unsigned leader(Value value) { return classes.getLeaderValue(number[value]); }
+  };
+  MatrixClasses matrixClasses() {
+    MatrixClasses result;
+    forEachTile([&](Value value) {
+      if (isRank(value, 2)) {
+        result.number[value] = result.values.size();
+        result.values.push_back(value);
+      }
+    });
+    for (unsigned n = 0; n < result.values.size(); ++n)
+      result.classes.insert(n);
+    forEachEqual([&](Value x, Value y) {
+      if (isRank(x, 2) && isRank(y, 2))
+        result.classes.unionSets(result.number[x], result.number[y]);
+    });
+    return result;
+  }
+
   /// The layout that operand number `index` of a product needs.
   std::optional<Layout> operandLayout(DotOp dot, unsigned index) const {
     auto type = cast<RankedTensorType>(dot->getOperand(index).getType());
@@ -96,12 +150,13 @@ private:
     // meet a left side that was computed.
     bool natural = dot.getContract()[1] == 1 && isLoaded(dot.getA()) && isLoaded(dot.getB());
     std::optional<Layout> layout;
+    int64_t resultRows = dealt.contains(dot.getTile()) ? dot.getTile().getType().getDimSize(0) : 0;
     if (index == 0)
       return !isF32                          ? Layout::mmaLeft(rows, depth, warps)
              : plain && isLoaded(dot.getA()) ? Layout::fmaLeft(rows, depth, warps)
              : !plain && natural             ? Layout::mmaLeftSingle(rows, depth, warps)
                                              : Layout::mmaAccumulator(rows, depth, warps);
-    layout = !isF32    ? Layout::mmaRight(rows, depth, warps)
+    layout = !isF32    ? Layout::mmaRight(rows, depth, warps, resultRows)
              : plain   ? Layout::fmaRight(rows, depth, warps)
              : natural ? Layout::mmaRightSingle(rows, depth, warps)
                        : Layout::mmaRightPaired(rows, depth, warps);
@@ -183,21 +238,7 @@ private:
   /// keep what they have. Likewise what is computed from copies in shared memory, which come either way, to be
   /// transposed alone.
   void findTransposed() {
-    SmallVector<Value> values;
-    DenseMap<Value, unsigned> number;
-    forEachTile([&](Value value) {
-      if (isRank(value, 2)) {
-        number[value] = values.size();
-        values.push_back(value);
-      }
-    });
-    llvm::EquivalenceClasses<unsigned> classes;
-    for (unsigned n = 0; n < values.size(); ++n)
-      classes.insert(n);
-    forEachEqual([&](Value x, Value y) {
-      if (isRank(x, 2) && isRank(y, 2))
-        classes.unionSets(number[x], number[y]);
-    });
+    MatrixClasses of = matrixClasses();
     DenseSet<unsigned> asks, refuses;
     auto isTransparent = [](Operation *op) {
       return isElementwise(op) || isa<scf::ForOp, scf::IfOp, scf::YieldOp, StoreOp, TransposeOp>(op);
@@ -207,8 +248,8 @@ private:
       return isa<SplatOp, arith::ConstantOp, BroadcastOp>(op) ||
              (load && isStagedForChunks(load) && isOnlyTileOfView(load));
     };
-    for (Value value : values) {
-      unsigned leader = classes.getLeaderValue(number[value]);
+    for (Value value : of.values) {
+      unsigned leader = of.leader(value);
       auto type = cast<RankedTensorType>(value.getType());
       Operation *def = value.getDefiningOp();
       if (auto transpose = dyn_cast_or_null<TransposeOp>(def);
@@ -223,8 +264,8 @@ private:
           !Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps))
         refuses.insert(leader);
     }
-    for (Value value : values)
-      if (unsigned leader = classes.getLeaderValue(number[value]); asks.contains(leader) && !refuses.contains(leader))
+    for (Value value : of.values)
+      if (unsigned leader = of.leader(value); asks.contains(leader) && !refuses.contains(leader))
         transposed.insert(value);
   }
 
@@ -378,7 +419,8 @@ private:
     });
   }
 
-  /// The layout of a vector of some size as the rows, or the columns, of matrices.
+  /// The layout of a vector of some size as the rows of matrices, or as the columns of those that have rows for all
+  /// warps.
   std::optional<Layout> side(int64_t size, bool column) const {
     std::optional<Layout> layout =
         column ? Layout::mmaAccumulator(16 * warps, size, warps) : Layout::mmaAccumulator(size, 8, warps);
@@ -387,14 +429,13 @@ private:
   /// What an operation gives as a vector, or takes (`use`), lies as one dimension of a matrix does.
   struct Demand {
     Value vector;
-    bool column;
+    LayoutAttr layout;
     OpOperand *use;
   };
   SmallVector<Demand> demands() {
     SmallVector<Demand> result;
     auto ask = [&](Value vector, Value matrix, unsigned without, OpOperand *use = nullptr) {
-      int64_t size = cast<RankedTensorType>(matrix.getType()).getDimSize(1 - without);
-      result.push_back({vector, layoutOf(matrix).slice(without) != side(size, /*column=*/false), use});
+      result.push_back({vector, LayoutAttr::get(b.getContext(), layoutOf(matrix).slice(without)), use});
     };
     launch.walk([&](Operation *op) {
       if (auto reduce = dyn_cast<ReduceOp>(op))
@@ -433,21 +474,24 @@ private:
     }
     return canRepeat(vector) && work.empty() && (isPredicate || others.size() <= 1);
   }
-  Value again(Value vector, bool column, DenseMap<Value, Value> &known) {
-    if (Value done = known.lookup(vector))
+  Value again(Value vector, LayoutAttr layout, DenseMap<std::pair<Value, Attribute>, Value> &known) {
+    if (Value done = known.lookup({vector, layout}))
       return done;
+    Value result;
     if (!canRepeat(vector)) {
       b.setInsertionPointAfterValue(vector);
-      return known[vector] =
-                 converted(vector, *side(cast<RankedTensorType>(vector.getType()).getDimSize(0), column), b);
+      result = converted(vector, layout.getLayout(), b);
+    } else {
+      Operation *op = vector.getDefiningOp();
+      IRMapping map;
+      for (Value operand : op->getOperands())
+        if (isRank(operand, 1))
+          map.map(operand, again(operand, layout, known));
+      b.setInsertionPointAfter(op);
+      result = b.clone(*op, map)->getResult(0);
     }
-    Operation *op = vector.getDefiningOp();
-    IRMapping map;
-    for (Value operand : op->getOperands())
-      if (isRank(operand, 1))
-        map.map(operand, again(operand, column, known));
-    b.setInsertionPointAfter(op);
-    return known[vector] = b.clone(*op, map)->getResult(0);
+    known[{vector, layout}] = result;
+    return result;
   }
 
   struct VectorClasses {
@@ -479,24 +523,57 @@ private:
     });
     return result;
   }
-  /// Where each class lies that somebody asks for: such that running sums do not cross warps, then where it is
-  /// produced, then where most ask for it. True: as columns.
-  DenseMap<unsigned, bool> homes(VectorClasses &vectors, ArrayRef<Demand> asked) {
+  static int64_t sizeOf(Value vector) { return cast<RankedTensorType>(vector.getType()).getDimSize(0); }
+  LayoutAttr sideAttr(int64_t size, bool column) const {
+    std::optional<Layout> layout = side(size, column);
+    return layout ? LayoutAttr::get(b.getContext(), *layout) : LayoutAttr();
+  }
+  /// Where classes lie that somebody asks for. Those with vectors of several sizes, which are cut or put together, are
+  /// rows, or columns that no warps share.
+  struct Homes {
+    DenseMap<unsigned, LayoutAttr> whole;
+    DenseMap<unsigned, bool> cut; // true: columns
+  };
+  LayoutAttr home(Homes &homes, VectorClasses &vectors, Value vector) const {
+    unsigned of = vectors.of(vector);
+    if (auto found = homes.cut.find(of); found != homes.cut.end())
+      return sideAttr(sizeOf(vector), found->second);
+    return homes.whole.lookup(of);
+  }
+  /// Such that running sums do not cross warps, then where a class is produced, then where most ask for it.
+  Homes homesOf(VectorClasses &vectors, ArrayRef<Demand> asked) {
+    DenseMap<unsigned, int64_t> size;
+    DenseSet<unsigned> cut;
+    for (Value vector : vectors.vectors)
+      if (unsigned of = vectors.of(vector); size.try_emplace(of, sizeOf(vector)).first->second != sizeOf(vector))
+        cut.insert(of);
+    DenseMap<unsigned, llvm::SmallMapVector<LayoutAttr, int64_t, 4>> votes;
     DenseMap<unsigned, int64_t> columns;
     for (const Demand &demand : asked) {
-      int64_t votes = demand.use ? 1 : 1 << 10;
-      columns[vectors.of(demand.vector)] += demand.column ? votes : -votes;
+      unsigned of = vectors.of(demand.vector);
+      int64_t count = demand.use ? 1 : 1 << 10;
+      votes[of][demand.layout] += count;
+      columns[of] += demand.layout != sideAttr(sizeOf(demand.vector), false) ? count : -count;
     }
     launch.walk([&](ScanOp op) {
       if (!isRank(op.getSource(), 1))
         return;
       unsigned of = vectors.of(op.getSource());
-      if (llvm::any_of(asked, [&](const Demand &demand) { return demand.column && vectors.of(demand.vector) == of; }))
+      LayoutAttr rows = sideAttr(sizeOf(op.getSource()), false), column = sideAttr(sizeOf(op.getSource()), true);
+      if (column && llvm::any_of(asked, [&](const Demand &demand) {
+            return vectors.of(demand.vector) == of && demand.layout != rows;
+          })) {
+        votes[of][column] += 1 << 20;
         columns[of] += 1 << 20;
+      }
     });
-    DenseMap<unsigned, bool> result;
-    for (auto [of, votes] : columns)
-      result[of] = votes > 0;
+    Homes result;
+    for (auto &[of, list] : votes)
+      if (cut.contains(of))
+        result.cut[of] = columns[of] > 0;
+      else
+        result.whole[of] =
+            std::max_element(list.begin(), list.end(), [](auto &x, auto &y) { return x.second < y.second; })->first;
     return result;
   }
 
@@ -507,29 +584,28 @@ private:
       changed = false;
       VectorClasses vectors = vectorClasses();
       SmallVector<Demand> asked = demands();
-      DenseMap<unsigned, bool> home = homes(vectors, asked);
-      DenseMap<Value, Value> known[2];
+      Homes homes = homesOf(vectors, asked);
+      DenseMap<std::pair<Value, Attribute>, Value> known;
       for (const Demand &demand : asked)
-        if (demand.use && home[vectors.of(demand.vector)] != demand.column && isCheapAgain(demand.vector)) {
-          demand.use->set(again(demand.vector, demand.column, known[demand.column]));
+        if (demand.use && home(homes, vectors, demand.vector) != demand.layout && isCheapAgain(demand.vector)) {
+          demand.use->set(again(demand.vector, demand.layout, known));
           changed = true;
         }
     }
     VectorClasses vectors = vectorClasses();
     SmallVector<Demand> asked = demands();
-    DenseMap<unsigned, bool> home = homes(vectors, asked);
-    auto sizeOf = [](Value vector) { return cast<RankedTensorType>(vector.getType()).getDimSize(0); };
+    Homes homes = homesOf(vectors, asked);
     for (Value vector : vectors.vectors) {
-      auto found = home.find(vectors.of(vector));
-      std::optional<Layout> layout = side(sizeOf(vector), found != home.end() && found->second);
-      if (!layout && found == home.end())
+      LayoutAttr found = home(homes, vectors, vector);
+      std::optional<Layout> layout = found ? std::optional(found.getLayout()) : side(sizeOf(vector), false);
+      if (!layout && !found)
         layout = side(sizeOf(vector), /*column=*/true);
       if (failed(set(vector, layout)))
         return failure();
     }
     // What is not cheap changes its layout.
     for (const Demand &demand : asked) {
-      Layout given = layoutOf(demand.vector), asks = *side(sizeOf(demand.vector), demand.column);
+      Layout given = layoutOf(demand.vector), asks = demand.layout.getLayout();
       if (demand.use || given == asks)
         continue;
       (void)set(demand.vector, asks);
@@ -538,7 +614,7 @@ private:
       vector.replaceAllUsesExcept(at, at.getDefiningOp());
     }
     for (const Demand &demand : asked) {
-      Layout asks = *side(sizeOf(demand.vector), demand.column);
+      Layout asks = demand.layout.getLayout();
       if (!demand.use || layoutOf(demand.use->get()) == asks)
         continue;
       auto produced = demand.use->get().getDefiningOp<ConvertLayoutOp>();

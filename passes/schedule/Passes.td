@@ -31,7 +31,7 @@ def OrderWorkPass : Pass<"tile-order-work", "fovea::tile::ProgramOp"> {
 def AssignLayoutsPass : Pass<"tile-assign-layouts", "fovea::tile::ProgramOp"> {
   let summary = "give every tile the layout of its thread fragments";
   let description = [{
-    Rank-2 tiles take the accumulator layout of mma.m16n8k16 over the launch's warps; operands of products take operand layouts:
+    Rank-2 tiles take the accumulator layout of mma.m16n8k16 over the launch's warps, with other columns for warps that the rows leave over; operands of products take operand layouts:
     directly where they are loaded for products alone, by `convert_layout` elsewhere. Rank-1 tiles are rows or columns of such a
     tile, whichever their uses ask for; cheap ones that are asked for both are computed twice, others change by `convert_layout`.
 

@@ -223,7 +223,9 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       auto layout = layoutOf(load.getTile().getType());
       auto type = cast<RankedTensorType>(load.getTile().getType());
       int64_t warps = layout ? layout.getLayout().warps() : 1;
-      return !layout || Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps) != layout.getLayout();
+      return !layout || llvm::none_of(llvm::ArrayRef({false, true}), [&](bool deal) {
+        return Layout::mmaAccumulator(type.getDimSize(0), type.getDimSize(1), warps, deal) == layout.getLayout();
+      });
     };
     SmallVector<LoadOp> tiles;
     auto count = [&](LoadOp load) {

@@ -46,6 +46,32 @@ TEST(Layout, WarpsBeyondTheRowsRepeatThem) {
   EXPECT_FALSE(Layout::mmaAccumulator(8, 16, 4));
 }
 
+TEST(Layout, WarpsBeyondTheRowsHaveOtherColumns) {
+  auto layout = Layout::mmaAccumulator(32, 128, 8, /*deal=*/true);
+  ASSERT_TRUE(layout);
+  EXPECT_EQ(layout->warp, (std::vector<Layout::Vector>{{16, 0}, {0, 16}, {0, 32}}));
+  EXPECT_EQ(layout->registers(), 16);
+  EXPECT_TRUE(layout->covers({32, 128}));
+  forEachPlace(*layout, [&](int64_t r, int64_t l, int64_t w) {
+    int64_t g = l >> 2, t = l & 3, c = r % 4, n = r / 4 % 2, m = r / 8;
+    EXPECT_EQ(layout->coords(r, l, w),
+              (Vector{16 * (w & 1) + g + 8 * (c >> 1), 64 * m + 16 * (w >> 1) + 8 * n + 2 * t + (c & 1)}));
+  });
+  // The right operand's columns are the same in each warp.
+  auto right = Layout::mmaRight(128, 48, 8, 32);
+  ASSERT_TRUE(right);
+  EXPECT_EQ(right->warp, (std::vector<Layout::Vector>{{0, 0}, {16, 0}, {32, 0}}));
+  EXPECT_TRUE(right->covers({128, 48}));
+  EXPECT_EQ(right->registers(), 32 * 48 / 32);
+  // As far as there are columns for all: the others repeat.
+  EXPECT_EQ(Layout::mmaAccumulator(16, 48, 8, true)->warp, Layout::mmaAccumulator(16, 48, 8)->warp);
+  EXPECT_EQ(Layout::mmaAccumulator(16, 96, 8, true)->warp, (std::vector<Layout::Vector>{{0, 16}, {0, 0}, {0, 0}}));
+  EXPECT_EQ(Layout::warpsOfColumns(16, 32, 8), 2);
+  EXPECT_EQ(Layout::warpsOfColumns(128, 32, 8), 1);
+  EXPECT_EQ(Layout::mmaAccumulator(128, 32, 8, true), Layout::mmaAccumulator(128, 32, 8));
+  EXPECT_EQ(Layout::mmaRight(32, 32, 8, 128), Layout::mmaRight(32, 32, 8));
+}
+
 TEST(Layout, AccumulatorRepeatsOverRowsLast) {
   auto layout = Layout::mmaAccumulator(64, 16, 2);
   ASSERT_TRUE(layout);
