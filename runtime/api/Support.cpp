@@ -55,9 +55,11 @@ Support supports(const Plan &plan, const std::vector<TensorView> &views, const D
   DeviceFacts mendedFacts = facts;
   if (!checkTarget(plan, facts)) {
     mendedFacts.smVersion = 0;
+    std::string here = "sm_" + std::to_string(facts.smVersion);
     bool exact = plan.target.ends_with("a");
-    changes.push_back("a device of " + plan.target + (exact ? "" : " or later") +
-                      ", or a plan that is compiled for sm_" + std::to_string(facts.smVersion));
+    changes.push_back(targetFits(plan, facts) ? "a plan with PTX or with machine code for " + here
+                                              : "a device of " + plan.target + (exact ? "" : " or later") +
+                                                    ", or a plan that is compiled for " + here);
   }
   std::vector<TensorView> mended = views;
   std::optional<AxisSizes> axes = agreeingSizes(plan, views);

@@ -450,17 +450,21 @@ Result<std::vector<int64_t>> tensorShape(const Plan &plan, const PlanTensor &ten
   return shape;
 }
 
-Status checkTarget(const Plan &plan, const DeviceFacts &facts) {
+bool targetFits(const Plan &plan, const DeviceFacts &facts) {
   char suffix = plan.target.empty() ? ' ' : plan.target.back();
   int needed = archNumber(plan.target);
-  if (facts.smVersion == 0) // takes whatever the module says
-    return Status::success();
-  bool fits = suffix == 'a'   ? facts.smVersion == needed
-              : suffix == 'f' ? facts.smVersion / 10 == needed / 10 && facts.smVersion >= needed
-                              : facts.smVersion >= needed;
-  if (!fits)
+  return facts.smVersion == 0 || // takes whatever the module says
+         (suffix == 'a'   ? facts.smVersion == needed
+          : suffix == 'f' ? facts.smVersion / 10 == needed / 10 && facts.smVersion >= needed
+                          : facts.smVersion >= needed);
+}
+
+Status checkTarget(const Plan &plan, const DeviceFacts &facts) {
+  if (!targetFits(plan, facts))
     return Error{ErrorCode::Unsupported, "the plan of " + plan.spec + " is for " + plan.target + "; " + facts.name +
                                              " is sm_" + std::to_string(facts.smVersion)};
+  if (facts.smVersion == 0)
+    return Status::success();
   for (const PlanModule &module : plan.modules) {
     if (!module.ptx.empty())
       continue;

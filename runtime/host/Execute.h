@@ -69,6 +69,9 @@ struct ResolvedCall {
 /// architectures of its machine code; else what is missing.
 Status checkTarget(const Plan &plan, const DeviceFacts &facts);
 
+/// The first half of it: whether text for the plan's target runs there.
+bool targetFits(const Plan &plan, const DeviceFacts &facts);
+
 /// `tensors` in the order of Plan::tensors. Checks types, shapes, strides (what is written must not overlap itself),
 /// element alignment and grid limits; picks the first entry whose guard and preference hold, else the first whose guard
 /// holds. When none does, the error lists the guards. `entry` takes that one instead, if its guard holds.

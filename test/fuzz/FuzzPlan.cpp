@@ -8,6 +8,7 @@
 #include "runtime/abi/StrictJson.h"
 #include "runtime/host/BoundCall.h"
 #include "runtime/host/Execute.h"
+#include "runtime/host/SelfTest.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -80,6 +81,12 @@ void use(const Plan &plan) {
       views[i] = {plan.tensors[i].type, {}, {}, 0, false};
   compare();
   (void)resolveCall(plan, views, facts, axes);
+  // Made only where it is small.
+  (void)selfTestInputs(plan);
+  for (int sm : {80, 86, 90, 120}) {
+    facts.smVersion = sm;
+    (void)checkTarget(plan, facts);
+  }
 }
 
 } // namespace

@@ -356,6 +356,29 @@ TEST_F(Api, SupportsNamesGapsAndStaticSizes) {
   tensors[0].shape = right;
   ASSERT_EQ(fovea_supports(plan, names, tensors, 5, nullptr, &answer), FOVEA_OK);
   EXPECT_EQ(answer.supported, 1);
+  // Strides that no entry serves: the nearest call has none of them.
+  int64_t gaps[] = {128 * 4 * 128, 4 * 128, 128, 2};
+  tensors[1].strides = gaps;
+  ASSERT_EQ(fovea_supports(plan, names, tensors, 5, nullptr, &answer), FOVEA_OK);
+  EXPECT_EQ(answer.supported, 0);
+  EXPECT_CONTAINS(answer.reason, "was not compiled for these shapes, strides and addresses; it needs one of\n  `");
+  EXPECT_CONTAINS(answer.nearest, "`k`: without gaps, at an address that is a multiple of 256");
+  tensors[1].strides = nullptr;
+  // Several faults at once; a block that the target cannot hold.
+  tensors[2].type = FOVEA_F16;
+  fovea_target target = {};
+  target.struct_size = sizeof target;
+  target.sm_version = 75;
+  ASSERT_EQ(fovea_supports(plan, names, tensors, 5, &target, &answer), FOVEA_OK);
+  EXPECT_CONTAINS(answer.nearest,
+                  "a device of sm_80 or later, or a plan that is compiled for sm_75; `v`: bf16 [2, 128");
+  tensors[2].type = FOVEA_BF16;
+  target.sm_version = 80;
+  target.shared_bytes = 1;
+  ASSERT_EQ(fovea_supports(plan, names, tensors, 5, &target, &answer), FOVEA_OK);
+  EXPECT_EQ(answer.supported, 0);
+  EXPECT_CONTAINS(answer.reason, " bytes of shared memory; the target has 1 for a block");
+  EXPECT_STREQ(answer.nearest, "");
   fovea_plan_close(plan);
 }
 

@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 using namespace fovea;
@@ -25,6 +27,58 @@ std::atomic<int> failures{0};
       ++failures;                                                                                                      \
     }                                                                                                                  \
   } while (false)
+
+/// Threads that load one plan at once over a driver, with one cache: each gets the code, whoever assembled it.
+void prepareAtOnce(const fovea_plan *plan, fovea_device *device, const char *folder) {
+  for (int i = 0; i < 20; ++i) {
+    fovea_prepare_options options = {};
+    options.struct_size = sizeof options;
+    options.cache = FOVEA_ON;
+    options.cache_folder = folder;
+    fovea_kernel *kernel = nullptr;
+    fovea_call *call = nullptr;
+    const char *names[] = {"x", "h", "y"};
+    CHECK(fovea_prepare_with(plan, device, &options, &kernel) == FOVEA_OK);
+    CHECK(fovea_bind(kernel, names, 3, &call) == FOVEA_OK);
+    std::vector<float> x(64, 1.f), h(64), y(64);
+    constexpr int64_t shape[] = {64};
+    fovea_tensor tensors[] = {{x.data(), FOVEA_F32, 1, shape, nullptr},
+                              {h.data(), FOVEA_F32, 1, shape, nullptr},
+                              {y.data(), FOVEA_F32, 1, shape, nullptr}};
+    CHECK(fovea_launch(call, reinterpret_cast<void *>(&x), tensors, 3, nullptr, 0) == FOVEA_OK);
+    CHECK(y[63] == 1.f);
+    fovea_call_close(call);
+    fovea_kernel_close(kernel);
+  }
+}
+
+void testPreparations() {
+  std::string pattern = std::filesystem::temp_directory_path() / "fovea-threads-XXXXXX";
+  std::string root = mkdtemp(pattern.data()), folder = root + "/cache";
+  fovea_plan *plan = nullptr;
+  CHECK(fovea_plan_load(FOVEA_SOURCE_DIR "/examples/runtime/accumulate.json", &plan) == FOVEA_OK);
+  // Four devices, two threads each: the lock of a device and the lock of the cache.
+  std::vector<fovea_device *> devices(kThreads / 2);
+  for (fovea_device *&device : devices) {
+    fovea_device_options options = {};
+    options.struct_size = sizeof options;
+    options.library = FAKE_CUDA;
+    CHECK(fovea_device_open(&options, &device) == FOVEA_OK);
+  }
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kThreads; ++i)
+    threads.emplace_back(prepareAtOnce, plan, devices[i / 2], folder.c_str());
+  for (std::thread &thread : threads)
+    thread.join();
+  for (fovea_device *device : devices)
+    fovea_device_close(device);
+  fovea_plan_close(plan);
+  size_t entries = 0;
+  for (const auto &file : std::filesystem::directory_iterator(folder))
+    entries += file.path().string().ends_with(".entry");
+  CHECK(entries == 1);
+  std::filesystem::remove_all(root);
+}
 
 /// The kernel of the plan, on the host: h[i] += x[i]; y[i] = h[i].
 Status accumulate(const LaunchShape &, std::span<const std::byte> args) {
@@ -120,6 +174,7 @@ int main() {
     fovea_device_close(device);
     fovea_plan_close(plan);
   }
+  testPreparations();
   fovea_set_log(nullptr, nullptr);
   if (said == 0)
     ++failures;
