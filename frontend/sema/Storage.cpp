@@ -230,14 +230,13 @@ void Analyzer::storages(const Item &item) {
   for (const Item &part : file.items) {
     if (part.kind != ItemKind::Storage)
       continue;
-    bool isMeant = count == 1;
+    bool hasAll = true;
     for (const Field &field : part.fields) {
-      bool all = has(field.name);
+      hasAll &= has(field.name);
       for (const Identifier &target : field.targets)
-        all &= has(target);
-      isMeant |= all;
+        hasAll &= has(target);
     }
-    if (isMeant)
+    if (hasAll || count == 1)
       storageItem(part);
   }
 }

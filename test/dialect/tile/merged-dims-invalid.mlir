@@ -28,11 +28,15 @@ tile.program @place {
 // -----
 
 tile.program @inside {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
   %T = tile.axis "T"
   %x = tile.tensor "x" "input" ["T", "T"] : <?x?xf32>
   tile.launch "a" ["T"] (%i = %T) {
-    // expected-error @+1 {{expects parent op 'tile.program'}}
-    %y = tile.merge_dims %x dims [0, 1] sizes (%T, %T) : !tile.view<?x?xf32> -> !tile.view<?x?x?xf32>
+    scf.for %n = %c0 to %T step %c1 {
+      // expected-error @+1 {{expects parent op to be one of 'tile.program, tile.launch'}}
+      %y = tile.merge_dims %x dims [0, 1] sizes (%T, %T) : !tile.view<?x?xf32> -> !tile.view<?x?x?xf32>
+    }
   }
 }
 
