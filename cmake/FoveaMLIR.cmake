@@ -20,17 +20,17 @@ list(APPEND FOVEA_LLVM_DEFINITIONS -DNDEBUG)
 # archives for a program to ship, since it then starts in under 10 ms and needs no LLVM on the machine.
 # The archives are named by file: their CMake targets would pull in libLLVM.so beside them, and two copies of LLVM in one
 # process crash in the first codegen pass.
-option(FOVEA_STATIC "link MLIR and LLVM statically" OFF)
 add_library(FoveaLinkMLIR INTERFACE)
 if(FOVEA_STATIC)
   file(GLOB FOVEA_LLVM_ARCHIVES "${LLVM_LIBRARY_DIR}/libMLIR*.a" "${LLVM_LIBRARY_DIR}/libLLVM*.a")
   # Leaves out the other targets' back-ends and what duplicates main or other libraries' symbols.
   list(FILTER FOVEA_LLVM_ARCHIVES EXCLUDE REGEX
        "libLLVM(AArch64|AMDGPU|ARM|AVR|BPF|Hexagon|Lanai|LoongArch|M68k|MSP430|Mips|PowerPC|RISCV|SPIRV|Sparc|SystemZ|VE|WebAssembly|X86|XCore|Xtensa|BOLT|Exegesis|Fuzz|LTO|DTLTO)[A-Za-z0-9]*\\.a$")
-  find_package(ZLIB REQUIRED)
+  find_library(FOVEA_ZLIB_STATIC libz.a REQUIRED)
+  find_library(FOVEA_ZSTD_STATIC libzstd.a REQUIRED)
   list(JOIN FOVEA_LLVM_ARCHIVES "," archives)
-  target_link_libraries(FoveaLinkMLIR INTERFACE "$<LINK_GROUP:RESCAN,${archives}>" ZLIB::ZLIB zstd::libzstd_shared
-                        ${CMAKE_DL_LIBS})
+  target_link_libraries(FoveaLinkMLIR INTERFACE "$<LINK_GROUP:RESCAN,${archives}>" "${FOVEA_ZLIB_STATIC}"
+                        "${FOVEA_ZSTD_STATIC}" ${CMAKE_DL_LIBS})
   target_link_options(FoveaLinkMLIR INTERFACE -Wl,--gc-sections -s)
 else()
   target_link_libraries(FoveaLinkMLIR INTERFACE MLIR LLVM)

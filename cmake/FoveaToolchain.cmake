@@ -25,6 +25,12 @@ elseif(FOVEA_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
+# What ships needs of the machine its C library alone: Debian's libstdc++ may be newer than another system's.
+option(FOVEA_STATIC "link MLIR, LLVM and the libraries of the language statically" OFF)
+if(FOVEA_STATIC)
+  add_link_options(-static-libstdc++ -static-libgcc)
+endif()
+
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions> $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden>
                     -fdiagnostics-color=auto)
 set(FOVEA_WARNINGS -Wall -Wextra -Werror -Wno-unused-parameter)

@@ -16,6 +16,7 @@
 #include "passes/schedule/Passes.h"
 #include "passes/tile/PackSequences.h"
 
+#include "FoveaVersion.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
@@ -956,7 +957,7 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
   stages.run("plan", [&] {
     codegen::PlanInfo info;
     info.spec = result->attention->name;
-    info.producer = "fovea 0.1.0";
+    info.producer = "fovea " FOVEA_RELEASE;
     info.axes = result->interface.axes;
     for (const runtime::PlanTensor &tensor : result->interface.tensors)
       for (const runtime::PlanDim &dim : tensor.dims) {

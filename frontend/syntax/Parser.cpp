@@ -1275,7 +1275,7 @@ File Parser::run(std::string name, std::string text) {
     accept("fovea");
     if (peek().kind != TokenKind::Number || peek().newlineBefore) {
       expected("the edition of the language: 'fovea 1'");
-    } else if (peek().text != "1") {
+    } else if (peek().text != kEdition) {
       fail(peek().span, "edition " + std::string(peek().text) + " of the language is not known here",
            "this version reads 'fovea 1'");
       take();

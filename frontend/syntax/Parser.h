@@ -8,6 +8,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace fovea::syntax {
 
@@ -15,6 +16,9 @@ namespace fovea::syntax {
 struct ParseTrace {
   std::set<std::string> productions, terminals;
 };
+
+/// The edition of the language that this version reads, as the first line of a file says it.
+inline constexpr std::string_view kEdition = "1";
 
 /// Largest text that is read, in bytes.
 inline constexpr size_t kMaxFileSize = 4u << 20;

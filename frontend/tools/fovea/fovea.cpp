@@ -2,13 +2,27 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // fovea: the command line of the compiler.
+#include "runtime/include/fovea/fovea.h"
+#include "frontend/syntax/Parser.h"
 #include "frontend/tools/fovea/Tool.h"
+#include "runtime/abi/Plan.h"
+
+#include "FoveaVersion.h"
+#include "llvm/Config/llvm-config.h"
 
 #include <cstdio>
 
+/// Each thing that changes for a reason of its own; docs/versions.md says what is promised of it.
+static std::string versions() {
+  const std::string plan = std::to_string(fovea::runtime::kPlanVersion);
+  return "fovea " FOVEA_RELEASE "\nlanguage " + std::string(fovea::syntax::kEdition) + "\nplan format " + plan +
+         ", reads 1 to " + plan + "\nlibrary interface " + std::to_string(FOVEA_API_VERSION) +
+         ", libfovea-runtime.so.0\nLLVM " LLVM_VERSION_STRING;
+}
+
 int main(int argc, char **argv) {
   CLI::App app("fovea: compiles attention variants, written as .attn files, to PTX");
-  app.set_version_flag("--version", "fovea 0.1.0");
+  app.set_version_flag("--version", versions());
   app.require_subcommand(1);
   app.get_formatter()->column_width(30);
   int status = 0;
