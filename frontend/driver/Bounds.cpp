@@ -202,8 +202,14 @@ private:
         })
         .Case<attn::LogOp, attn::Log2Op, attn::Log1pOp>([&](auto) {
           Value e = bound(one());
-          Value moved = e ? div(mul(constant(2.0), e), magnitude(one())) : Value();
-          return sum(moved, mul(constant(kFunction), add(magnitude(x), constant(1.0))));
+          Value own = mul(constant(kFunction), add(magnitude(x), constant(1.0)));
+          if (!e)
+            return own;
+          // An argument below the normal numbers may be 0 as well, but no more than that: its logarithm at most -86.
+          Value moved = div(mul(constant(2.0), e), max(magnitude(one()), constant(0x1p-126)));
+          Value isTiny = attn::LtOp::create(builder, loc, magnitude(one()), constant(0x1p-124));
+          Value lost = max(attn::SubOp::create(builder, loc, magnitude(x), constant(86.0)), constant(1.0));
+          return finite(x, add(own, attn::SelectOp::create(builder, loc, isTiny, lost, moved)));
         })
         .Case([&](attn::SqrtOp) {
           Value e = bound(one());
@@ -542,9 +548,29 @@ private:
       Value grown = readOf(op, state, {}, {}, add(state.getDecay(), e), {}, {});
       total = add(total, attn::SubOp::create(builder, loc, grown, whole));
     }
-    if (type == runtime::StorageType::F16) // what underflows
-      total = add(total, readOf(op, state, constant(0x1p-24), {}, {}, constant(0x1p-24), {}));
-    return total;
+    return add(total, underflow(op, state));
+  }
+
+  /// What is lost below the smallest numbers: of operands, of the state, and of the weights of pairs of tokens, which
+  /// are lost with their decay.
+  Value underflow(Operation *op, attn::StateOp state) {
+    bool isNarrow = type == runtime::StorageType::F16;
+    double least = isNarrow ? 0x1p-24 : 0x1p-126;
+    auto tokens = static_cast<double>(sizeOf(state.getTokenAttr()));
+    auto keys = static_cast<double>(sizeOf(state.getKeyAxisAttr()));
+    Value lost = constant(least), none = constant(0.0);
+    Value total = readOf(op, state, lost, {}, {}, lost, {});
+    total = add(total, readOf(op, state, {}, lost, {}, none, {}));
+    auto read = llvm::dyn_cast<attn::ReadOp>(op);
+    if (!read)
+      return add(total, constant(least * tokens));
+    total = add(total, readOf(op, state, {}, {}, {}, {}, lost));
+    Value ofState = attn::ReduceOp::create(builder, loc, attn::ReduceKind::Sum, magnitude(read.getQuery()),
+                                           builder.getArrayAttr(state.getKeyAxisAttr()));
+    total = add(total, mul(ofState, constant(least * tokens)));
+    Value still = state.getDecay() ? Value(mul(none, max(state.getDecay(), constant(-1e30)))) : Value();
+    Value pair = constant(isNarrow ? least / keys : least);
+    return add(total, readOf(op, state, pair, {}, still, none, constant(1.0)));
   }
 
   Value ofConv(attn::ConvOp conv) {

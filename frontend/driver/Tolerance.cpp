@@ -215,6 +215,59 @@ llvm::Expected<reference::Tensors> magnitudes(attn::AttentionOp attention, const
   return reference::evaluate(*copy, sizes, inputs);
 }
 
+namespace {
+
+/// Adds outputs with the greatest magnitudes of what the products of a state take: its operands, the weights of pairs
+/// of tokens, and what it may grow to without decay.
+struct GreatestBuilder {
+  OpBuilder builder;
+  Location loc;
+  attn::StateOp state;
+  int64_t tokens;
+  size_t count = 0;
+
+  void run(llvm::StringRef prefix) {
+    Value key = state.getKey(), value = state.getValue();
+    for (Value x : std::array<Value, 4>{key, value, state.getErase(), state.getInitial()})
+      if (x)
+        add(prefix, greatest(x));
+    Value grown = attn::MulOp::create(builder, loc, greatest(key), greatest(value));
+    grown = attn::MulOp::create(builder, loc, grown, constant(static_cast<double>(tokens)));
+    add(prefix, state.getInitial() ? attn::AddOp::create(builder, loc, grown, greatest(state.getInitial())) : grown);
+    // Of each feature the greatest key.
+    Value features = attn::AbsOp::create(builder, loc, key);
+    llvm::SmallVector<Attribute> others;
+    for (StringAttr axis : llvm::cast<attn::FieldType>(key.getType()).getAxes())
+      if (axis != state.getKeyAxisAttr())
+        others.push_back(axis);
+    if (!others.empty())
+      features = attn::ReduceOp::create(builder, loc, attn::ReduceKind::Max, features, builder.getArrayAttr(others));
+    for (Operation *user : state->getUsers())
+      if (auto read = llvm::dyn_cast<attn::ReadOp>(user)) {
+        Value query = attn::AbsOp::create(builder, loc, read.getQuery());
+        add(prefix, greatest(query));
+        add(prefix,
+            greatest(attn::DotOp::create(builder, loc, query, features, builder.getArrayAttr(state.getKeyAxisAttr()))));
+      }
+  }
+
+private:
+  Value constant(double x) { return attn::ConstantOp::create(builder, loc, x); }
+  Value greatest(Value x) {
+    Value size = attn::AbsOp::create(builder, loc, x);
+    llvm::ArrayRef<StringAttr> axes = llvm::cast<attn::FieldType>(x.getType()).getAxes();
+    llvm::SmallVector<Attribute> all(axes.begin(), axes.end());
+    return all.empty()
+               ? size
+               : Value(attn::ReduceOp::create(builder, loc, attn::ReduceKind::Max, size, builder.getArrayAttr(all)));
+  }
+  void add(llvm::StringRef prefix, Value x) {
+    attn::OutputOp::create(builder, loc, (prefix + std::to_string(count++)).str(), x, {});
+  }
+};
+
+} // namespace
+
 llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmetic &arithmetic,
                                      const reference::AxisSizes &sizes, const reference::Tensors &inputs) {
   OwningOpRef<attn::AttentionOp> copy = llvm::cast<attn::AttentionOp>(attention->clone());
@@ -227,10 +280,19 @@ llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmet
     if (weights.isFree() && type == runtime::StorageType::F16)
       wide.push_back(expect);
   }
-  if (wide.empty())
+  llvm::SmallVector<attn::StateOp> states;
+  if (arithmetic.type == runtime::StorageType::F16)
+    llvm::append_range(states, copy->getBody().getOps<attn::StateOp>());
+  if (wide.empty() && states.empty())
     return false;
   for (attn::OutputOp output : copy->getOutputs())
     output.erase();
+  for (auto [n, state] : llvm::enumerate(states)) {
+    auto tokens = sizes.find(state.getTokenAttr().getValue().str());
+    builder.setInsertionPointToEnd(state->getBlock());
+    GreatestBuilder{builder, loc, state, tokens == sizes.end() ? 1 : tokens->second}.run("state" + std::to_string(n) +
+                                                                                         "_");
+  }
   for (auto [n, expect] : llvm::enumerate(wide)) {
     // The greatest magnitude among the keys that a row sees is a statistic of weights with these scores.
     auto weights = expect.getWeights().getDefiningOp<attn::WeightsOp>();
@@ -252,8 +314,9 @@ llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmet
   if (!results)
     return results.takeError();
   for (const auto &[name, tensor] : *results)
-    if (tensor.data[0] >= 65504)
-      return true;
+    for (double x : tensor.data)
+      if (!(x < 65504))
+        return true;
   return false;
 }
 

@@ -107,7 +107,8 @@ llvm::Expected<reference::Tensors> boundErrors(attn::AttentionOp attention, cons
                                                const reference::AxisSizes &sizes, const reference::Tensors &inputs);
 
 /// True where free weights, times their coefficient, lie beyond f16 while their values are in it: their product is then
-/// infinite or no number, and only a computation in doubles is comparable.
+/// infinite or no number, and only a computation in doubles is comparable. The same for what the products of states
+/// take: operands, weights of pairs of tokens, and states, their decay left out.
 llvm::Expected<bool> weightsOverflow(attn::AttentionOp attention, const Arithmetic &arithmetic,
                                      const reference::AxisSizes &sizes, const reference::Tensors &inputs);
 
