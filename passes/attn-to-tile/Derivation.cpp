@@ -136,6 +136,8 @@ std::string Derivation::sizeText(StringAttr name) {
   if (axis.isConcat())
     return "(" + llvm::join(llvm::map_range(axis.getOf(), [&](StringAttr part) { return sizeText(part); }), " + ") +
            ")";
+  if (axis.isFactor())
+    return llvm::join(llvm::map_range(axis.getOf(), [&](StringAttr part) { return sizeText(part); }), " * ");
   if (axis.isShare())
     return "(" + sizeText(axis.getRaw()) + " / " + std::to_string(axis.getDivisor()) + ")";
   if (axis.getRelation() == Relation::Blocks)

@@ -819,8 +819,8 @@ LaunchEmitter::indicesOf(Operation *at, ArrayRef<StringAttr> declared, const Env
       }
       if (!shares.empty() && shares.back().declared == n)
         return at->emitError("the axis '") << part.getValue() << "' is an inner part of '" << axis.getValue()
-                                           << "', whose outer parts lie inside a tile; in this version only the "
-                                              "innermost parts can";
+                                           << "', whose outer parts lie inside a tile; declare the factors of '"
+                                           << axis.getValue() << "' as axes in its place, which is the same memory";
       if (coordinate->kind != Where::Batch) {
         if (parts.size() > 1)
           return at->emitError("the axis '") << part.getValue() << "' is a part of '" << axis.getValue()

@@ -180,3 +180,15 @@ attn.attention @split_axis none axes [T, A : 16, D : 16, H = A * D, j walk T fro
   %y = attn.reduce sum %x over [A] : real [T, A, D]
   attn.output "y" %y [T, D] : real [T, D]
 }
+
+// -----
+
+attn.attention @rows_of_windows set axes [D : 64, Y = Wy * M, X = Wx * N, P = M * N, T = Wy * M * Wx * N, Wy, M, Wx, N, j walk P from P] {
+  %q = attn.input "q" [Y, X, D] : real [Wy, M, Wx, N, D]
+  %k = attn.flatten %q [M, N] to j : real [Wy, M, Wx, N, D]
+  %s = attn.dot %q, %k over [D] : real [Wy, M, Wx, N, D], real [Wy, j, Wx, D]
+  %p = attn.weights over j from P as [M, N] score %s : real [Wy, M, Wx, N, j]
+  %o = attn.expect %p, %k : [Wy, M, Wx, N] over j from P, real [Wy, j, Wx, D]
+  // expected-error@+1 {{the axis 'Wx' is an inner part of 'T', whose outer parts lie inside a tile; declare the factors of 'T' as axes in its place, which is the same memory}}
+  attn.output "o" %o [T, D] : real [Wy, M, Wx, N, D]
+}

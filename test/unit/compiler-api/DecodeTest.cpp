@@ -173,4 +173,129 @@ attention gated_delta causal {
   EXPECT_LE(difference(results()), 7e-3);
 }
 
+/// Arrays of one type in the device's memory, all tokens of one sequence behind each other.
+struct Array {
+  fovea_type type;
+  int64_t width; // elements of a head
+  std::vector<unsigned char> host;
+  void *data = nullptr;
+  Array(fovea::Device &device, fovea_type type, int64_t rows, int64_t width)
+      : type(type), width(width), host(rows * width * (type == FOVEA_F32 ? 4 : 2)) {
+    auto allocated = device.allocate(host.size());
+    EXPECT_TRUE(allocated);
+    data = *allocated;
+  }
+  template <class Draw> void fill(fovea::Device &device, Draw draw) {
+    for (size_t n = 0; n < host.size(); n += type == FOVEA_F32 ? 4 : 2) {
+      float value = draw();
+      uint16_t half = bf16(value);
+      if (type == FOVEA_F32)
+        std::memcpy(host.data() + n, &value, 4);
+      else
+        std::memcpy(host.data() + n, &half, 2);
+    }
+    EXPECT_TRUE(device.upload(data, host.data(), host.size()));
+  }
+  fovea::Tensor from(int64_t token, int64_t count) const {
+    size_t size = type == FOVEA_F32 ? 4 : 2;
+    return {static_cast<unsigned char *>(data) + token * kHeads * width * size, type, {1, count, kHeads, width}};
+  }
+};
+
+// What convolutions and running sums read of the tokens before a call is carried from the call before, whatever the
+// lengths of both are.
+TEST(Decode, ContinuesConvolutionsAndSums) {
+  const char *text = R"(fovea 1
+attention tails causal {
+  axis B, T, H, K, V
+  axis P = 3
+  static K, V
+  input q, k : [B, T, H, K]
+  input v : [B, T, H, V]
+  param wq, wk : [H, K, 4]
+  param start : i32 = 0
+  carry h : f32 [B, H, K, V] optional
+  carry qt, kt : [B, P, H, K] optional
+  carry mass : f32 [B, H] optional
+  let a = silu(conv[T](q, wq, qt))
+  let b = rope(l2norm[K](silu(conv[T](k, wk, kt))), pos[T] + start)
+  state S[K, V] = recur over T { key: b; value: v; decay: -0.1; initial: h }
+  output o : f32 [B, T, H, V] = read(S, rope(a, pos[T] + start)) + cumsum[T](mean[V](v), mass) / (pos[T] + start + 1)
+}
+)";
+  fovea::CompileOptions options;
+  options.sets = {"K=16", "V=16"};
+  auto compiled = fovea::compile_text(text, "tails.attn", options);
+  ASSERT_TRUE(compiled) << compiled.failure().text;
+  fovea_device *raw = nullptr;
+  ASSERT_EQ(fovea_emulator_open(nullptr, &raw), FOVEA_OK) << fovea_last_error();
+  fovea::Device device(raw);
+  auto kernel = compiled->plan.prepare(device);
+  ASSERT_TRUE(kernel) << kernel.failure().text;
+  auto call = kernel->bind({"q", "k", "v", "wq", "wk", "start", "h", "qt", "kt", "mass", "o"});
+  ASSERT_TRUE(call) << call.failure().text;
+
+  constexpr int64_t kAll = 150;
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  auto draw = [&] { return normal(random); };
+  Array q(device, FOVEA_BF16, kAll * kHeads, kKeys), k(device, FOVEA_BF16, kAll * kHeads, kKeys);
+  Array v(device, FOVEA_BF16, kAll * kHeads, kValues), o(device, FOVEA_F32, kAll * kHeads, kValues);
+  Array wq(device, FOVEA_BF16, kHeads * kKeys, 4), wk(device, FOVEA_BF16, kHeads * kKeys, 4);
+  Array h(device, FOVEA_F32, kHeads * kKeys, kValues), qt(device, FOVEA_BF16, 3 * kHeads, kKeys);
+  Array kt(device, FOVEA_BF16, 3 * kHeads, kKeys), mass(device, FOVEA_F32, kHeads, 1);
+  for (Array *each : {&q, &k, &v, &wq, &wk})
+    each->fill(device, draw);
+  auto allocated = device.allocate(4);
+  ASSERT_TRUE(allocated);
+  void *start = *allocated;
+  auto run = [&](int64_t token, int64_t count) {
+    const auto first = static_cast<int32_t>(token);
+    ASSERT_TRUE(device.upload(start, &first, 4));
+    std::vector<fovea::Tensor> tensors{q.from(token, count),
+                                       k.from(token, count),
+                                       v.from(token, count),
+                                       {wq.data, FOVEA_BF16, {kHeads, kKeys, 4}},
+                                       {wk.data, FOVEA_BF16, {kHeads, kKeys, 4}},
+                                       {start, FOVEA_I32, {}},
+                                       {h.data, FOVEA_F32, {1, kHeads, kKeys, kValues}},
+                                       {qt.data, FOVEA_BF16, {1, 3, kHeads, kKeys}},
+                                       {kt.data, FOVEA_BF16, {1, 3, kHeads, kKeys}},
+                                       {mass.data, FOVEA_F32, {1, kHeads}},
+                                       o.from(token, count)};
+    auto bytes = call->workspaceSize(tensors);
+    ASSERT_TRUE(bytes) << bytes.failure().text;
+    ASSERT_TRUE(call->reserve(*bytes));
+    auto launched = call->launch(nullptr, tensors);
+    ASSERT_TRUE(launched) << launched.text();
+  };
+  // Calls of these lengths, one after the other.
+  auto results = [&](const std::vector<int64_t> &lengths) {
+    for (Array *each : {&h, &qt, &kt, &mass})
+      each->fill(device, [] { return 0.0f; });
+    o.fill(device, [] { return NAN; });
+    int64_t token = 0;
+    for (int64_t length : lengths) {
+      run(token, length);
+      token += length;
+    }
+    std::vector<float> values(kAll * kHeads * kValues);
+    EXPECT_TRUE(device.download(values.data(), o.data, o.host.size()));
+    return values;
+  };
+  std::vector<float> whole = results({kAll});
+  std::vector<int64_t> steps{100}, few{1, 2, 60, 3, 2, 17, 65};
+  steps.insert(steps.end(), 50, 1);
+  for (const std::vector<int64_t> &lengths : {steps, few}) {
+    std::vector<float> parts = results(lengths);
+    double off = 0, size = 0;
+    for (size_t n = 0; n < whole.size(); ++n) {
+      off += (parts[n] - whole[n]) * (parts[n] - whole[n]);
+      size += whole[n] * whole[n];
+    }
+    EXPECT_LE(std::sqrt(off / size), 5e-3);
+    EXPECT_GT(size, 0);
+  }
+}
+
 } // namespace
