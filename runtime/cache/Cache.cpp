@@ -312,7 +312,7 @@ void Cache::evict() const {
         (void)::unlink((options_.folder + "/" + file.name).c_str());
 }
 
-Result<std::vector<Cache::Entry>> Cache::list() const {
+Result<std::vector<Cache::Entry>> Cache::list(const Inspect &inspect) const {
   Result<std::vector<Found>> files = scan(options_.folder, isEntryName);
   if (!files)
     return files.takeError();
@@ -333,6 +333,8 @@ Result<std::vector<Cache::Entry>> Cache::list() const {
         entry.problem = "it is the entry of another key";
       else
         entry.key = decoded.key;
+      if (inspect && entry.problem.empty())
+        entry.problem = inspect(entry.key, decoded.content);
     }
     entries.push_back(std::move(entry));
   }

@@ -57,8 +57,10 @@ public:
     int64_t used = 0;    // last use, in seconds since 1970
     std::string problem; // empty: it is good
   };
-  /// All entries, the most recently used first, each read and checked.
-  Result<std::vector<Entry>> list() const;
+  /// What is wrong with a content, empty for nothing.
+  using Inspect = std::function<std::string(const std::string &key, std::string_view content)>;
+  /// All entries, the most recently used first, each read and checked; good ones by `inspect` too, if that is given.
+  Result<std::vector<Entry>> list(const Inspect &inspect = {}) const;
   /// Removes all entries and what interrupted processes left; gives the number of removed entries. Other files stay.
   Result<size_t> clear() const;
 

@@ -45,16 +45,13 @@ std::string attentionOf(const std::string &key) {
 }
 
 /// What is wrong with the content of an entry that is whole; empty: nothing.
-std::string problemOf(const runtime::Cache &cache, const std::string &key) {
-  std::optional<std::string> content = cache.find(key);
-  if (!content)
-    return "it cannot be read";
+std::string problemOf(const std::string &key, std::string_view content) {
   if (kindOf(key) == "plan") {
-    Result<runtime::Plan> plan = runtime::parsePlan(*content, nullptr);
+    Result<runtime::Plan> plan = runtime::parsePlan(content, nullptr);
     return plan ? "" : plan.error().message;
   }
-  if (kindOf(key) == "cubin" && !content->starts_with("\x7f"
-                                                      "ELF"))
+  if (kindOf(key) == "cubin" && !content.starts_with("\x7f"
+                                                     "ELF"))
     return "it is no machine code";
   return "";
 }
@@ -63,7 +60,7 @@ int list(bool verify) {
   Result<runtime::Cache> cache = open();
   if (!cache)
     return fail(cache.error());
-  Result<std::vector<runtime::Cache::Entry>> entries = cache->list();
+  Result<std::vector<runtime::Cache::Entry>> entries = cache->list(verify ? problemOf : runtime::Cache::Inspect());
   if (!entries)
     return fail(entries.error());
   Table table;
@@ -71,11 +68,10 @@ int list(bool verify) {
   size_t bad = 0;
   for (const runtime::Cache::Entry &entry : *entries) {
     bytes += entry.bytes;
-    std::string problem = verify && entry.problem.empty() ? problemOf(*cache, entry.key) : entry.problem;
-    bad += !problem.empty();
+    bad += !entry.problem.empty();
     if (verify) {
-      if (!problem.empty())
-        table.row({entry.file, problem});
+      if (!entry.problem.empty())
+        table.row({entry.file, entry.problem});
       continue;
     }
     char when[32] = "?";
@@ -87,7 +83,7 @@ int list(bool verify) {
     for (const char *word : {"driver", "ptxas"})
       if (std::string value = field(entry.key, word); !value.empty())
         by = std::string(word) + " " + value;
-    table.row({problem.empty() ? attentionOf(entry.key) : "(" + problem + ")", kindOf(entry.key),
+    table.row({entry.problem.empty() ? attentionOf(entry.key) : "(" + entry.problem + ")", kindOf(entry.key),
                field(entry.key, "target"), by, bytesText(static_cast<double>(entry.bytes)), when, entry.file});
   }
   std::fputs(table.text().c_str(), stdout);

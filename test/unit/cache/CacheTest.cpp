@@ -10,6 +10,8 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -178,6 +180,24 @@ TEST_F(CacheTest, AFolderThatCannotBeMade) {
   EXPECT_FALSE(cache().list().ok());
 }
 
+TEST_F(CacheTest, WhetherItIsUsable) {
+  EXPECT_TRUE(cache().usable()) << "it would be made";
+  EXPECT_FALSE(fs::exists(options_.folder)) << "asking makes no folder";
+  ask("k");
+  EXPECT_TRUE(cache().usable());
+  EXPECT_EQ(warnings_, "");
+  chmod(options_.folder.c_str(), 0777);
+  EXPECT_FALSE(cache().usable());
+  EXPECT_CONTAINS(warnings_, "can be written by other users, so it is not used");
+  options_.folder = root_ + "/file/cache";
+  std::ofstream(root_ + "/file") << "a file";
+  EXPECT_FALSE(cache().usable());
+  EXPECT_CONTAINS(warnings_, "/file is not a folder that this user can write");
+  options_.folder = "/proc/none/cache";
+  EXPECT_FALSE(cache().usable() && geteuid() != 0);
+  options_.folder = root_ + "/a/cache";
+}
+
 TEST_F(CacheTest, AFolderThatOthersCanWrite) {
   ask("k");
   chmod(options_.folder.c_str(), 0777);
@@ -229,6 +249,35 @@ TEST_F(CacheTest, AFullDisk) {
   EXPECT_EQ(cache().find("k"), "made k");
   EXPECT_EQ(cache().find("new"), std::nullopt);
   EXPECT_EQ(cache().list()->size(), 1u) << "a part of an entry was left";
+}
+
+TEST_F(CacheTest, AFileSystemWithoutRoom) {
+  // A memory file system of a few pages, in name spaces of a child, where the system allows that.
+  int status = wait(spawn([&] {
+    std::string mount = root_ + "/full";
+    if (mkdir(mount.c_str(), 0700) != 0 || (geteuid() != 0 && unshare(CLONE_NEWUSER) != 0) ||
+        unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", mount.c_str(), "tmpfs", 0, "size=16384,nr_inodes=8") != 0)
+      return 77;
+    options_.folder = mount + "/cache";
+    if (ask("k") != "made k" || !cache().find("k"))
+      return 1;
+    std::string large(100000, 'x');
+    if (cache().store("large", large) || warnings_.find("No space left on device") == std::string::npos)
+      return 2;
+    if (cache().find("k") != "made k" || cache().list()->size() != 1)
+      return 3;
+    std::ofstream(mount + "/filler") << large; // until nothing is left
+    warnings_.clear();
+    made_ = 0;
+    for (int i = 0; i < 10; ++i) // of bytes, then of inodes
+      if (std::string key = "new" + std::to_string(i); ask(key) != "made " + key)
+        return 4;
+    return made_ == 10 && warnings_.find("an entry is not kept") != std::string::npos && ask("k") == "made k" ? 0 : 5;
+  }));
+  if (status == 77)
+    GTEST_SKIP() << "no file system can be mounted here";
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(CacheTest, SixteenProcessesMakeOnce) {
@@ -377,6 +426,12 @@ TEST_F(CacheTest, ListsAndClears) {
   EXPECT_EQ(good.problem, "");
   EXPECT_GT(good.used, 0);
   EXPECT_EQ(other.problem, "it is damaged");
+  entries = cache().list([](const std::string &key, std::string_view content) {
+    return key == "a" && content == "made a" ? "not liked" : "other";
+  });
+  ASSERT_TRUE(entries.ok());
+  EXPECT_EQ((*entries)[(*entries)[0].key == "a" ? 0 : 1].problem, "not liked");
+  EXPECT_EQ((*entries)[(*entries)[0].key == "a" ? 1 : 0].problem, "it is damaged");
   EXPECT_EQ(*cache().clear(), 2u);
   EXPECT_TRUE(cache().list()->empty());
   EXPECT_EQ(slurp(options_.folder + "/mine.txt"), "mine");
