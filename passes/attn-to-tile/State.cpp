@@ -290,7 +290,7 @@ int64_t Derivation::valueTile(const StateLoop &loop, int64_t width) const {
 
 int64_t Derivation::readTile(const StateLoop &loop) const {
   std::optional<int64_t> width = loop.value ? staticSize(loop.value) : std::nullopt;
-  return width && *width > kWidest ? valueTile(loop, *width) : kWidest;
+  return width && *width > kWidest ? kWidest / 2 : kWidest;
 }
 
 FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::string &name, ArrayRef<StringAttr> batch,

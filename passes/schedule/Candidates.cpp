@@ -229,7 +229,8 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
 /// Chunks side by side: what each adds or writes, the pass through the states, the reads.
 static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target &target) {
   int64_t keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
-  int64_t all = std::max<int64_t>(16, roundUp(problem.values, 16)), read = all > 256 ? c.values : all;
+  int64_t all = std::max<int64_t>(16, roundUp(problem.values, 16)),
+          read = all > 256 ? 128 : all; // of a work item that reads
   int64_t rowWarps = std::min(c.warps, c.chunk / 16), passWarps = std::min(c.warps, c.values / 16);
   auto each = [](int64_t rows, int64_t columns, int64_t warps) {
     return std::max(rows, 16 * warps) * columns / (32 * warps);
@@ -243,6 +244,8 @@ static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target
   } else {
     pass += each(c.values, keys, passWarps);
   }
+  if (problem.computes)
+    first += each(c.chunk, keys, rowWarps);
   if (problem.channels) {
     first += each(c.chunk, keys, rowWarps);
     reads += each(c.chunk, keys, rowWarps);
@@ -265,19 +268,20 @@ static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target
   double between = depth * width * 6 / 64; // states through memory
   double latency = 700, inPass = 0;
   double passElements = 4 * depth * part + 2 * tokens * part;
+  double copies = depth * part * 4 / 64; // of what is added
   if (problem.erases) {
     products += tokens * tokens * (depth + width + tokens / 3);
     inPass = 2 * tokens * depth * part;
     between += (tokens * depth * 4 + tokens * width * 6) / 64;
     latency = 900;
+    copies = (c.stages > 1 ? 0.25 : 1) * tokens * depth * 4 / 64 + tokens * part * 4 / 64;
   }
   if (problem.channels)
     elements += 24 * tokens * depth + 8 * tokens * depth * 16;
   double share = std::min(1.0, double(passWarps) / 4);
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
-  c.alone = (inPass / rate / share + passElements / (32 * std::min(4.0, double(passWarps))) + 2 * depth * part / 64 +
-             latency) *
-            64 / tokens;
+  c.alone =
+      (inPass / rate / share + passElements / (32 * std::min(4.0, double(passWarps))) + copies + latency) * 64 / tokens;
   c.busy = (products / rate + elements / 128 + between + 2000 / double(overlapping(c)) + inPass * parts / rate) * 64 /
            tokens * spilling(c, target);
   c.cost = c.alone + c.busy;

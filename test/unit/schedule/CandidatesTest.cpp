@@ -167,8 +167,7 @@ TEST(Candidates, RecurrencesThatAreSharedOutComeLast) {
       if (!candidate.rejected.empty())
         continue;
       isShared |= candidate.kind == "chunk" || candidate.kind == "split";
-      if (candidate.kind == "fused")
-        EXPECT_FALSE(isShared) << candidate.str();
+      EXPECT_FALSE(isShared && candidate.kind == "fused") << candidate.str();
       EXPECT_GT(candidate.alone, 0) << candidate.str();
       EXPECT_GT(candidate.busy, 0) << candidate.str();
     }
