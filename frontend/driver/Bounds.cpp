@@ -495,7 +495,10 @@ private:
   }
 
   /// The same on the axes of another field too.
-  Value onAxesOf(Value field, Value e) { return add(mul(constant(0.0), magnitude(field)), e); }
+  Value onAxesOf(Value field, Value e) {
+    Value finite = attn::MinOp::create(builder, loc, magnitude(field), constant(1e30)); // 0 * inf is no number
+    return add(mul(constant(0.0), finite), e);
+  }
 
   /// What is read of a state with these operands in place of its own, null keeping the magnitude of the one that it
   /// has. Every term of a sum without erasing then counts by its magnitude.
@@ -551,24 +554,24 @@ private:
     return add(total, underflow(op, state));
   }
 
-  /// What is lost below the smallest numbers: of operands, of the state, and of the weights of pairs of tokens, which
-  /// are lost with their decay.
+  /// What is lost below the smallest numbers: of operands, which are rounded with their decay, of the state, and of the
+  /// weights of pairs of tokens.
   Value underflow(Operation *op, attn::StateOp state) {
     bool isNarrow = type == runtime::StorageType::F16;
     double least = isNarrow ? 0x1p-24 : 0x1p-126;
     auto tokens = static_cast<double>(sizeOf(state.getTokenAttr()));
     auto keys = static_cast<double>(sizeOf(state.getKeyAxisAttr()));
     Value lost = constant(least), none = constant(0.0);
-    Value total = readOf(op, state, lost, {}, {}, lost, {});
-    total = add(total, readOf(op, state, {}, lost, {}, none, {}));
+    Value still = state.getDecay() ? Value(mul(none, max(state.getDecay(), constant(-1e30)))) : Value();
+    Value total = readOf(op, state, lost, {}, still, lost, {});
+    total = add(total, readOf(op, state, {}, lost, still, none, {}));
     auto read = llvm::dyn_cast<attn::ReadOp>(op);
     if (!read)
       return add(total, constant(least * tokens));
-    total = add(total, readOf(op, state, {}, {}, {}, {}, lost));
+    total = add(total, readOf(op, state, {}, {}, still, {}, lost));
     Value ofState = attn::ReduceOp::create(builder, loc, attn::ReduceKind::Sum, magnitude(read.getQuery()),
                                            builder.getArrayAttr(state.getKeyAxisAttr()));
     total = add(total, mul(ofState, constant(least * tokens)));
-    Value still = state.getDecay() ? Value(mul(none, max(state.getDecay(), constant(-1e30)))) : Value();
     Value pair = constant(isNarrow ? least / keys : least);
     return add(total, readOf(op, state, pair, {}, still, none, constant(1.0)));
   }

@@ -77,7 +77,10 @@ static Status checkDecays(attn::AttentionOp op, const reference::AxisSizes &size
     if (Value takesPart = state.getWhere())
       decay = attn::SelectOp::create(builder, state.getLoc(), takesPart, decay,
                                      attn::ConstantOp::create(builder, state.getLoc(), 0.0));
-    attn::OutputOp::create(builder, state.getLoc(), "decay" + std::to_string(n), decay, {});
+    llvm::SmallVector<StringRef> axes;
+    for (StringAttr axis : llvm::cast<attn::FieldType>(decay.getType()).getAxes())
+      axes.push_back(axis);
+    attn::OutputOp::create(builder, state.getLoc(), "decay" + std::to_string(n), decay, axes);
   }
   llvm::Expected<reference::Tensors> decays = reference::evaluate(*copy, sizes, inputs);
   if (!decays)
