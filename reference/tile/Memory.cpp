@@ -189,7 +189,8 @@ Step machine::runMergeDims(Thread &thread, const Instr &instr) {
   auto strideOf = [&](int64_t d, int64_t extent) -> std::optional<int64_t> {
     if (d < 0)
       return 0;
-    if (from.isMerged(d) || extent > from.shape[d])
+    // Of a sequence without tokens nothing is read.
+    if (from.isMerged(d) || (extent > from.shape[d] && !(thread.machine.inLaunch && from.shape[d] == 0)))
       return std::nullopt;
     return from.strides[d];
   };
