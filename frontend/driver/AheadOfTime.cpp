@@ -206,7 +206,7 @@ Status expect(Compilation &compilation, const runtime::AxisSizes &sizes, const A
     output.tensor = tensor.name;
     for (double value : found->second.data) {
       if (std::isnan(value) || (std::isfinite(value) && std::abs(value) > 3e38))
-        return Error{ErrorCode::Unsupported, "the reference gives no number for `" + tensor.name + "`"};
+        return Error{ErrorCode::Unsupported, "the reference gives no number for '" + tensor.name + "'"};
       output.values.push_back(rounded(value));
     }
     const OutputTolerance &allowed = tolerance.outputs[tensor.name];
