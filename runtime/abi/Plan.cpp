@@ -29,6 +29,7 @@ constexpr int64_t kMaxAxisSize = int64_t{1} << 40;
 constexpr size_t kMaxParameterBytes = 4096; // of a kernel, before PTX 8.1
 constexpr uint32_t kMaxSharedBytes = 1 << 20;
 constexpr size_t kMaxCubins = 32;
+constexpr size_t kMaxCodeBytes = size_t{256} << 20; // of all modules together, as in PlanJson.cpp
 constexpr int64_t kMaxTestSize = 65536;
 constexpr size_t kMaxTestValues = 65536; // of all tensors of a self-test
 
@@ -129,7 +130,12 @@ private:
   void modules() {
     count("modules", plan_.modules.size(), 1, kMaxModules);
     std::set<std::string_view> seen;
+    size_t bytes = 0;
     for (const PlanModule &module : plan_.modules) {
+      bytes += module.ptx.size();
+      for (const PlanCubin &cubin : module.cubins)
+        bytes += cubin.bytes.size();
+      check(bytes <= kMaxCodeBytes, "its modules hold more than " + std::to_string(kMaxCodeBytes >> 20) + " MiB");
       if (failed())
         return;
       check(isModuleName(module.name),

@@ -22,6 +22,7 @@ using Ordered = nlohmann::ordered_json; // written: keys in the order that a per
 
 constexpr size_t kMaxPlanBytes = size_t{16} << 20;
 constexpr size_t kMaxModuleBytes = size_t{64} << 20;
+constexpr size_t kMaxCodeBytes = size_t{256} << 20; // of all files together, as in Plan.cpp
 constexpr int kMaxJsonDepth = 16;
 constexpr int64_t kMaxTestValues = 65536;
 
@@ -542,6 +543,12 @@ private:
       fail("module file: " + content.error().message, content.error().code);
       return {};
     }
+    // One file can be named many times.
+    filesBytes_ += content->size();
+    if (filesBytes_ > kMaxCodeBytes) {
+      fail(where + ": the files beside this plan hold more than " + std::to_string(kMaxCodeBytes >> 20) + " MiB");
+      return {};
+    }
     if (hashText(*content) != hash) {
       fail(name + " is not the file that was written with this plan: its hash differs");
       return {};
@@ -611,6 +618,7 @@ private:
   Plan plan_;
   std::string signature_;
   int version_ = 0;
+  size_t filesBytes_ = 0;
   std::string message_;
   ErrorCode code_ = ErrorCode::Corrupt;
 };

@@ -217,6 +217,25 @@ TEST(Plan, MachineCodeOfSeveralArchitectures) {
     EXPECT_EQ(cubinRunsOn(arch, sm), runs) << arch << " " << sm;
 }
 
+TEST(Plan, AFileThatIsNamedManyTimesIsNotReadForEver) {
+  std::string code(size_t{60} << 20, 'x');
+  Json json = Json::parse(*planToText(richPlan()));
+  json["modules"][0]["cubins"] = Json::array();
+  for (int arch = 80; arch < 100; ++arch)
+    json["modules"][0]["cubins"].push_back(
+        {{"arch", "sm_" + std::to_string(arch)}, {"file", "large"}, {"hash", hashText(code)}});
+  json.erase("content_hash");
+  json["content_hash"] = hashText(json.dump());
+  int reads = 0;
+  Result<Plan> plan = parsePlan(json.dump(), [&](const std::string &) -> Result<std::string> {
+    ++reads;
+    return code;
+  });
+  ASSERT_FALSE(plan.ok());
+  EXPECT_CONTAINS(plan.error().message, "the files beside this plan hold more than 256 MiB");
+  EXPECT_EQ(reads, 5);
+}
+
 TEST(Plan, SelfTests) {
   Plan plan = richPlan();
   std::string text = *planToText(plan);
