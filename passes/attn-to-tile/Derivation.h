@@ -589,6 +589,9 @@ private:
   llvm::FailureOr<TileValue> gather(attn::GatherOp op, const Environment &env);
   /// An array some places on from the rows, as a tile of its own; nothing for other indices and fields.
   std::optional<llvm::FailureOr<TileValue>> movedRows(attn::GatherOp op, const Environment &env);
+  /// A sum whose one part is 0 for all rows from some place on, as what a convolution reads of the call before: that part
+  /// is made for the tiles that begin before. Nothing for other sums.
+  std::optional<llvm::FailureOr<TileValue>> addPast(attn::AddOp op, const Environment &env);
   llvm::FailureOr<TileValue> gatherTile(mlir::Location loc, mlir::Operation *at, mlir::Value view,
                                         llvm::SmallVector<mlir::Value> indices, llvm::ArrayRef<int64_t> dims,
                                         const Dimensions &spanned,

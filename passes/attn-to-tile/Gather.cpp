@@ -60,37 +60,127 @@ FailureOr<TileValue> LaunchEmitter::atIndex(Value field, StringAttr axis, const 
   return whereInside(*value, index, axis, at);
 }
 
-std::optional<FailureOr<TileValue>> LaunchEmitter::movedRows(GatherOp op, const Environment &env) {
-  int64_t by = 0;
-  Operation *index = op.getIndex().getDefiningOp();
-  if (auto sum = dyn_cast_or_null<AddOp>(index)) {
-    Value place = sum.getLhs(), offset = sum.getRhs();
-    if (place.getDefiningOp<ConstantOp>())
-      std::swap(place, offset);
-    auto constant = offset.getDefiningOp<ConstantOp>();
-    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
-    if (!number)
-      return std::nullopt;
-    by = number.getValue().getSExtValue();
-    index = place.getDefiningOp();
-  }
+/// Rows along the index of an axis, where tiles of tokens are no grid.
+static const Coordinate *rowsOf(Operation *index, const Environment &env) {
   auto along = dyn_cast_or_null<IndexOp>(index);
   const Coordinate *at = along ? env.lookup(along.getAxisAttr()) : nullptr;
-  if (!at || at->kind != Where::Row || at->whole || at->shares[0])
+  return at && at->kind == Where::Row && !at->whole && !at->shares[0] ? at : nullptr;
+}
+
+std::optional<FailureOr<TileValue>> LaunchEmitter::movedRows(GatherOp op, const Environment &env) {
+  // The index is that of the rows, and numbers that are the same for all of them.
+  SmallVector<std::pair<Value, bool>> terms; // with whether it is subtracted
+  auto isNumber = [](Value field) { return fieldType(field).getAxes().empty(); };
+  Value index = op.getIndex();
+  for (;;) {
+    if (auto sum = index.getDefiningOp<AddOp>(); sum && isNumber(sum.getRhs())) {
+      terms.emplace_back(sum.getRhs(), false);
+      index = sum.getLhs();
+    } else if (sum && isNumber(sum.getLhs())) {
+      terms.emplace_back(sum.getLhs(), false);
+      index = sum.getRhs();
+    } else if (auto difference = index.getDefiningOp<SubOp>(); difference && isNumber(difference.getRhs())) {
+      terms.emplace_back(difference.getRhs(), true);
+      index = difference.getLhs();
+    } else {
+      break;
+    }
+  }
+  const Coordinate *at = rowsOf(index.getDefiningOp(), env);
+  if (!at)
     return std::nullopt;
   // Rows outside an array are loaded as 0.
-  Coordinate *&moved = moves[{at, by}];
-  if (!moved) {
-    OpBuilder builder = builderFor({});
-    Value base = arith::AddIOp::create(builder, op.getLoc(), at->base, derivation.indexConstant(by));
-    moved = derivation.newCoordinate({at->kind, at->axis, base, at->extent});
-  }
-  Environment inner = env.with(op.getAxisAttr(), moved);
+  Environment inner = env.with(op.getAxisAttr(), at);
   Value field = op.getOperand();
   strip(field, inner);
   if (!field.getDefiningOp<InputOp>())
     return std::nullopt;
+  const Coordinate *&moved = places[{at, op.getIndex().getAsOpaquePointer()}];
+  if (!moved) {
+    Value base = at->base;
+    for (auto [term, isSubtracted] : terms) {
+      FailureOr<TileValue> number = evaluate(term, env);
+      if (failed(number))
+        return FailureOr<TileValue>(failure());
+      OpBuilder builder = builderFor({});
+      Value by = arith::IndexCastOp::create(builder, op.getLoc(), builder.getIndexType(), number->value);
+      base = isSubtracted ? arith::SubIOp::create(builder, op.getLoc(), base, by).getResult()
+                          : arith::AddIOp::create(builder, op.getLoc(), base, by).getResult();
+    }
+    moved = derivation.newCoordinate({at->kind, at->axis, base, at->extent});
+  }
   return evaluate(op.getOperand(), env.with(op.getAxisAttr(), moved));
+}
+
+/// Where a field is 0 for all rows from some place on, the axis of that size: an array at places that are no less than
+/// the row's, times anything, or a sum of such terms. Null for others.
+static StringAttr pastOf(Value field, const Environment &env, const Coordinate *&at) {
+  Operation *op = field.getDefiningOp();
+  StringAttr sum;
+  while (auto add = dyn_cast_or_null<AddOp>(op)) { // terms stand on the right
+    if (add.getRhs().getDefiningOp<AddOp>())
+      return {};
+    StringAttr term = pastOf(add.getRhs(), env, at);
+    if (!term || (sum && sum != term))
+      return {};
+    sum = term;
+    op = add.getLhs().getDefiningOp();
+  }
+  auto gather = dyn_cast_or_null<GatherOp>(op);
+  if (auto product = dyn_cast_or_null<MulOp>(op))
+    for (Value factor : product->getOperands())
+      if (auto found = factor.getDefiningOp<GatherOp>(); found && !fieldType(found.getIndex()).getAxes().empty())
+        gather = found;
+  if (!gather || (sum && sum != gather.getAxisAttr()))
+    return {};
+  Value index = gather.getIndex();
+  if (auto moved = index.getDefiningOp<AddOp>()) {
+    auto constant = moved.getRhs().getDefiningOp<ConstantOp>();
+    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
+    if (!number || number.getValue().isNegative())
+      return {};
+    index = moved.getLhs();
+  }
+  const Coordinate *rows = rowsOf(index.getDefiningOp(), env);
+  if (!rows || (at && at != rows))
+    return {};
+  at = rows;
+  return gather.getAxisAttr();
+}
+
+std::optional<FailureOr<TileValue>> LaunchEmitter::addPast(AddOp op, const Environment &env) {
+  for (auto [own, past] : {std::pair(op.getLhs(), op.getRhs()), std::pair(op.getRhs(), op.getLhs())}) {
+    const Coordinate *at = nullptr, *ofOwn = nullptr;
+    StringAttr places = pastOf(past, env, at);
+    FieldType type = fieldType(own);
+    if (!places || pastOf(own, env, ofOwn) ||
+        !llvm::all_of(fieldType(past).getAxes(), [&](StringAttr axis) { return type.hasAxis(axis); }))
+      continue;
+    FailureOr<TileValue> result = evaluate(own, env);
+    if (failed(result))
+      return FailureOr<TileValue>(failure());
+    Location loc = op.getLoc();
+    OpBuilder builder = builderFor(result->dims);
+    Value begins = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, at->base, derivation.sizeOf(places));
+    auto branch = scf::IfOp::create(builder, loc, TypeRange{result->value.getType()}, begins, /*withElseRegion=*/true);
+    // What is made in there is not there outside.
+    auto known = std::tuple(values, raw, dots, shifted, this->places, moves, parts, bounds);
+    Block *outside = std::exchange(innermost, branch.thenBlock());
+    FailureOr<TileValue> added = evaluate(past, env);
+    if (succeeded(added)) {
+      OpBuilder inside = builderFor({});
+      Value sum = arith::AddFOp::create(inside, loc, result->value, spread(inside, loc, *added, result->dims));
+      scf::YieldOp::create(inside, loc, sum);
+    }
+    innermost = outside;
+    std::tie(values, raw, dots, shifted, this->places, moves, parts, bounds) = std::move(known);
+    if (failed(added))
+      return FailureOr<TileValue>(failure());
+    OpBuilder otherwise = OpBuilder::atBlockEnd(branch.elseBlock());
+    scf::YieldOp::create(otherwise, loc, result->value);
+    return FailureOr<TileValue>(TileValue{branch.getResult(0), result->dims});
+  }
+  return std::nullopt;
 }
 
 FailureOr<TileValue> LaunchEmitter::gather(GatherOp op, const Environment &env) {

@@ -159,6 +159,9 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
   if (isRecomputed(field, env))
     return loadPrepared(field, env, outer.getF32Type(), op);
 
+  if (auto sum = dyn_cast<AddOp>(op))
+    if (std::optional<FailureOr<TileValue>> guarded = addPast(sum, env))
+      return *guarded;
   return TypeSwitch<Operation *, FailureOr<TileValue>>(op)
       .Case<GatherOp>([&](GatherOp g) { return gather(g, env); })
       .Case<BlockReduceOp>([&](BlockReduceOp r) { return blockReduce(r, env); })
