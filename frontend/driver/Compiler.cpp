@@ -656,6 +656,12 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   }
   if (std::string presence = presenceGuard(result); !presence.empty())
     choices.guard = choices.guard.empty() ? presence : presence + " && (" + choices.guard + ")";
+  if (result.layout)
+    for (const sema::Ragged &ragged : result.layout->ragged) {
+      std::string sequences = ragged.count + " >= 2";
+      if (choices.guard.find(sequences) == std::string::npos)
+        choices.guard = choices.guard.empty() ? sequences : sequences + " && (" + choices.guard + ")";
+    }
   mlir::FailureOr<tile::ProgramOp> program = deriveTileProgram(attention, choices);
   if (mlir::succeeded(program) && scheduled && mlir::failed(packProgram(result, *program, alternative)))
     program = mlir::failure();

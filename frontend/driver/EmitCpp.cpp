@@ -109,16 +109,17 @@ const char *roleText(TensorRole role) {
   return "?";
 }
 
-/// "(sizes.B_plus_1 - 1)": a size that sums and differences of others give; empty for any other.
+/// "std::max<std::int64_t>(1, sizes.B_plus_1 - 1)": a size that others give by sums, differences, least and most; empty
+/// for any other.
 std::string derivedText(const runtime::Expr &size, const std::map<std::string, std::string> &words) {
   const std::string &text = size.text();
+  auto isWord = [&](size_t i) {
+    return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '_');
+  };
   std::string result;
   for (size_t at = 0; at < text.size();) {
-    auto isWord = [&](size_t i) {
-      return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) || text[i] == '_');
-    };
     if (!isWord(at)) {
-      if (std::string(" +-").find(text[at]) == std::string::npos)
+      if (std::string(" +-,()").find(text[at]) == std::string::npos)
         return {};
       result += text[at++];
       continue;
@@ -127,11 +128,15 @@ std::string derivedText(const runtime::Expr &size, const std::map<std::string, s
     while (isWord(end))
       ++end;
     std::string word = text.substr(at, end - at);
-    auto axis = words.find(word);
-    if (axis == words.end() && !std::isdigit(static_cast<unsigned char>(word[0])))
-      return {};
-    result += axis == words.end() ? word : "sizes." + axis->second;
     at = end;
+    if (auto axis = words.find(word); axis != words.end())
+      result += "sizes." + axis->second;
+    else if (word == "max" || word == "min")
+      result += "std::" + word + "<std::int64_t>";
+    else if (std::isdigit(static_cast<unsigned char>(word[0])))
+      result += word;
+    else
+      return {};
   }
   return "(" + result + ")";
 }
@@ -217,8 +222,9 @@ Result<CppFiles> emitCpp(const Plan &plan, const std::string &header) {
        "(fovea::Kernel kernel, fovea::Call call) : kernel(std::move(kernel)), call(std::move(call)) {}\n"
        "  fovea::Kernel kernel;\n  fovea::Call call;\n};\n\n} // namespace fovea_kernels\n";
 
-  std::string s = "// Made by Fovea; see the header.\n#include \"" + header +
-                  "\"\n\n#include <array>\n#include <string>\n\nnamespace fovea_kernels {\n\nnamespace {\n\n";
+  std::string s =
+      "// Made by Fovea; see the header.\n#include \"" + header +
+      "\"\n\n#include <algorithm>\n#include <array>\n#include <string>\n\nnamespace fovea_kernels {\n\nnamespace {\n\n";
   s += "const std::string &planText() {\n  static const std::string text =\n";
   // Pieces that every compiler takes as one literal; the delimiter cannot stand in JSON text.
   constexpr size_t kPiece = 8000;

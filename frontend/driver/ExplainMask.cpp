@@ -6,6 +6,7 @@
 // which nothing is left but what computes key domains.
 #include "frontend/driver/Explain.h"
 #include "frontend/driver/Inputs.h"
+#include "frontend/driver/Packing.h"
 
 #include "reference/attn/Reference.h"
 #include "reference/tile/TileInterpreter.h"
@@ -74,7 +75,7 @@ runtime::AxisSizes mapSizes(Compilation &compilation) {
 llvm::Error drawFor(Compilation &compilation, const runtime::AxisSizes &sizes, llvm::StringRef name,
                     llvm::function_ref<void(runtime::Array &)> take) {
   Result<runtime::Array> array =
-      drawInput(*compilation.attention, compilation.interface, name.str(), sizes, Pattern::Normal, 0);
+      drawInput(*compilation.attention, compilation.dense, name.str(), sizes, Pattern::Normal, 0);
   if (!array)
     return llvm::createStringError(array.error().message);
   take(*array);
@@ -235,9 +236,21 @@ llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes
   tile::ProgramOp program = copy->op;
 
   std::map<std::string, tile::Tensor> tensors;
+  std::map<std::string, int64_t> axes(all.begin(), all.end());
+  if (compilation.layout) {
+    Sequences sequences = Sequences::whole(*compilation.attention, *compilation.layout, sizes);
+    for (const auto &[axis, size] : sequences.sizes())
+      axes[axis] = size;
+    Result<Arrays> dense = drawInputs(*compilation.attention, compilation.dense, sizes, Pattern::Normal, 0);
+    Result<Arrays> packed = dense ? sequences.pack(compilation.interface, *dense) : Result<Arrays>(dense.takeError());
+    if (!packed)
+      return llvm::createStringError(packed.error().message);
+    for (const auto &[name, array] : *packed)
+      tensors[name] = {array.shape(), array.toDoubles()};
+  }
   llvm::Error drawing = llvm::Error::success();
   program.walk([&](tile::TensorOp tensor) {
-    if (drawing || tensor.getRole() == "output")
+    if (drawing || compilation.layout || tensor.getRole() == "output")
       return;
     drawing = drawFor(compilation, sizes, tensor.getName(), [&](runtime::Array &array) {
       tensors[tensor.getName().str()] = {array.shape(), array.toDoubles()};
@@ -289,7 +302,7 @@ llvm::Error mapVisited(Compilation &compilation, const runtime::AxisSizes &sizes
       if (domains[n] == found->second)
         visit(maps[n], event);
   };
-  if (llvm::Error error = tile::runTileProgram(program, {all.begin(), all.end()}, tensors, run))
+  if (llvm::Error error = tile::runTileProgram(program, axes, tensors, run))
     return error;
   if (!problem.empty())
     return llvm::createStringError(problem);

@@ -4,6 +4,7 @@
 // What a small run in the emulator counts, line by line.
 #include "frontend/driver/Check.h"
 #include "frontend/driver/Explain.h"
+#include "frontend/driver/Packing.h"
 
 #include "reference/attn/Reference.h"
 #include "runtime/emulator_device/EmulatorDevice.h"
@@ -39,7 +40,12 @@ Measurement measure(Compilation &compilation) {
   const sema::Attention &attention = *compilation.attention;
   runtime::AxisSizes sizes = smallSizes(attention, 256, 256);
   result.sizes = sizes;
-  Result<Arrays> inputs = drawInputs(attention, compilation.interface, sizes, Pattern::Normal, 0);
+  Result<Arrays> inputs = drawInputs(attention, compilation.dense, sizes, Pattern::Normal, 0);
+  std::optional<Sequences> sequences;
+  if (inputs && compilation.layout) {
+    sequences = Sequences::whole(attention, *compilation.layout, sizes);
+    inputs = sequences->pack(compilation.interface, *inputs);
+  }
   if (!inputs) {
     result.problem = inputs.error().message;
     return result;
@@ -62,6 +68,9 @@ Measurement measure(Compilation &compilation) {
   if (auto inferred = reference::inferSizes(compilation.attn(), {}, {sizes.begin(), sizes.end()})) {
     for (const auto &[axis, size] : *inferred)
       if (compilation.plan->findAxis(axis))
+        all[axis] = size;
+    if (sequences)
+      for (const auto &[axis, size] : sequences->sizes())
         all[axis] = size;
   } else {
     llvm::consumeError(inferred.takeError());

@@ -57,7 +57,8 @@ runtime::Plan packedInterface(runtime::Plan interface, const sema::Attention &at
       if (Result<runtime::Expr> size = runtime::Expr::parse(most))
         axisOf(ragged.token)->derived = std::move(*size);
     if (known.insert(ragged.count).second) {
-      if (Result<runtime::Expr> size = runtime::Expr::parse(ragged.count + " - 1")) {
+      // No program serves one offset alone; where programs divide by the batches, bounds need them to be some.
+      if (Result<runtime::Expr> size = runtime::Expr::parse("max(1, " + ragged.count + " - 1)")) {
         axisOf(ragged.batch)->derived = std::move(*size);
         axisOf(ragged.batch)->staticSize.reset();
       }
@@ -123,13 +124,18 @@ Result<Sequences> Sequences::fromOffsets(const sema::Attention &attention, const
   return result;
 }
 
+/// 1 where nobody has said it.
+static int64_t sizeOf(const runtime::AxisSizes &sizes, const sema::Axis &axis) {
+  auto found = sizes.find(axis.name);
+  return found != sizes.end() ? found->second : axis.size.value_or(1);
+}
+
 Sequences Sequences::draw(const sema::Attention &attention, const sema::Storage &storage,
                           const runtime::AxisSizes &sizes, uint64_t seed) {
   Sequences result(attention, storage);
   std::map<std::string, std::vector<int64_t>> drawn;
   for (const sema::Ragged &ragged : storage.ragged) {
-    int64_t most = sizes.find(attention.axes[ragged.most].name)->second,
-            count = sizes.find(attention.axes[ragged.batch].name)->second;
+    int64_t most = sizeOf(sizes, attention.axes[ragged.most]), count = sizeOf(sizes, attention.axes[ragged.batch]);
     std::vector<int64_t> &offsets = drawn[ragged.offsets];
     if (offsets.empty()) {
       std::vector<int64_t> lengths = {0, 1, most - 1, most};
@@ -153,6 +159,19 @@ Sequences Sequences::draw(const sema::Attention &attention, const sema::Storage 
     }
     result.count_ = std::max(result.count_, count);
     result.groups_.push_back({&ragged, offsets});
+  }
+  return result;
+}
+
+Sequences Sequences::whole(const sema::Attention &attention, const sema::Storage &storage,
+                           const runtime::AxisSizes &sizes) {
+  Sequences result(attention, storage);
+  for (const sema::Ragged &ragged : storage.ragged) {
+    int64_t most = sizeOf(sizes, attention.axes[ragged.most]), count = sizeOf(sizes, attention.axes[ragged.batch]);
+    std::vector<int64_t> offsets(static_cast<size_t>(count) + 1, most);
+    offsets[0] = 0;
+    result.count_ = std::max(result.count_, count);
+    result.groups_.push_back({&ragged, std::move(offsets)});
   }
   return result;
 }
@@ -316,6 +335,22 @@ Result<runtime::Array> Sequences::pack(const runtime::PlanTensor &packed, const 
     });
   }
   return result;
+}
+
+Result<Arrays> Sequences::pack(const runtime::Plan &interface, const Arrays &dense) const {
+  Result<Arrays> packed = offsets();
+  if (!packed)
+    return packed;
+  for (const auto &[name, array] : dense) {
+    const runtime::PlanTensor *tensor = interface.findTensor(name);
+    if (!tensor)
+      continue;
+    Result<runtime::Array> one = pack(*tensor, array);
+    if (!one)
+      return one.takeError();
+    packed->insert_or_assign(name, std::move(*one));
+  }
+  return packed;
 }
 
 reference::Tensor Sequences::take(const std::string &name, const reference::Tensor &packed, int64_t number) const {

@@ -32,6 +32,10 @@ public:
   static Sequences draw(const sema::Attention &attention, const sema::Storage &storage, const runtime::AxisSizes &sizes,
                         uint64_t seed);
 
+  /// One sequence of the greatest length, the others without tokens: what a batch of one is.
+  static Sequences whole(const sema::Attention &attention, const sema::Storage &storage,
+                         const runtime::AxisSizes &sizes);
+
   /// The most that one batch has, over all storage entries.
   int64_t count() const { return count_; }
   /// Sizes that offsets and totals have, to be added to those of a call.
@@ -48,6 +52,8 @@ public:
 
   /// An array of a batch of one length, without what lies beyond the sequences. Arrays without tokens stay.
   Result<runtime::Array> pack(const runtime::PlanTensor &packed, const runtime::Array &dense) const;
+  /// All of them, and the offsets.
+  Result<Arrays> pack(const runtime::Plan &interface, const Arrays &dense) const;
   /// The array of one sequence: a batch of 1.
   reference::Tensor take(const std::string &name, const reference::Tensor &packed, int64_t number) const;
   /// Puts the array of one sequence in its place.

@@ -66,8 +66,9 @@ void Analyzer::raggedEntry(const Field &field, const Expr &call, Storage &storag
   bool isShared = false;
   for (size_t k = 1; k < call.children.size(); ++k) {
     const Expr &argument = *call.children[k];
-    if (argument.kind == ExprKind::Error)
-      return;
+    auto isError = [](const ExprPtr &part) { return part->kind == ExprKind::Error; };
+    if (argument.kind == ExprKind::Error || std::any_of(argument.children.begin(), argument.children.end(), isError))
+      return; // the parser has said so
     bool named = argument.kind == ExprKind::Labelled && argument.children[0]->kind == ExprKind::Name;
     if (named && argument.children[0]->text == "max" && !most) {
       const Expr &value = *argument.children[1];

@@ -111,6 +111,65 @@ TEST(CompilerApi, RunsWhatItCompiled) {
   EXPECT_STREQ(again->signature(), compiled->plan.signature());
 }
 
+// A recurrence without text: key features that fade, and memory that is carried from call to call.
+TEST(CompilerApi, BuildsARecurrence) {
+  using namespace fovea::spec;
+  Attention a("decayed", Claim::Causal);
+  a.axes({"B", "T", "H", "K", "V"}).statics({"K", "V"});
+  Expr q = a.input("q", {"B", "T", "H", "K"}, "f32"), k = a.input("k", {"B", "T", "H", "K"}, "f32");
+  Expr v = a.input("v", {"B", "T", "H", "V"}, "f32"), f = a.input("f", {"B", "T", "H", "K"}, "f32");
+  Expr h = a.carry("h", {"B", "H", "K", "V"});
+  Expr s = a.state("S", "K", "V", "T", {{"key", k}, {"value", v}, {"decay", log_sigmoid(f)}, {"initial", h}});
+  a.output("o : f32 [B, T, H, V]", read(s, q));
+  fovea::CompileOptions options = sized();
+  options.sets = {"K=16", "V=16"};
+  auto compiled = fovea::compile_text(a.text(), "decayed.attn", options);
+  ASSERT_TRUE(compiled) << compiled.failure().text;
+
+  fovea::Device device = emulator();
+  auto kernel = compiled->plan.prepare(device);
+  ASSERT_TRUE(kernel) << kernel.failure().text;
+  auto call = kernel->bind({"q", "k", "v", "f", "h", "o"});
+  ASSERT_TRUE(call) << call.failure().text;
+  constexpr int T = 6, D = 16;
+  std::vector<std::vector<float>> host(4, std::vector<float>(T * D));
+  for (size_t n = 0; n < host.size(); ++n)
+    for (int x = 0; x < T * D; ++x)
+      host[n][static_cast<size_t>(x)] = std::sin(0.3f * static_cast<float>(x * static_cast<int>(n + 2) + 1));
+  std::vector<float> memory(D * D, 0.f), output(T * D, NAN);
+  auto give = [&](const std::vector<float> &from) {
+    auto at = device.allocate(from.size() * 4);
+    EXPECT_TRUE(at);
+    EXPECT_TRUE(device.upload(*at, from.data(), from.size() * 4));
+    return *at;
+  };
+  std::vector<fovea::Tensor> tensors;
+  for (const std::vector<float> &each : host)
+    tensors.push_back({give(each), FOVEA_F32, {1, T, 1, D}});
+  tensors.push_back({give(memory), FOVEA_F32, {1, 1, D, D}});
+  tensors.push_back({give(output), FOVEA_F32, {1, T, 1, D}});
+  auto bytes = call->workspaceSize(tensors);
+  ASSERT_TRUE(bytes) << bytes.failure().text;
+  ASSERT_TRUE(call->reserve(*bytes));
+  double state[D][D] = {};
+  for (int round = 0; round < 2; ++round) { // the second finds what the first left
+    auto launched = call->launch(nullptr, tensors);
+    ASSERT_TRUE(launched) << launched.text();
+    ASSERT_TRUE(device.download(output.data(), tensors[5].data, output.size() * 4));
+    for (int t = 0; t < T; ++t) {
+      auto at = [&](size_t which, int d) { return double(host[which][static_cast<size_t>(t * D + d)]); };
+      double expected[D] = {};
+      for (int i = 0; i < D; ++i)
+        for (int j = 0; j < D; ++j) {
+          state[i][j] = state[i][j] / (1 + std::exp(-at(3, i))) + at(1, i) * at(2, j);
+          expected[j] += at(0, i) * state[i][j];
+        }
+      for (int j = 0; j < D; ++j)
+        ASSERT_NEAR(output[static_cast<size_t>(t * D + j)], expected[j], 2e-4) << round << " " << t << " " << j;
+    }
+  }
+}
+
 TEST(CompilerApi, DiagnosticsAreData) {
   std::string text = gatedText();
   text.replace(text.find("sigmoid"), 7, "sigmoit");
