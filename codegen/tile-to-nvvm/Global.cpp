@@ -207,16 +207,22 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   unsigned bits = element.getIntOrFloatBitWidth();
   ArrayRef<int64_t> dims = op.getDims();
   int64_t width = vectorWidth(*from, view, dims, bits);
-  // In place of elements beyond a view loads read the nearest ones. Of memory that is carried other threads write
-  // these.
+  // In place of elements beyond a view loads read the nearest ones. Of memory that is carried, or replaced tile by
+  // tile, other threads write these.
   Value memory = op.getView();
   while (auto merged = memory.getDefiningOp<tile::MergeDimsOp>())
     memory = merged.getView();
-  if (auto tensor = memory.getDefiningOp<tile::TensorOp>(); tensor && tensor.getRole() == "carry")
-    NVVM::Barrier0Op::create(b, loc);
   SmallVector<bool> check(dims.size());
   for (unsigned k = 0; k < dims.size(); ++k)
     check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
+  auto tensor = memory.getDefiningOp<tile::TensorOp>();
+  auto launch = op->getParentOfType<tile::LaunchOp>();
+  bool isReplaced = memory.getDefiningOp<tile::WorkspaceOp>() && llvm::is_contained(check, true) &&
+                    llvm::any_of(op.getView().getUsers(), [&](Operation *user) {
+                      return isa<tile::LoadOp>(user) && launch->isProperAncestor(user);
+                    });
+  if (isReplaced || (tensor && tensor.getRole() == "carry"))
+    NVVM::Barrier0Op::create(b, loc);
   if (check.back())
     width = wholeVectors(view, op.getIndices()[dims.back()], width);
   needAlignment(view, width * bits / 8);
@@ -267,14 +273,27 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
         valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
       }
     Block *after = beginWhere(valid);
+    // Steps along a dimension of unit stride are offsets of the instruction: addresses of their own, 64 bits each,
+    // would be made ahead of the stores and take the registers of the tile again.
+    std::map<Layout::Vector, Value> pointers;
     for (int64_t r : group) {
-      Layout::Vector constants = from->registerOffset(r);
-      Value offset;
-      for (unsigned k = 0; k < dims.size(); ++k) {
-        Value part = distance(view, dims[k], index(k, constants[k]));
-        offset = offset ? add(offset, part) : part;
+      Layout::Vector constants = from->registerOffset(r), rest = constants;
+      int64_t step = 0;
+      for (unsigned k = 0; k < dims.size(); ++k)
+        if (!view.strides[dims[k]] && !view.merged.count(dims[k])) {
+          step += constants[k];
+          rest[k] = 0;
+        }
+      Value &first = pointers[rest];
+      if (!first) {
+        Value offset;
+        for (unsigned k = 0; k < dims.size(); ++k) {
+          Value part = distance(view, dims[k], index(k, rest[k]));
+          offset = offset ? add(offset, part) : part;
+        }
+        first = gep(base, element, offset);
       }
-      Value pointer = gep(base, element, offset);
+      Value pointer = step ? gep(first, element, i64(step)) : first;
       Value value;
       bool packed = bits == 16 && width > 1;
       int64_t parts = packed ? width / 2 : width;
