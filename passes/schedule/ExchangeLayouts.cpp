@@ -71,6 +71,24 @@ SmemWriteOp exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayou
   return write;
 }
 
+/// Copies and writes that follow an exchange, before a loop say, may share its bytes: all have read them before.
+void separate(SmemWriteOp write) {
+  Operation *last = write;
+  for (Operation *user : write.getSmem().getUsers())
+    if (user->getBlock() == write->getBlock() && last->isBeforeInBlock(user))
+      last = user;
+  for (Operation *op = last->getNextNode(); op && !isa<BarrierOp>(op); op = op->getNextNode()) {
+    auto writes = [](Operation *inner) {
+      return isa<CopyStartOp, SmemWriteOp>(inner) ? WalkResult::interrupt() : WalkResult::advance();
+    };
+    if (!op->walk(writes).wasInterrupted())
+      continue;
+    OpBuilder b(op);
+    BarrierOp::create(b, op->getLoc());
+    return;
+  }
+}
+
 struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
   void runOnOperation() override {
     for (auto launch : getOperation().getBody().getOps<LaunchOp>()) {
@@ -91,6 +109,9 @@ struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
           OpBuilder b(write);
           BarrierOp::create(b, write.getLoc());
         }
+      for (SmemWriteOp write : writes)
+        if (!write->getParentOfType<scf::ForOp>())
+          separate(write);
     }
   }
 };
