@@ -210,8 +210,8 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   // In place of elements beyond a view loads read the nearest ones. Of memory that is carried, or replaced tile by
   // tile, other threads write these.
   Value memory = op.getView();
-  while (auto merged = memory.getDefiningOp<tile::MergeDimsOp>())
-    memory = merged.getView();
+  while (isa_and_nonnull<tile::MergeDimsOp, tile::NarrowOp>(memory.getDefiningOp()))
+    memory = memory.getDefiningOp()->getOperand(0);
   SmallVector<bool> check(dims.size());
   for (unsigned k = 0; k < dims.size(); ++k)
     check[k] = !alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
