@@ -9,8 +9,10 @@
   ./harness.py golden OUT                   bits of every instruction form, for test/golden/recorded/
   ./harness.py time OUT                     times beside PyTorch's SDPA and FlexAttention, and FLA where they are there
   ./harness.py report OUT                   OUT/times.json as OUT/times.md
+  ./harness.py list OUT                     what the steps would do; nothing is run
 
-The machine needs a driver; PyTorch and FLA only for comparisons. `--device emulator --table tiny` does it all on the
+The machine needs a driver; PyTorch and FLA only for comparisons. FLA comes along as wheels (pack --wheels FOLDER, with
+the wheels of fla-core and einops), which are unpacked beside the results and installed nowhere. `--device emulator --table tiny` does it all on the
 CPU, as a test of this script. The programs are those beside the script, or in --bin.
 """
 
@@ -44,40 +46,62 @@ def state_flops(z):
     return 4 * z["B"] * z["H"] * z["T"] * z.get("K", z["D"]) * z["V"]
 
 
-def keyed(z):
-    """Sizes of a variant whose axes are K and V."""
-    out = {k: v for k, v in z.items() if k != "D"}
-    out["K"] = z["D"]
-    return out
-
-
 def with_keys(z):
     return {**z, "S": z["T"]}
 
 
-# Family: specification, sizes from (B, T, H, D, V), arithmetic, peers by name (see `peers`).
+def keyed(z):
+    """Sizes of a variant whose axes are K and V."""
+    return {"B": z["B"], "T": z["T"], "H": z["H"], "K": z["D"], "V": z["V"]}
+
+
+def grouped(z):
+    """The same with G value heads for each key head; as many of both here, as the peers have them."""
+    return {"B": z["B"], "T": z["T"], "Hk": z["H"], "G": 1, "K": z["D"], "V": z["V"]}
+
+
+def grouped_keys(z):
+    return {"B": z["B"], "T": z["T"], "S": z["T"], "Hk": z["H"], "G": 1, "D": z["D"], "V": z["V"]}
+
+
+def state_space(z):
+    return {"B": z["B"], "T": z["T"], "Q": 1, "M": z["H"], "N": z["D"], "P": z["V"]}
+
+
+def vector(z):
+    return {"B": z["B"], "T": z["T"], "H": z["H"], "D": z["D"]}
+
+
+# Family: specification, its sizes from (B, T, H, D, V), arithmetic, peers by name (see `peers`).
 FAMILIES = {
-    "full": ("full.attn", with_keys, lambda z: softmax_flops(z), ["sdpa"]),
+    "full": ("full.attn", with_keys, softmax_flops, ["sdpa"]),
     "causal": ("causal.attn", with_keys, lambda z: softmax_flops(z, 0.5), ["sdpa"]),
     "window": ("window.attn", with_keys, None, ["flex"]),
-    "soft cap": ("soft_cap.attn", with_keys, lambda z: softmax_flops(z, 0.5), ["flex"]),
+    "soft cap": ("soft_cap.attn", grouped_keys, lambda z: softmax_flops(z, 0.5), ["flex"]),
     "alibi": ("alibi.attn", with_keys, lambda z: softmax_flops(z, 0.5), ["flex"]),
+    "forgetting": ("forgetting.attn", with_keys, lambda z: softmax_flops(z, 0.5), ["fla"]),
     "gated": ("gated.attn", with_keys, lambda z: softmax_flops(z, 0.5), []),
-    "parallax": ("parallax.attn", with_keys, None, []),
+    "parallax": ("parallax.attn", grouped_keys, None, ["fla"]),
+    "lightning": ("lightning.attn", keyed, state_flops, ["fla"]),
     "retention": ("retnet.attn", keyed, state_flops, ["fla"]),
     "gated linear": ("gla.attn", keyed, state_flops, ["fla"]),
+    "hgrn": ("hgrn.attn", vector, None, ["fla"]),
+    "hgrn2": ("hgrn2.attn", keyed, state_flops, ["fla"]),
+    "rwkv6": ("rwkv6.attn", keyed, state_flops, ["fla"]),
+    "mamba2": ("mamba2.attn", state_space, state_flops, ["fla"]),
     "delta": ("deltanet.attn", keyed, state_flops, ["fla"]),
-    "gated delta": ("gated_deltanet.attn", keyed, state_flops, ["fla"]),
-    "kda": ("kda.attn", keyed, state_flops, ["fla"]),
+    "gated delta": ("gated_deltanet.attn", grouped, state_flops, ["fla"]),
+    "gated delta 2": ("gated_deltanet2.attn", grouped, state_flops, ["fla"]),
+    "kda": ("kda.attn", grouped, state_flops, ["fla"]),
 }
+RECURRENCES = list(FAMILIES)[list(FAMILIES).index("lightning"):]
 
 SOFTMAX = [tokens(16384 // t, t, 16, d) for d in (64, 128) for t in (512, 2048, 8192, 16384)]
 SOFTMAX += [tokens(16384 // t, t, 8, 256) for t in (2048, 16384)]
 STATE = [tokens(1, 8192, 96, 128), tokens(4, 2048, 16, 128), tokens(8, 2048, 32, 128), tokens(8, 1024, 8, 64),
          tokens(1, 32768, 8, 128), tokens(8, 2048, 32, 256)]
 TABLES = {
-    "full": {name: SOFTMAX if "T" in with_keys({"T": 1}) and family[1] is with_keys else STATE
-             for name, family in FAMILIES.items()},
+    "full": {name: STATE if name in RECURRENCES else SOFTMAX for name in FAMILIES},
     "short": {name: [tokens(8, 2048, 16, 128)] for name in FAMILIES},
     "tiny": {name: [tokens(1, 64, 2, 16)] for name in FAMILIES},
 }
@@ -169,33 +193,27 @@ class Harness:
     # (c) times
 
     def time(self):
+        if not self.emulated:
+            unpack_wheels(self.out)
         rates = {} if self.emulated else measure_rates()
         rows = []
-        for family, (spec, sizes, flops, names) in FAMILIES.items():
-            path = self.examples / spec
-            if self.args.families and family not in self.args.families.split(","):
-                continue
-            if not path.exists():
-                print(f"{family}: there is no {spec}")
-                continue
-            for shape in TABLES[self.args.table][family]:
-                if self.late():
-                    print("out of time")
-                    break
-                z = sizes(shape)
-                row = {"family": family, "shape": shape, "flops": flops(z | shape) if flops else None}
-                row["fovea"] = self.time_ours(path, z)
-                if not self.emulated and not self.args.no_peers:
-                    for name in names:
-                        row.update(peers(name, family, shape, self.args.repeats))
-                rows.append(row)
-                self.write("times.json", {"target": self.target, "rates": rates, "rows": rows})
-                print(describe(row), flush=True)
+        for family, spec, z, shape, names in self.shapes():
+            if self.late():
+                print("out of time")
+                break
+            flops = FAMILIES[family][2]
+            row = {"family": family, "shape": shape, "flops": flops({**shape, "S": shape["T"]}) if flops else None}
+            row["fovea"] = self.time_ours(self.examples / spec, z)
+            if not self.emulated and not self.args.no_peers:
+                for name in names:
+                    row.update(peers(name, family, shape, self.args.repeats))
+            rows.append(row)
+            self.write("times.json", {"target": self.target, "rates": rates, "rows": rows})
+            print(describe(row), flush=True)
         return all("error" not in row["fovea"] for row in rows)
 
     def time_ours(self, path, z):
-        known = self.axes(path)
-        sets = ",".join(f"{k}={v}" for k, v in z.items() if k in known)
+        sets = ",".join(f"{k}={v}" for k, v in z.items())
         repeats = ["--repeats", "2", "--warm-up", "0", "--copies", "1"] if self.emulated else \
             ["--repeats", str(self.args.repeats), "--warm-up", "5"]
         code, out, err = self.run([self.bin / "fovea", "bench", path, "--json", "--all-entries", "--target", self.target,
@@ -209,13 +227,24 @@ class Harness:
         return {"ms": chosen and chosen["median_ms"], "best": best, "entries": entries,
                 "tensor_bytes": result["tensor_bytes"], "compile_ms": result.get("compile_ms")}
 
-    def axes(self, path):
-        """Names of the axes, of the first attention of a file."""
-        code, out, err = self.run([self.bin / "fovea", "list", path])
-        lines = [line.split(None, 1)[1] for line in out.splitlines() if line.split()[:1] == ["axes"]]
-        if code != 0 or not lines:
-            sys.exit(f"harness: {path}: {err.strip()}")
-        return [axis.split()[0] for axis in lines[0].split(", ")]
+    # what would be done
+
+    def shapes(self):
+        """(family, specification, sizes, shape, peers) of each row of the table."""
+        for family, (spec, sizes, _, names) in FAMILIES.items():
+            if not self.args.families or family in self.args.families.split(","):
+                for shape in TABLES[self.args.table][family]:
+                    yield family, spec, sizes(shape), shape, names
+
+    def list(self):
+        kinds, specs = self.args.types.split(","), sorted(self.examples.glob("*.attn"))
+        print(f"check: {len(specs)} examples as {', '.join(kinds)}; compute-sanitizer's four tools on {self.args.sanitize}")
+        print(f"golden: the instruction forms of {self.target}")
+        rows = list(self.shapes())
+        for family, spec, z, _, names in rows:
+            print(f"time: {family:14} {spec:22} {' '.join(f'{k}={v}' for k, v in z.items()):44} {', '.join(names)}")
+        print(f"time: {len(rows)} rows of table '{self.args.table}'")
+        return True
 
 
 def cuda_median(function, repeats):
@@ -235,6 +264,15 @@ def cuda_median(function, repeats):
     return statistics.median(times)
 
 
+def unpack_wheels(out):
+    """Wheels that the archive carries, for this process alone: modules of Python, whose sources Triton reads."""
+    for wheel in sorted((HERE / "wheels").glob("*.whl")):
+        folder = out / "wheels" / wheel.name
+        if not folder.exists():
+            shutil.unpack_archive(wheel, folder, "zip")
+        sys.path.insert(0, str(folder))
+
+
 def measure_rates():
     """What this GPU does in this run: bytes moved by a copy and bf16 products, per second."""
     try:
@@ -250,67 +288,136 @@ def measure_rates():
             "copy_gbps": 2 * (1 << 30) / copy * 1e-6}
 
 
+BROKEN = []  # why no peer can be asked any more
+
+
 def peers(name, family, z, repeats):
     """Milliseconds of one peer, or of each of its backends; an error as text where it cannot do it."""
     try:
         import torch
-        import torch.nn.functional as F
     except ImportError:
         return {name: {"error": "PyTorch is not here"}}
-    b, t, h, d, v = z["B"], z["T"], z["H"], z["D"], z["V"]
-    copies = 4
+    if BROKEN:
+        return {name: {"error": BROKEN[0]}}
 
-    def heads(width):
-        return [torch.randn(b, h, t, width, device="cuda", dtype=torch.bfloat16) for _ in range(copies)]
-
-    def tokens_first(width, dtype=torch.bfloat16):
-        return [torch.randn(b, t, h, width, device="cuda", dtype=dtype) for _ in range(copies)]
-
-    def timed(function):
+    def timed(functions, copies=4):
+        """`functions(copies)` makes the inputs and gives the call of the n-th."""
         try:
-            return {"ms": cuda_median(lambda n: function(n % copies), repeats)}
+            with torch.no_grad():
+                call = functions(copies)
+                return {"ms": cuda_median(lambda n: call(n % copies), repeats)}
         except Exception as error:  # whatever a peer raises is its answer
-            return {"error": f"{type(error).__name__}: {error}"[:200]}
+            text = f"{type(error).__name__}: {error}"[:200]
+            if "CUDA error" in text:  # the context of this process is lost
+                BROKEN.append(text)
+            return {"error": text}
+        finally:
+            if not BROKEN:
+                torch.cuda.empty_cache()
 
-    with torch.no_grad():
-        if name == "sdpa":
-            from torch.nn.attention import SDPBackend, sdpa_kernel
-            q, k, w = heads(d), heads(d), heads(v)
-            out = {}
-            for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION):
+    return {"sdpa": peers_sdpa, "flex": peers_flex, "fla": peers_fla}[name](torch, timed, family, z)
+
+
+def random(torch, *shape, copies, dtype=None):
+    return [torch.randn(*shape, device="cuda", dtype=dtype or torch.bfloat16) for _ in range(copies)]
+
+
+def peers_sdpa(torch, timed, family, z):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    b, t, h, d, v = z["B"], z["T"], z["H"], z["D"], z["V"]
+
+    def make(backend):
+        def inputs(copies):
+            q, k, w = (random(torch, b, h, t, width, copies=copies) for width in (d, d, v))
+
+            def call(n):
                 with sdpa_kernel(backend):
-                    out["sdpa " + backend.name.split("_")[0].lower()] = timed(
-                        lambda n: F.scaled_dot_product_attention(q[n], k[n], w[n], is_causal=family == "causal"))
-            return out
-        if name == "flex":
-            from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-            q, k, w = heads(d), heads(d), heads(v)
-            compiled = torch.compile(flex_attention)
-            slopes = torch.exp2(-8 * (torch.arange(h, device="cuda") + 1) / h)
-            window = lambda b_, h_, i, j: (i >= j) & (i - j < 1024)
-            causal = lambda b_, h_, i, j: i >= j
-            mask = create_block_mask(window if family == "window" else causal, None, None, t, t)
-            score = {"soft cap": lambda s, b_, h_, i, j: 20 * torch.tanh(s / 20),
-                     "alibi": lambda s, b_, h_, i, j: s - slopes[h_] * (i - j)}.get(family)
-            return {"flex": timed(lambda n: compiled(q[n], k[n], w[n], score_mod=score, block_mask=mask))}
-        if name == "fla":
-            try:
-                from fla import ops
-            except ImportError as error:
-                return {"fla": {"error": f"FLA is not here: {error}"}}
-            q, k, w = tokens_first(d), [F.normalize(x, dim=-1) for x in tokens_first(d)], tokens_first(v)
-            g = [F.logsigmoid(torch.randn(b, t, h, device="cuda")) for _ in range(copies)]
-            gk = [F.logsigmoid(x) / 16 for x in tokens_first(d, torch.float32)]
-            beta = [torch.rand(b, t, h, device="cuda", dtype=torch.bfloat16) for _ in range(copies)]
-            calls = {
-                "retention": lambda n: ops.retention.chunk_retention(q[n], k[n], w[n]),
-                "gated linear": lambda n: ops.gla.chunk_gla(q[n], k[n], w[n], gk[n]),
-                "delta": lambda n: ops.delta_rule.chunk_delta_rule(q[n], k[n], w[n], beta[n]),
-                "gated delta": lambda n: ops.gated_delta_rule.chunk_gated_delta_rule(q[n], k[n], w[n], g[n], beta[n]),
-                "kda": lambda n: ops.kda.chunk_kda(q[n], k[n], w[n], gk[n], beta[n]),
-            }
-            return {"fla": timed(calls[family])}
-    return {}
+                    return torch.nn.functional.scaled_dot_product_attention(q[n], k[n], w[n], is_causal=family == "causal")
+
+            return call
+        return inputs
+
+    backends = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+    if t <= 2048:  # writes all scores
+        backends.append(SDPBackend.MATH)
+    return {"sdpa " + backend.name.split("_")[0].lower(): timed(make(backend)) for backend in backends}
+
+
+def peers_flex(torch, timed, family, z):
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    b, t, h, d, v = z["B"], z["T"], z["H"], z["D"], z["V"]
+
+    def inputs(copies):
+        # Each shape and score is a program; without this the later ones would run uncompiled.
+        torch._dynamo.reset()
+        compiled = torch.compile(flex_attention, dynamic=False)
+        q, k, w = (random(torch, b, h, t, width, copies=copies) for width in (d, d, v))
+        slopes = torch.exp2(-8 * (torch.arange(h, device="cuda") + 1) / h)
+        seen = {"window": lambda b_, h_, i, j: (i >= j) & (i - j < 1024)}.get(family, lambda b_, h_, i, j: i >= j)
+        mask = create_block_mask(seen, None, None, t, t, device="cuda")
+        score = {"soft cap": lambda s, b_, h_, i, j: 20 * torch.tanh(s / 20),
+                 "alibi": lambda s, b_, h_, i, j: s - slopes[h_] * (i - j)}.get(family)
+        return lambda n: compiled(q[n], k[n], w[n], score_mod=score, block_mask=mask)
+
+    return {"flex": timed(inputs)}
+
+
+def peers_fla(torch, timed, family, z):
+    """The recurrence alone: norms, gates and convolutions around it, which our kernels compute too, are not in its time."""
+    F = torch.nn.functional
+    b, t, h, d, v = z["B"], z["T"], z["H"], z["D"], z["V"]
+
+    def inputs(copies):
+        import fla.ops as ops
+
+        def rows(*shape, dtype=None):
+            return random(torch, b, t, *shape, copies=copies, dtype=dtype)
+
+        def shares(*shape):
+            return [torch.sigmoid(x) for x in rows(*shape)]
+
+        def decays(*shape):
+            """Logs of shares that are kept."""
+            return [F.logsigmoid(x + 2) for x in rows(*shape, dtype=torch.float32)]
+
+        q, k, w = rows(h, d), [F.normalize(x, dim=-1) for x in rows(h, d)], rows(h, v)
+        if family == "forgetting":
+            g = decays(h)
+            return lambda n: ops.forgetting_attn.parallel_forgetting_attn(q[n], k[n], w[n], g[n])
+        if family == "parallax":
+            r = rows(h, d)
+            return lambda n: ops.parallax.parallel_parallax(q[n], r[n], k[n], w[n])
+        if family == "lightning":
+            return lambda n: ops.lightning_attn.chunk_lightning_attn(q[n], k[n], w[n], layer_idx=0, num_layers=24)
+        if family == "retention":
+            return lambda n: ops.retention.chunk_retention(q[n], k[n], w[n])
+        if family in ("gated linear", "hgrn2"):
+            g = decays(h, d)
+            kept = k if family == "gated linear" else [(1 - x.exp()).to(torch.bfloat16) for x in g]
+            return lambda n: ops.gla.chunk_gla(q[n], kept[n], w[n], g[n])
+        if family == "hgrn":
+            x, g = rows(h * d), decays(h * d)
+            return lambda n: ops.hgrn.fused_recurrent_hgrn(x[n], g[n].to(torch.bfloat16))
+        if family == "rwkv6":
+            g, u = decays(h, d), torch.randn(h, d, device="cuda")
+            return lambda n: ops.rwkv6.chunk_rwkv6(q[n], k[n], w[n], g[n], u)
+        if family == "mamba2":
+            g = decays(h)
+            return lambda n: ops.simple_gla.chunk_simple_gla(q[n], k[n], w[n], g[n], scale=1.0)
+        if family == "delta":
+            beta = shares(h)
+            return lambda n: ops.delta_rule.chunk_delta_rule(q[n], k[n], w[n], beta[n])
+        if family == "gated delta":
+            g, beta = decays(h), shares(h)
+            return lambda n: ops.gated_delta_rule.chunk_gated_delta_rule(q[n], k[n], w[n], g[n], beta[n])
+        if family == "gated delta 2":
+            from fla.ops.gdn2 import chunk_gdn2
+            g, erase, write = decays(h, d), shares(h, d), shares(h, v)
+            return lambda n: chunk_gdn2(q[n], k[n], w[n], g[n], erase[n], write[n])
+        g, beta = decays(h, d), shares(h)
+        return lambda n: ops.kda.chunk_kda(q[n], k[n], w[n], g[n], beta[n])
+
+    return {"fla": timed(inputs)}
 
 
 def describe(row):
@@ -335,13 +442,16 @@ def report(out):
     if rates:
         lines += [f"In the same run: bf16 products {rates['bf16_tflops']:.0f} TFLOP/s (8192 x 8192 x 8192), copy "
                   f"{rates['copy_gbps']:.0f} GB/s.", ""]
-    lines += ["Medians in ms of one call by events; a peer's number in brackets is its time over ours.", "",
-              "| family | shape | Fovea | TFLOP/s | share of copy rate | " + " | ".join(names) + " |",
-              "|---" * (5 + len(names)) + "|"]
+    lines += ["Medians in ms of one call by events; a peer's number in brackets is its time over ours. Fovea's kernels of",
+              "recurrences compute norms, gates and convolutions of the specification too; FLA's time is that of the",
+              "recurrence alone.", "",
+              "| " + " | ".join(["family", "shape", "Fovea", "TFLOP/s", "share of product rate", "share of copy rate", *names]) + " |",
+              "|---" * (6 + len(names)) + "|"]
     for row in data["rows"]:
         ours, shape = row["fovea"].get("ms"), " ".join(f"{k}={v}" for k, v in row["shape"].items())
         cells = [row["family"], shape, f"{ours:.4f}" if ours else "failed"]
         cells.append(f"{row['flops'] / ours * 1e-9:.1f}" if ours and row.get("flops") else "")
+        cells.append(f"{row['flops'] / ours * 1e-9 / rates['bf16_tflops']:.2f}" if ours and row.get("flops") and rates else "")
         cells.append(f"{row['fovea']['tensor_bytes'] / ours * 1e-6 / rates['copy_gbps']:.2f}" if ours and rates else "")
         for name in names:
             value = row.get(name, {})
@@ -366,6 +476,10 @@ def pack(args):
                 found = f"{folder}/{program}"
             archive.add(found, f"fovea-gpu/bin/{program}")
         archive.add(root / "examples", "fovea-gpu/examples")
+        for name in ("LICENSE", "THIRD-PARTY.md"):
+            archive.add(root / name, f"fovea-gpu/{name}")
+        for wheel in sorted(Path(args.wheels).glob("*.whl")) if args.wheels else []:
+            archive.add(wheel, f"fovea-gpu/wheels/{wheel.name}")
         archive.add(Path(__file__).resolve(), "fovea-gpu/harness.py")
     size = Path(args.out).stat().st_size
     if size > args.limit << 20:
@@ -376,7 +490,7 @@ def pack(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["pack", "all", "check", "golden", "time", "report"])
+    parser.add_argument("step", choices=["pack", "all", "check", "golden", "time", "report", "list"])
     parser.add_argument("out", help="the folder for results; of pack: the archive")
     parser.add_argument("--bin", help="folder of the programs")
     parser.add_argument("--device", choices=["gpu", "emulator"], default="gpu")
@@ -384,11 +498,12 @@ def main():
     parser.add_argument("--table", choices=sorted(TABLES), default="short")
     parser.add_argument("--families", help="some families of the table, by comma")
     parser.add_argument("--types", default="bf16", help="element types that check runs, by comma")
-    parser.add_argument("--sanitize", default="causal", help="examples to run under compute-sanitizer too")
+    parser.add_argument("--sanitize", default="causal,gla,deltanet", help="examples to run under compute-sanitizer too")
     parser.add_argument("--sanitize-sizes", default="B=1,T=130,S=130,H=2,D=64,K=64,V=64")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop beginning new work after so long")
+    parser.add_argument("--wheels", help="of pack: folder of wheels to carry, as those of fla-core and einops")
     parser.add_argument("--limit", type=int, default=64, help="of pack: MiB that the archive may have")
     args = parser.parse_args()
     if args.step == "pack":
