@@ -350,7 +350,6 @@ private:
   /// Values of a work item that reads, of chunks side by side.
   int64_t readTile(const StateLoop &loop) const;
   int64_t segmentUnit(const StateLoop &loop) const;
-  int64_t leastSegment(const StateLoop &loop) const;
   void countSegments(const StateLoop &loop, Between &between);
   void makeBetween(const StateLoop &loop, llvm::ArrayRef<mlir::StringAttr> own, const std::string &name,
                    Between &between);

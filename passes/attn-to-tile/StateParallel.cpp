@@ -24,7 +24,6 @@ namespace {
 constexpr int64_t kLeastChunks = 4, kLeastSegments = 4, kMostSegments = 64;
 // Where the number may depend on lengths alone.
 constexpr int64_t kInvariantChunks = 8, kMostInvariantSegments = 16;
-constexpr int64_t kLeastTokens = 256; // where it is a matter of choice
 constexpr int64_t kLaunchCycles = 4000;
 constexpr int64_t kWidest = 128; // values that a tile of the first launch has
 constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
@@ -45,13 +44,6 @@ int64_t Derivation::segmentUnit(const StateLoop &loop) const {
   return unit;
 }
 
-/// Tokens that a segment has at least, so that to walk twice costs less than to wait.
-int64_t Derivation::leastSegment(const StateLoop &loop) const {
-  int64_t unit = segmentUnit(loop);
-  int64_t chunks = (choices.batchInvariant ? kInvariantChunks : kLeastChunks) * chunkOf(loop);
-  return unit * llvm::divideCeil(std::max(chunks, choices.savedCycles ? kLeastTokens : 0), unit);
-}
-
 /// How many segments there are, as a size of the program, and the tokens of one.
 void Derivation::countSegments(const StateLoop &loop, Between &between) {
   Location loc = attention.getLoc();
@@ -59,7 +51,8 @@ void Derivation::countSegments(const StateLoop &loop, Between &between) {
   auto constant = [&](int64_t value) { return indexConstant(value); };
   int64_t unit = segmentUnit(loop);
   Value units = constant(unit), tokens = sizeOf(loop.token);
-  Value least = constant(leastSegment(loop));
+  Value least = constant(
+      unit * llvm::divideCeil((choices.batchInvariant ? kInvariantChunks : kLeastChunks) * chunkOf(loop), unit));
   SmallVector<Value> sizes;
   for (StringAttr axis : loop.batch)
     sizes.push_back(sizeOf(axis));
@@ -109,8 +102,9 @@ void Derivation::preferShared() {
     int64_t count = width ? llvm::divideCeil(*width, valueTile(loop, *width)) : 1;
     if (count > 1)
       states = std::to_string(count) + " * " + states;
+    int64_t unit = segmentUnit(loop), least = unit * llvm::divideCeil(kLeastChunks * chunkOf(loop), unit);
     prefer("min(device.sms * " + std::to_string(choices.itemsPerSm) + " / (" + states + "), ceildiv(" + tokens + ", " +
-               std::to_string(leastSegment(loop)) + ")) >= " + std::to_string(kLeastSegments),
+               std::to_string(least) + ")) >= " + std::to_string(kLeastSegments),
            "segments of tokens side by side, since there are too few states for the device otherwise");
   } else if (loop.isParallel) {
     // Two launches more.

@@ -1,4 +1,4 @@
-# Installs a build into a fresh folder, builds the programs of examples/runtime against it and runs them.
+# Packs a build, unpacks it elsewhere, builds the programs of examples/runtime against that tree and runs them.
 file(REMOVE_RECURSE "${WORK}")
 file(MAKE_DIRECTORY "${WORK}")
 function(run)
@@ -9,9 +9,13 @@ function(run)
   endif()
   set(output "${output}" PARENT_SCOPE)
 endfunction()
-run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK}/prefix")
-# The tree is used from another place than it was installed to.
-file(RENAME "${WORK}/prefix" "${WORK}/moved")
+# The rules of the tarball are those of `cmake --install`; it is unpacked to a place that nothing knew of.
+get_filename_component(bin "${CMAKE_COMMAND}" DIRECTORY)
+run("${bin}/cpack" -G TGZ --config "${BUILD}/CPackConfig.cmake" -B "${WORK}/package")
+file(GLOB package "${WORK}/package/fovea-*-linux-*.tar.gz")
+file(ARCHIVE_EXTRACT INPUT "${package}" DESTINATION "${WORK}/unpacked")
+file(GLOB tree "${WORK}/unpacked/fovea-*-linux-*")
+file(RENAME "${tree}" "${WORK}/moved")
 run("${CMAKE_COMMAND}" -S "${SOURCE}/examples/runtime" -B "${WORK}/build" "-DCMAKE_PREFIX_PATH=${WORK}/moved"
     "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_C_COMPILER=${CC}" -DCMAKE_BUILD_TYPE=Release
     "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Werror" "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror")
@@ -36,6 +40,43 @@ if(EXISTS "${WORK}/build/just_in_time")
   endif()
 elseif(COMPILER)
   message(FATAL_ERROR "the compiler was not installed")
+endif()
+# The archive, for a program that needs no library of ours beside it.
+run("${CMAKE_COMMAND}" -S "${SOURCE}/test/install/static" -B "${WORK}/static" "-DCMAKE_PREFIX_PATH=${WORK}/moved"
+    "-DCMAKE_C_COMPILER=${CC}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror")
+run("${CMAKE_COMMAND}" --build "${WORK}/static")
+run("${WORK}/static/one_file" "${plan}")
+if(NOT output MATCHES "accumulate: launched")
+  message(FATAL_ERROR "one_file says:\n${output}")
+endif()
+run(ldd "${WORK}/static/one_file")
+if(output MATCHES "fovea")
+  message(FATAL_ERROR "one_file needs a library of ours:\n${output}")
+endif()
+# What a reader needs lies beside it, and the licences of what is inside.
+foreach(file README.md LICENSE THIRD-PARTY.md docs/cpp.md docs/versions.md examples/causal.attn examples/maps/gates.attn)
+  if(NOT EXISTS "${WORK}/moved/share/doc/fovea/${file}")
+    message(FATAL_ERROR "share/doc/fovea/${file} is not there")
+  endif()
+endforeach()
+if(COMPILER)
+  # The program from the tree, on an example of the tree.
+  run("${CMAKE_COMMAND}" -E env FOVEA_CACHE=off "${WORK}/moved/bin/fovea" run
+      "${WORK}/moved/share/doc/fovea/examples/causal.attn" --device emulator --set "B=1,T=20,S=20,H=1,D=32,V=32")
+  if(NOT output MATCHES "causal_softmax.* ok")
+    message(FATAL_ERROR "fovea run says:\n${output}")
+  endif()
+  # What the compiler's library exports beside its interface are names that MLIR and LLVM must share, and only where
+  # those are shared libraries.
+  run(${NM} -D --defined-only "${WORK}/moved/lib/libfovea.so")
+  string(REGEX REPLACE "[^\n]* fovea_[a-z0-9_]+\n" "" others "${output}\n")
+  if(NOT STATIC)
+    string(REGEX REPLACE "[^\n]*(4mlir|4llvm)[^\n]*\n" "" others "${others}")
+  endif()
+  string(STRIP "${others}" others)
+  if(NOT others STREQUAL "")
+    message(FATAL_ERROR "libfovea exports besides its interface:\n${others}")
+  endif()
 endif()
 # Nothing of the build or source tree is left in what was installed.
 file(GLOB_RECURSE texts "${WORK}/moved/*.cmake" "${WORK}/moved/*.h" "${WORK}/moved/*.hpp")
