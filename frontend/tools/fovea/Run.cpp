@@ -521,15 +521,18 @@ struct RunCommand {
     return Array::create(tensor.type, std::move(*shape));
   }
 
-  /// A carry begins at zero; where it is optional and its end is not asked for, it stays absent.
+  /// A carry begins at zero. Optional ones are given together: where none is given or asked for, all stay absent.
   template <typename Make> Status drawMissing(const Plan &plan, const std::vector<Binding> &to, Make make) {
+    bool continues = std::any_of(plan.tensors.begin(), plan.tensors.end(), [&](const PlanTensor &tensor) {
+      bool asked =
+          std::any_of(to.begin(), to.end(), [&](const Binding &binding) { return binding.name == tensor.name; });
+      return tensor.role == TensorRole::Carry && tensor.optional && (asked || inputs.count(tensor.name));
+    });
     for (const PlanTensor &tensor : plan.tensors) {
       if (tensor.role == TensorRole::Output || inputs.count(tensor.name))
         continue;
       bool carry = tensor.role == TensorRole::Carry;
-      bool asked =
-          std::any_of(to.begin(), to.end(), [&](const Binding &binding) { return binding.name == tensor.name; });
-      if (carry && tensor.optional && !asked)
+      if (carry && tensor.optional && !continues)
         continue;
       Result<Array> array = carry ? zeros(plan, tensor) : make(tensor);
       if (!array)
