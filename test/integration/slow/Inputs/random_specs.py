@@ -144,12 +144,12 @@ def spec(r):
 
 
 class Campaign:
-    def __init__(self, folder, seed, level, cases):
-        self.folder, self.seed, self.level, self.cases = folder, seed, level, cases
+    def __init__(self, make, folder, seed, level, cases):
+        self.make, self.folder, self.seed, self.level, self.cases = make, folder, seed, level, cases
 
     def run(self, number):
         r = random.Random(self.seed * 1000003 + number)
-        text, sizes = spec(r)
+        text, sizes = self.make(r)
         path = self.folder / f"random{number}.attn"
         path.write_text(text)
         command = ["fovea", "check", str(path), "--at", self.level, "--quiet", "--cases", self.cases, "--type", r.choice(["bf16", "bf16", "f16", "f16", "f32"]),
@@ -173,7 +173,8 @@ class Campaign:
         return "wrong", f"seed {self.seed}, number {number}, status {done.returncode}\n{' '.join(command)}\n{text}\n{output}"
 
 
-def main():
+def main(make):
+    """A campaign of what make(random) gives: the text of a specification and its sizes. The folder is the first argument."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ
@@ -182,7 +183,7 @@ def main():
     seconds = float(environment.get("FOVEA_SECONDS", "1e9" if "FOVEA_SPECS" in environment else "30"))
     first = int(environment.get("FOVEA_FIRST", "0"))
     keep = environment.get("FOVEA_KEEP_GOING")
-    campaign = Campaign(folder, seed, environment.get("FOVEA_AT", "ptx"), environment.get("FOVEA_CASES", "3"))
+    campaign = Campaign(make, folder, seed, environment.get("FOVEA_AT", "ptx"), environment.get("FOVEA_CASES", "3"))
     begin, counts, reasons, wrong = time.monotonic(), collections.Counter(), collections.Counter(), 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         pending, number = set(), first
@@ -210,4 +211,5 @@ def main():
     return 0 if counts["passed"] and not wrong else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main(spec))
