@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 
 using namespace fovea;
@@ -55,17 +56,18 @@ bool read(const fovea_compile_options *from, fovea_compile_options &to, fovea_st
   to = {};
   if (!from)
     return true;
-  constexpr size_t least = sizeof(fovea_compile_options); // of the first version
+  constexpr size_t least = offsetof(fovea_compile_options, storage); // of the first version
   if (from->struct_size < least || from->struct_size > 4096) {
     status = invalid("fovea_compile_options: set struct_size to sizeof(fovea_compile_options)");
     return false;
   }
   const auto *bytes = reinterpret_cast<const unsigned char *>(from);
-  if (std::any_of(bytes + sizeof to, bytes + from->struct_size, [](unsigned char byte) { return byte != 0; })) {
+  size_t known = std::min(sizeof to, from->struct_size);
+  if (std::any_of(bytes + known, bytes + from->struct_size, [](unsigned char byte) { return byte != 0; })) {
     status = fail(Error{ErrorCode::Unsupported, "fovea_compile_options has fields that this library does not know"});
     return false;
   }
-  std::memcpy(static_cast<void *>(&to), from, sizeof to);
+  std::memcpy(static_cast<void *>(&to), from, known);
   return true;
 }
 
@@ -79,6 +81,7 @@ Result<driver::CompileOptions> readOptions(const fovea_compile_options &raw) {
   take(raw.target, options.target);
   take(raw.type, options.type);
   take(raw.precision, options.precision);
+  take(raw.storage, options.storage);
   options.batchInvariant = raw.batch_invariant != 0;
   if (!Target::find(options.target))
     return Error{ErrorCode::InvalidArgument, "target '" + options.target + "' is unknown; known: " + Target::names()};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -191,6 +192,37 @@ TEST(CompilerApi, SizesThatAreMissing) {
   auto compiled = fovea::compile_text(gatedText());
   ASSERT_FALSE(compiled);
   EXPECT_NE(compiled.failure().text.find("--set D="), std::string::npos) << compiled.failure().text;
+}
+
+TEST(CompilerApi, StorageOfAFile) {
+  std::string text = gatedText() + "storage packed { B, T : ragged(offsets: i32 [B + 1], max: T) }\n";
+  fovea::CompileOptions options = sized();
+  options.storage = "packed";
+  auto compiled = fovea::compile_text(text, "gated.attn", options);
+  ASSERT_TRUE(compiled) << compiled.failure().text;
+  EXPECT_NE(compiled->planText.find("\"offsets\""), std::string::npos);
+  EXPECT_NE(compiled->planText.find("\"total\""), std::string::npos);
+  options.storage = "paged";
+  auto wrong = fovea::compile_text(text, "gated.attn", options);
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.failure().text.find("'gated' has no storage 'paged'"), std::string::npos) << wrong.failure().text;
+
+  // Callers of the first version know nothing of it.
+  fovea_compiler *compiler = nullptr;
+  ASSERT_EQ(fovea_compiler_open(&compiler), FOVEA_OK);
+  fovea_compile_options older{};
+  older.struct_size = offsetof(fovea_compile_options, storage);
+  older.storage = "not read";
+  const char *sets[] = {"D=16", "V=16"};
+  older.sets = sets;
+  older.set_count = 2;
+  fovea_compilation *made = nullptr;
+  ASSERT_EQ(fovea_compile_text(compiler, text.data(), text.size(), "gated.attn", &older, &made), FOVEA_OK);
+  fovea_plan *plan = nullptr;
+  EXPECT_EQ(fovea_compilation_plan(made, &plan), FOVEA_OK) << fovea_last_error();
+  fovea_plan_close(plan);
+  fovea_compilation_close(made);
+  fovea_compiler_close(compiler);
 }
 
 TEST(CompilerApi, Misuse) {

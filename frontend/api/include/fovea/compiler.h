@@ -39,6 +39,7 @@ typedef struct fovea_compile_options {
   const char *const *sets; /* "D=64": sizes of static axes, consts and options of the specification */
   size_t set_count;
   int32_t batch_invariant; /* 1: the bits of a row do not depend on the batch, nor on the device */
+  const char *storage;     /* a storage of the file: where arrays lie; NULL: they are dense */
 } fovea_compile_options;
 
 typedef struct fovea_compilation fovea_compilation;

@@ -22,6 +22,7 @@ struct CompileOptions {
   std::string attention, target, type, precision, schedule; // empty: the default of compiler.h
   std::vector<std::string> sets;                            // "D=128"
   bool batchInvariant = false;
+  std::string storage; // of the file; empty: dense arrays
 };
 
 struct Diagnostic {
@@ -97,6 +98,7 @@ private:
     raw.sets = sets.data();
     raw.set_count = sets.size();
     raw.batch_invariant = options.batchInvariant;
+    raw.storage = orNull(options.storage);
     fovea_compilation *made = nullptr;
     CompileFailure failure;
     failure.status = compile(raw, &made);
