@@ -107,6 +107,37 @@ llvm::Expected<rt::Plan> codegen::makePlan(llvm::ArrayRef<tile::ProgramOp> progr
   return plan;
 }
 
+/// Kernels take the strides of all dimensions but the last, whose elements they read as neighbours. Of one element
+/// there are no neighbours, and frameworks give it any stride.
+static std::string innermostStrides(const rt::Plan &plan, const rt::PlanEntry &entry) {
+  std::string guard;
+  for (const rt::PlanTensor &tensor : plan.tensors) {
+    bool used = false;
+    for (const rt::PlanLaunch &launch : entry.launches)
+      used |= llvm::any_of(launch.args, [&](const rt::PlanArg &arg) {
+        return arg.kind == rt::PlanArg::Kind::Pointer && arg.name == tensor.name;
+      });
+    if (!used || tensor.dims.empty())
+      continue;
+    const rt::PlanDim &last = tensor.dims.back();
+    std::string test = "stride(" + tensor.name + ", " + last.display + ") == 1", size;
+    int64_t known = 1;
+    for (const std::string &factor : last.factors) {
+      const rt::PlanAxis *axis = plan.findAxis(factor);
+      if (axis && axis->staticSize)
+        known *= *axis->staticSize;
+      else
+        size += (size.empty() ? "" : " * ") + factor;
+    }
+    if (known == 1 && size.empty())
+      continue;
+    if (known == 1)
+      test = "(" + test + " || " + size + " == 1)";
+    guard += (guard.empty() ? "" : " && ") + test;
+  }
+  return guard;
+}
+
 static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::ProgramOp program,
                                                llvm::ArrayRef<const Kernel *> kernels) {
   rt::PlanEntry entry;
@@ -176,6 +207,8 @@ static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::Progr
     if (const rt::PlanTensor *tensor = plan.findTensor(name); tensor && bytes > rt::byteSize(tensor->type))
       guard += (guard.empty() ? "" : " && ") + ("align(" + name + ") >= " + std::to_string(bytes));
   bool vectors = !guard.empty();
+  if (std::string inner = innermostStrides(plan, entry); !inner.empty())
+    guard += (guard.empty() ? "" : " && ") + inner;
   if (std::string more = choiceOf(program, "guard"); !more.empty())
     guard = guard.empty() ? more : "(" + more + ") && " + guard;
   if (!guard.empty()) {
@@ -190,8 +223,8 @@ static llvm::Expected<rt::PlanEntry> makeEntry(const rt::Plan &plan, tile::Progr
       return expr.takeError();
     entry.prefer = *expr;
   }
-  std::string access =
-      vectors ? "vector access: addresses and outer strides aligned as the guard says" : "any strides and alignment";
+  std::string access = vectors ? "vector access: addresses and outer strides aligned as the guard says"
+                               : "any outer strides and alignment";
   std::string name = choiceOf(program, "entry"), reason = choiceOf(program, "reason");
   entry.reason = (name.empty() ? "" : name + ": ") + (reason.empty() ? "" : reason + "; ") + access;
   return entry;

@@ -108,7 +108,8 @@ Status addCubins(Plan &plan, const std::vector<std::string> &archs,
 
 namespace {
 
-constexpr size_t kMaxValues = 16384; // in a plan, where fewer tokens are possible
+constexpr size_t kMaxValues = 16384;      // in a plan, where fewer tokens are possible
+constexpr int64_t kMaxElements = 1 << 19; // of the inputs, likewise; a reader takes 2^20 of all tensors
 
 /// As few digits as tell f32 numbers apart.
 double rounded(double value) {
@@ -249,7 +250,10 @@ Result<PlanSelfTest> makeSelfTest(Compilation &compilation, const Plan &plan, ui
       return Error{inputs.error().code, "no self-test: " + inputs.error().message};
     if (Status status = expect(compilation, *sizes, *inputs, test); !status)
       return Error{status.error().code, "no self-test: " + status.error().message};
-    if (countValues(test) <= kMaxValues)
+    int64_t elements = 0;
+    for (const auto &[name, array] : *inputs)
+      elements += array.elements();
+    if (countValues(test) <= kMaxValues && elements <= kMaxElements)
       break;
   }
   // It must hold where nothing is miscompiled.

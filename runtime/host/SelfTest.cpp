@@ -11,7 +11,7 @@ namespace fovea::runtime {
 
 namespace {
 
-constexpr int64_t kMaxElements = 1 << 20; // of a tensor
+constexpr int64_t kMaxElements = 1 << 20; // of all tensors together
 
 AxisSizes axesOf(const PlanSelfTest &test) { return {test.axes.begin(), test.axes.end()}; }
 
@@ -53,14 +53,16 @@ Result<std::map<std::string, Array, std::less<>>> selfTestInputs(const Plan &pla
   if (!axes)
     return corrupt(plan, axes.error().message);
   // All tensors, since those that are not given are made too.
+  int64_t elements = 0;
   for (const PlanTensor &tensor : plan.tensors) {
     Result<std::vector<int64_t>> shape = tensorShape(plan, tensor, *axes);
     Result<int64_t> count = shape ? elementCount(*shape) : Result<int64_t>(shape.error());
     if (!count)
       return corrupt(plan, count.error().message);
-    if (*count > kMaxElements)
-      return corrupt(plan, "`" + tensor.name + "` of shape " + shapeText(*shape) + " has more than " +
+    if (*count > kMaxElements - elements)
+      return corrupt(plan, "with `" + tensor.name + "` of shape " + shapeText(*shape) + " its tensors have more than " +
                                std::to_string(kMaxElements) + " elements");
+    elements += *count;
   }
   for (const PlanTestInput &input : plan.selfTest->inputs) {
     const PlanTensor &tensor = *plan.findTensor(input.tensor);

@@ -125,6 +125,39 @@ TEST(Entries, TheShapeChoosesAmongThem) {
             int64_t{108} * compilation->chosen.workItemsPerSm * compilation->chosen.queryTile * (32 + 2) * 4);
 }
 
+TEST(Entries, TheLastDimensionHasNeighbours) {
+  Compiler compiler;
+  auto compilation = compiler.compile(grouped(), options());
+  ASSERT_TRUE(compilation->ok());
+  const runtime::Plan &plan = *compilation->plan;
+  runtime::DeviceFacts facts;
+  facts.smVersion = 80;
+  facts.sms = 4;
+  facts.maxSharedBytesPerBlock = 163 << 10;
+  auto resolve = [&](int64_t heads, const std::string &name, size_t dim, int64_t stride) {
+    std::vector<runtime::TensorView> views;
+    for (const runtime::PlanTensor &tensor : plan.tensors) {
+      runtime::AxisSizes axes = {{"B", 1}, {"T", 70}, {"S", 70}, {"Hk", heads}, {"G", 4}, {"D", 32}};
+      std::vector<int64_t> shape = *runtime::tensorShape(plan, tensor, axes),
+                           strides = runtime::contiguousStrides(shape);
+      for (int64_t &each : strides) // room for any of them
+        each *= tensor.name == name && &each != &strides.back() ? 4 : 1;
+      if (tensor.name == name)
+        strides[dim] = stride;
+      views.push_back({tensor.type, shape, strides, 4096});
+    }
+    Result<runtime::ResolvedCall> call = runtime::resolveCall(plan, views, facts);
+    return call ? "runs" : call.error().message;
+  };
+  for (const char *name : {"q", "k", "v", "o"}) {
+    EXPECT_EQ(resolve(2, name, 3, 1), "runs");
+    EXPECT_NE(resolve(2, name, 3, 2).find("was not compiled for these shapes, strides and addresses"),
+              std::string::npos)
+        << name << ": " << resolve(2, name, 3, 2);
+  }
+  EXPECT_NE(resolve(2, "lse", 2, 2).find("was not compiled for these"), std::string::npos) << resolve(2, "lse", 2, 2);
+}
+
 TEST(Entries, BatchInvariantResultsHaveTheSameBitsForEveryNumberOfBatches) {
   Compiler compiler;
   CompileOptions invariant = options();

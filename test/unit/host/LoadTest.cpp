@@ -485,7 +485,7 @@ TEST_F(Load, HostileSelfTestsAreErrors) {
   EXPECT_CONTAINS(refused([](PlanSelfTest &t) {
                     t.axes = {{"N", 65536}, {"M", 65536}};
                   }),
-                  "has more than 1048576 elements");
+                  "of shape [65536, 65536] its tensors have more than 1048576 elements");
 }
 
 TEST_F(Load, DrawnInputsFollowTheRuleOfThePlan) {

@@ -172,8 +172,8 @@ TEST_F(Driver, PrepareOptions) {
   EXPECT_FAILS(prepare(), FOVEA_INVALID_ARGUMENT, "fovea_prepare_options: cache is 7, which is no fovea_switch");
   options.cache = FOVEA_ON;
   EXPECT_FAILS(prepare(), FOVEA_INVALID_ARGUMENT, "its folder is not known: FOVEA_CACHE is off");
-  options.self_test = static_cast<fovea_switch>(-1);
-  EXPECT_FAILS(prepare(), FOVEA_INVALID_ARGUMENT, "self_test is -1, which is no fovea_switch");
+  options.self_test = static_cast<fovea_switch>(3);
+  EXPECT_FAILS(prepare(), FOVEA_INVALID_ARGUMENT, "self_test is 3, which is no fovea_switch");
   options.self_test = FOVEA_AS_SET;
   EXPECT_FAILS(fovea_prepare_with(nullptr, device_, &options, &kernel), FOVEA_INVALID_ARGUMENT, "is NULL");
 
