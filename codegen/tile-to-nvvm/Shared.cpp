@@ -93,7 +93,11 @@ Block *Emitter::beginCopy(tile::CopyStartOp op, const Layout &threads) {
 LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   auto type = op.getSmem().getType();
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8, perChunk = 16 / bytes;
-  auto threads = Layout::rowMajor(type.getRows(), type.getColumns(), perChunk, warps);
+  // Rows that are no multiple of eight are dealt as if they were; no thread copies those beyond.
+  int64_t dealtRows = type.getRows() > 8 ? llvm::alignTo(type.getRows(), 16) : type.getRows();
+  if (type.getRows() % 8 == 0)
+    dealtRows = type.getRows();
+  auto threads = Layout::rowMajor(dealtRows, type.getColumns(), perChunk, warps);
   if (!threads)
     return op.emitOpError("copies rows that are no multiple of 16 bytes");
   ViewValue view = views[op.getView()];
@@ -124,6 +128,10 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
   std::map<int64_t, std::pair<Value, Value>> rows; // pointer to the row's first chunk of this thread, bytes to copy
   std::map<std::pair<int64_t, int64_t>, Value> places;
   int64_t phaseRows = type.getSwizzle() ? 8 : 1;
+  int64_t rowsOfThreads = 1; // that differ in what threads add
+  for (const std::vector<Layout::Vector> *part : {&threads->lane, &threads->warp})
+    for (const Layout::Vector &v : *part)
+      rowsOfThreads += v[0];
   for (int64_t r = 0; r < threads->registers(); r += perChunk) {
     Layout::Vector constants = threads->registerOffset(r);
     auto &[pointer, size] = rows[constants[0]];
@@ -158,9 +166,13 @@ LogicalResult Emitter::emitCopyStart(tile::CopyStartOp op) {
       source = select(valid, source, base); // a place that is always there
       bytesRead = select(valid, size, i32(0));
     }
+    Block *exists = nullptr;
+    if (constants[0] + rowsOfThreads > type.getRows())
+      exists = beginWhere(icmp(LLVM::ICmpPredicate::slt, threadRow, i32(type.getRows() - constants[0])));
     NVVM::CpAsyncOp::create(b, loc, destination, source, b.getI32IntegerAttr(16),
                             NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG),
                             bytesRead);
+    endWhere(exists);
   }
   endWhere(after);
   return success();
@@ -226,7 +238,7 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
   for (Layout::Vector &v : ofWarps.lane)
     v = {0, 0};
   std::string key = std::to_string(int(fragment)) + "/" + std::to_string(span) + "/" + std::to_string(type.getRows()) +
-                    "/" + std::to_string(columns);
+                    "/" + std::to_string(columns) + "/" + std::to_string(int64_t(op.getRow()));
   for (const Layout::Vector &v : to->warp)
     key += "/" + std::to_string(v[0]) + "," + std::to_string(v[1]);
   Value &place = laneOffsets[key];
@@ -237,6 +249,7 @@ LogicalResult Emitter::readFragments(tile::SmemReadOp op, bool columnsFirst, Fra
       Value bit4 = LLVM::LShrOp::create(b, loc, lane, i32(4));
       Value row = add(low, mulConstant(rowsFirst ? bit3 : bit4, 8));
       Value column = rowsFirst ? bit4 : bit3;
+      row = addConstant(row, op.getRow());
       if (ofWarps.warpsAlong(0))
         row = add(row, threadOffset(ofWarps, 0));
       if (ofWarps.warpsAlong(1))
@@ -283,6 +296,8 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
     return op.emitOpError("works on a tile without layout");
   auto type = op.getSmem().getType();
   auto tileType = tensorType(op.getTile());
+  if (op.getRow() && (isReadByDecayedDot(op) || isReadByProducts(op)))
+    return op.emitOpError("begins within a stage, which products that read it themselves do not know");
   if (isReadByDecayedDot(op))
     return success();
   if (tileType.getRank() == 1)
@@ -321,6 +336,7 @@ LogicalResult Emitter::emitSmemRead(tile::SmemReadOp op) {
   result.packed = bytes == 2;
   for (int64_t r = 0; r < to->registers(); r += perChunk) {
     Layout::Vector constants = to->registerOffset(r);
+    constants[0] += op.getRow();
     int64_t rest = constants[0] % 8, byteConstant;
     Value place = swizzled(type, addConstant(threadRow, rest), threadChunk, constants[0] - rest,
                            constants[1] / perChunk, byteConstant);
@@ -357,10 +373,12 @@ struct Emitter::ElementPlaces {
   /// Of pairs of 32 bits, the lanes of the upper half of a quad take the second element first. Two rows whose 16-byte
   /// chunks change places by the exclusive or would else ask for the same banks.
   bool split = false;
-  Value second; ///< i1: this lane takes the second element first
+  Value second;     ///< i1: this lane takes the second element first
+  int64_t firstRow; ///< of the stage
   std::map<std::array<int64_t, 3>, Value> places;
 
-  ElementPlaces(Emitter &e, const Layout &layout, Value ring, Value stageNumber) : e(e), layout(layout) {
+  ElementPlaces(Emitter &e, const Layout &layout, Value ring, Value stageNumber, int64_t firstRow = 0)
+      : e(e), layout(layout), firstRow(firstRow) {
     type = cast<tile::SmemType>(ring.getType());
     stage = e.stageBase(ring, stageNumber);
     bits = type.getElementType().getIntOrFloatBitWidth();
@@ -385,16 +403,22 @@ struct Emitter::ElementPlaces {
     Layout::Vector constants = layout.registerOffset(r);
     if (constants.size() == 1)
       constants.insert(constants.begin(), 0);
+    constants[0] += firstRow;
     int64_t rowRest = constants[0] % 8, columnRest = constants[1] % perSpan;
     int64_t byteConstant = (constants[0] - rowRest) * span, flip = 0;
     byteConstant += (constants[1] - columnRest) / perSpan * (type.getSwizzle() ? type.getRows() * span : span);
     // Bits that no thread's part of the coordinates has go into the exclusive or: all places follow from one. Others
     // are computed each, once.
-    if (type.getSwizzle() && !(rowRest & bitsOfThreads(0)) && !(columnRest & bitsOfThreads(1))) {
+    if (type.getSwizzle() && !(columnRest & bitsOfThreads(1))) {
       int64_t perChunk = 128 / bits, shift = span == 128 ? 0 : span == 64 ? 1 : 2;
-      flip = (columnRest / perChunk ^ (rowRest >> shift & (span / 16 - 1))) * 16;
-      byteConstant += rowRest * span + columnRest % perChunk * bits / 8;
-      rowRest = columnRest = 0;
+      flip = columnRest / perChunk * 16;
+      byteConstant += columnRest % perChunk * bits / 8;
+      columnRest = 0;
+      if (!(rowRest & bitsOfThreads(0))) {
+        flip ^= (rowRest >> shift & (span / 16 - 1)) * 16;
+        byteConstant += rowRest * span;
+        rowRest = 0;
+      }
     }
     Value &place = places[{rowRest, columnRest, half}];
     if (!place)
@@ -426,7 +450,7 @@ LogicalResult Emitter::readElements(tile::SmemReadOp op) {
   unsigned bits = element.getIntOrFloatBitWidth();
   if (bits != 16 && bits != 32)
     return op.emitOpError("reads elements of ") << bits << " bits from shared memory";
-  ElementPlaces places(*this, *to, op.getSmem(), op.getStage());
+  ElementPlaces places(*this, *to, op.getSmem(), op.getStage(), op.getRow());
   TileValue result;
   result.packed = places.paired && bits == 16;
   for (int64_t r = 0; r < to->registers(); r += places.paired ? 2 : 1) {

@@ -522,9 +522,18 @@ LogicalResult SmemReadOp::verify() {
     if (failed(verifyAccess(*this, cast<ViewType>(getView().getType()), getIndices().size(), *getDims(),
                             type.getShape(), type.getElementType())))
       return failure();
+    // Some of the rows that were copied.
+    SmemType smem = getSmem().getType();
+    int64_t row = getRow();
+    if (type.getRank() == 2 && type.getDimSize(1) == smem.getColumns() && row >= 0 &&
+        row <= smem.getRows() - type.getDimSize(0))
+      return verifyRing(*this, smem, {smem.getRows(), smem.getColumns()}, type.getElementType());
   } else if (tensorOf(getWritten()).getShape() != type.getShape()) {
     return emitOpError("reads another shape than was written");
   }
+  if (getRow())
+    return emitOpError("begins at row ") << int64_t(getRow())
+                                         << ", from which on the ring's stages do not hold the tile";
   return verifyRing(*this, getSmem().getType(), type.getShape(), type.getElementType());
 }
 

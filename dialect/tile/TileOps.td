@@ -534,11 +534,13 @@ def Tile_SmemReadOp : Tile_Op<"smem_read", [AttrSizedOperandSegments, MemoryEffe
   let summary = "a tile from one stage of a ring";
   let description = [{
     The `of` clause says what the stage holds: a tile of a view, or a tile that was written there. It is a claim: the interpreter checks
-    it, `strip-schedule` puts it in place of the read.
+    it, `strip-schedule` puts it in place of the read. A tile of a view may be some of the stage's rows, those from `row` on: several
+    that overlap, as the taps of a convolution do, share one copy.
   }];
   let arguments = (ins Tile_Arg<Tile_SmemType, "the ring">:$smem, Tile_Arg<Index, "which stage">:$stage,
                        Optional<Tile_ViewType>:$view, Variadic<Index>:$indices, Optional<Tile_Tensor>:$written,
-                       Tile_AttrArg<OptionalAttr<DenseI64ArrayAttr>, "the dimensions of the view that the tile spans">:$dims);
+                       Tile_AttrArg<OptionalAttr<DenseI64ArrayAttr>, "the dimensions of the view that the tile spans">:$dims,
+                       Tile_AttrArg<DefaultValuedAttr<I64Attr, "0">, "the stage's row that is the tile's first">:$row);
   let results = (outs Tile_Res<Tile_Tensor, "the tile">:$tile);
   let assemblyFormat = "$smem `[` $stage `]` `of` (`view` $view^ `[` $indices `]` `dims` $dims `:` qualified(type($view)))? (`tile` $written^ `:` type($written))? attr-dict `:` qualified(type($smem)) `->` type($tile)";
   let hasVerifier = 1;

@@ -70,8 +70,29 @@ private:
     return transposeOf(Layout::mmaAccumulator(type.getDimSize(1), type.getDimSize(0), warps, deal));
   }
 
-  /// Columns are dealt of all tiles but those that are cut or put together along them, or are multiplied as f32, and
-  /// what is computed with such element by element.
+  /// True if parts of a tile are in the threads of the whole where columns are dealt: those go round in step.
+  bool isInStep(Value whole, Value part, unsigned dim, int64_t place) const {
+    auto of = cast<RankedTensorType>(whole.getType()), to = cast<RankedTensorType>(part.getType());
+    if (of.getRank() != 2 || dim != 1)
+      return false;
+    int64_t across = Layout::warpsOfColumns(of.getDimSize(0), of.getDimSize(1), warps);
+    return Layout::warpsOfColumns(to.getDimSize(0), to.getDimSize(1), warps) == across && place % (16 * across) == 0;
+  }
+  bool cutsInStep(Operation *op) const {
+    if (auto slice = dyn_cast<SliceOp>(op))
+      return isInStep(slice.getSource(), slice.getTile(), slice.getDim(), slice.getOffset());
+    auto concat = dyn_cast<ConcatOp>(op);
+    int64_t place = 0;
+    for (Value source : concat ? concat.getSources() : ValueRange()) {
+      if (!isInStep(concat.getTile(), source, concat.getDim(), place))
+        return false;
+      place += cast<RankedTensorType>(source.getType()).getShape().back();
+    }
+    return true;
+  }
+
+  /// Columns are dealt of all tiles but those that are cut or put together out of step with the dealing, or are
+  /// multiplied as f32, and what is computed with such element by element.
   void findDealt() {
     MatrixClasses of = matrixClasses();
     auto unite = [&](Value x, Value y) { of.classes.unionSets(of.number[x], of.number[y]); };
@@ -88,8 +109,8 @@ private:
     for (Value value : of.values) {
       Operation *def = value.getDefiningOp();
       auto dot = dyn_cast_or_null<DotOp>(def);
-      bool isCut = isa_and_nonnull<SliceOp, ConcatOp, GatherOp>(def) ||
-                   llvm::any_of(value.getUsers(), [](Operation *user) { return isa<SliceOp, ConcatOp>(user); });
+      bool isCut = isa_and_nonnull<GatherOp>(def) || (def && !cutsInStep(def)) ||
+                   llvm::any_of(value.getUsers(), [&](Operation *user) { return !cutsInStep(user); });
       if (isCut || (dot && getElementTypeOrSelf(dot.getA().getType()).isF32()))
         refuses.insert(of.leader(value));
     }

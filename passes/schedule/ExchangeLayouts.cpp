@@ -42,10 +42,16 @@ SmemWriteOp exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayou
     if (!firstReader || here->isBeforeInBlock(firstReader))
       firstReader = here;
   }
-  // Written as soon as it is there, so that what follows hides the way; a state, where it is first wanted.
+  // Written as soon as it is there, rounded first, so that what follows hides the way and keeps no register for it; a
+  // state, where it is first wanted.
   OpBuilder b(firstReader);
-  if (Operation *def = source.getDefiningOp())
+  if (Operation *def = source.getDefiningOp()) {
+    auto rounded = dyn_cast<arith::TruncFOp>(def);
+    Operation *exact = rounded ? rounded.getIn().getDefiningOp() : nullptr;
+    if (exact && exact->getBlock() == def->getBlock())
+      def->moveAfter(exact);
     b.setInsertionPointAfter(def);
+  }
   SmemAllocOp ring = makeRing(launch, loc, type);
   Value zero = arith::ConstantIndexOp::create(b, loc, 0);
   auto write = SmemWriteOp::create(b, loc, source, ring, zero);
@@ -69,6 +75,38 @@ SmemWriteOp exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayou
     convert.erase();
   }
   return write;
+}
+
+/// What takes many registers of its own, or long.
+bool isHeavy(Operation *op) { return isa<DotOp, DecayedDotOp, UnitTrilInverseOp>(op); }
+
+/// A tile that was written and is used again behind a barrier and a product is read again: until then it needs no
+/// registers.
+void readAgain(SmemWriteOp write) {
+  Value source = write.getTile(), read;
+  if (cast<RankedTensorType>(source.getType()).getRank() != 2)
+    return;
+  Block *block = write->getBlock();
+  DenseMap<Operation *, SmallVector<OpOperand *>> uses;
+  for (OpOperand &use : source.getUses())
+    if (use.getOwner()->getBlock() == block)
+      uses[use.getOwner()].push_back(&use);
+  bool met = false, heavy = false;
+  for (Operation &op : llvm::make_range(std::next(write->getIterator()), block->end())) {
+    met |= isa<BarrierOp>(op);
+    if (auto found = uses.find(&op);
+        found != uses.end() && met && (heavy || read) && !isa<SmemReadOp, SmemWriteOp>(op)) {
+      if (heavy) {
+        OpBuilder at(&op);
+        read = SmemReadOp::create(at, write.getLoc(), source.getType(), write.getSmem(), write.getStage(), Value(),
+                                  ValueRange(), source, DenseI64ArrayAttr());
+      }
+      for (OpOperand *use : found->second)
+        use->set(read);
+      heavy = false;
+    }
+    heavy |= isHeavy(&op);
+  }
 }
 
 /// Copies and writes that follow an exchange, before a loop say, may share its bytes: all have read them before.
@@ -103,6 +141,9 @@ struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
         if (!writes.back())
           return signalPassFailure();
       }
+      for (SmemWriteOp write : writes)
+        if (write->getParentOfType<scf::ForOp>())
+          readAgain(write);
       // Now that all reads and barriers are there.
       for (SmemWriteOp write : writes)
         if (needsBarrierToWrite(write, write.getSmem())) {

@@ -45,7 +45,8 @@ def StageOperandsPass : Pass<"tile-stage-operands", "fovea::tile::ProgramOp"> {
   let description = [{
     Each load that feeds products alone becomes copy_start, copy_commit, copy_wait 0, barrier and a swizzled smem_read, which for a loop starts with a
     barrier. In a loop over chunks so does each load of a 16-bit tile, whatever it feeds; its copies begin together at the
-    beginning of the body.
+    beginning of the body. Tiles a few rows apart, as the taps of a convolution are, share one copy with some more
+    rows; vectors that are loaded in front of such a loop wait in shared memory.
   }];
 }
 

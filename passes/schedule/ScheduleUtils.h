@@ -43,11 +43,14 @@ bool isStagedForChunks(LoadOp load);
 
 /// True for loads of the same elements.
 bool sameTile(LoadOp x, LoadOp y);
-/// True if the block loads no other tile of the view, as a convolution does.
+/// By how many rows `y` lies behind `x`, of the same view otherwise; none where it is no constant of a few.
+std::optional<int64_t> rowsBetween(LoadOp x, LoadOp y);
+/// True if the block loads no other tile of the view but such as lie some rows off, as the taps of a convolution do, or
+/// have other columns.
 bool isOnlyTileOfView(LoadOp load);
 
-/// A ring of one stage for tiles of a type at the beginning of the launch; a vector is one row.
-SmemAllocOp makeRing(LaunchOp launch, mlir::Location loc, mlir::RankedTensorType tile);
+/// A ring of one stage for tiles of a type, with some more rows, at the beginning of the launch; a vector is one row.
+SmemAllocOp makeRing(LaunchOp launch, mlir::Location loc, mlir::RankedTensorType tile, int64_t moreRows = 0);
 
 /// True if a tile written in front of `at` into `ring`, which nothing but that write fills, could overwrite what slower
 /// threads still read: this ring in the iteration before, or another one in front of the loops that `at` stands in.

@@ -66,9 +66,56 @@ bool tile::sameTile(LoadOp x, LoadOp y) {
              cast<RankedTensorType>(y.getTile().getType()).getShape();
 }
 
+std::optional<int64_t> tile::rowsBetween(LoadOp x, LoadOp y) {
+  auto shapeOf = [](LoadOp load) { return cast<RankedTensorType>(load.getTile().getType()).getShape(); };
+  if (x.getView() != y.getView() || x.getDims() != y.getDims() || shapeOf(x) != shapeOf(y) || shapeOf(x).size() != 2)
+    return std::nullopt;
+  auto parts = [](Value index) {
+    APInt constant;
+    auto sum = index.getDefiningOp<arith::AddIOp>();
+    return sum && matchPattern(sum.getRhs(), m_ConstantInt(&constant))
+               ? std::pair(sum.getLhs(), constant.getSExtValue())
+               : std::pair(index, int64_t(0));
+  };
+  int64_t rows = 0;
+  for (auto [d, pair] : llvm::enumerate(llvm::zip(x.getIndices(), y.getIndices()))) {
+    auto [from, to] = pair;
+    if (int64_t(d) != x.getDims()[0]) {
+      if (from != to)
+        return std::nullopt;
+      continue;
+    }
+    auto [fromBase, fromRows] = parts(from);
+    auto [toBase, toRows] = parts(to);
+    if (fromBase != toBase || std::abs(toRows - fromRows) > 16)
+      return std::nullopt;
+    rows = toRows - fromRows;
+  }
+  return rows;
+}
+
+/// True for tiles of the same rows that have no column in common, as the halves of rotated features.
+static bool areApart(LoadOp x, LoadOp y) {
+  if (x.getDims() != y.getDims() || x.getDims().size() != 2)
+    return false;
+  APInt from, to;
+  for (auto [d, pair] : llvm::enumerate(llvm::zip(x.getIndices(), y.getIndices()))) {
+    auto [first, second] = pair;
+    if (int64_t(d) != x.getDims()[1] && first != second)
+      return false;
+    if (int64_t(d) == x.getDims()[1] &&
+        (!matchPattern(first, m_ConstantInt(&from)) || !matchPattern(second, m_ConstantInt(&to))))
+      return false;
+  }
+  int64_t begin = from.getSExtValue(), other = to.getSExtValue();
+  return begin < other ? begin + cast<RankedTensorType>(x.getTile().getType()).getDimSize(1) <= other
+                       : other + cast<RankedTensorType>(y.getTile().getType()).getDimSize(1) <= begin;
+}
+
 bool tile::isOnlyTileOfView(LoadOp load) {
-  return llvm::all_of(load->getBlock()->getOps<LoadOp>(),
-                      [&](LoadOp other) { return other.getView() != load.getView() || sameTile(other, load); });
+  return llvm::all_of(load->getBlock()->getOps<LoadOp>(), [&](LoadOp other) {
+    return other.getView() != load.getView() || rowsBetween(other, load) || areApart(other, load);
+  });
 }
 
 scf::ForOp tile::chunkLoopOf(Operation *op) {
@@ -88,14 +135,21 @@ bool tile::isStagedForChunks(LoadOp load) {
     return false;
   ArrayRef<int64_t> shape = load.getView().getType().getShape();
   auto pad = dyn_cast<FloatAttr>(load.getPad());
+  int64_t rows = shape[load.getDims()[0]];
+  if (!ShapedType::isDynamic(rows) && rows < type.getDimSize(0)) // most of it would be empty
+    return false;
   return load.getDims()[1] == int64_t(shape.size()) - 1 && !ShapedType::isDynamic(shape.back()) &&
          type.getDimSize(1) % 8 == 0 && pad && pad.getValue().isPosZero() && chunkLoopOf(load);
 }
 
-SmemAllocOp tile::makeRing(LaunchOp launch, Location loc, RankedTensorType tile) {
+SmemAllocOp tile::makeRing(LaunchOp launch, Location loc, RankedTensorType tile, int64_t moreRows) {
   OpBuilder b = OpBuilder::atBlockBegin(&launch.getBody().front());
   int64_t rows = tile.getRank() == 2 ? tile.getDimSize(0) : 1, columns = tile.getShape().back();
-  int64_t span = tile.getRank() == 2 ? swizzleSpan(columns * tile.getElementTypeBitWidth() / 8) : 0;
+  int64_t rowBytes = columns * tile.getElementTypeBitWidth() / 8;
+  int64_t span = tile.getRank() == 2 ? swizzleSpan(rowBytes) : 0;
+  rows += moreRows;
+  while (moreRows && rows * rowBytes % 128) // stages of swizzled rows begin at multiples of that
+    ++rows;
   auto type = SmemType::get(b.getContext(), {1, rows, columns}, tile.getElementType(), span);
   return SmemAllocOp::create(b, loc, type, IntegerAttr());
 }
@@ -216,8 +270,8 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         return signalPassFailure();
   }
 
-  /// What goes to neither product nor transpose comes straight to registers where there would be more rings than those
-  /// of queries, keys and values, or several for one view: shared memory is for what has to be there.
+  /// What goes to neither product nor transpose comes straight to registers where there would be several rings for one
+  /// view.
   static void keepDirect(SmallVectorImpl<LoadOp> &loads) {
     auto hasToBeShared = [](LoadOp load) {
       auto layout = layoutOf(load.getTile().getType());
@@ -238,12 +292,21 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     SmallVector<LoadOp> kept;
     for (LoadOp load : loads) {
       bool isThere = llvm::any_of(tiles, [&](LoadOp known) { return sameTile(known, load); });
-      if (!hasToBeShared(load) && !isThere && (!isOnlyTileOfView(load) || tiles.size() >= 3))
+      if (!hasToBeShared(load) && !isThere && !isOnlyTileOfView(load))
         continue;
       count(load);
       kept.push_back(load);
     }
     loads = kept;
+  }
+
+  /// Loads that one ring serves: of one place, or some rows off. (Products that decay know no such rows.)
+  static std::optional<int64_t> rowsInRing(LoadOp first, LoadOp load) {
+    auto decays = [](LoadOp load) {
+      return llvm::any_of(load.getTile().getUsers(), [](Operation *user) { return isa<DecayedDotOp>(user); });
+    };
+    std::optional<int64_t> rows = rowsBetween(first, load);
+    return rows && *rows && (decays(first) || decays(load)) ? std::nullopt : rows;
   }
 
   /// All copies of a chunk begin together, at the beginning of the body; loads of one place share a ring.
@@ -259,29 +322,41 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     BarrierOp::create(b, loc); // the bytes may still be read by slower warps
     SmallVector<std::pair<LoadOp, SmemAllocOp>> rings;
     SmallVector<SmemAllocOp> ringOf;
+    SmallVector<int64_t> rowOf;
     for (LoadOp load : loads) {
       if (load.getLimit())
         return load.emitOpError("has a limit, which asynchronous copies do not know");
-      auto known = llvm::find_if(rings, [&](auto &pair) { return sameTile(pair.first, load); });
+      auto known = llvm::find_if(rings, [&](auto &pair) { return rowsInRing(pair.first, load).has_value(); });
       if (known != rings.end()) {
         ringOf.push_back(known->second);
+        rowOf.push_back(*rowsInRing(known->first, load));
         continue;
       }
-      SmemAllocOp ring = makeRing(launch, load.getLoc(), cast<RankedTensorType>(load.getTile().getType()));
-      CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());
-      rings.push_back({load, ring});
+      // From the first row to the last of all.
+      LoadOp first = load;
+      for (LoadOp other : loads)
+        if (rowsInRing(load, other) && rowsInRing(first, other).value_or(0) < 0)
+          first = other;
+      int64_t more = 0;
+      for (LoadOp other : loads)
+        if (rowsInRing(load, other))
+          more = std::max(more, rowsInRing(first, other).value_or(0));
+      SmemAllocOp ring = makeRing(launch, load.getLoc(), cast<RankedTensorType>(load.getTile().getType()), more);
+      CopyStartOp::create(b, load.getLoc(), load.getView(), first.getIndices(), load.getDims(), ring, zero, Value());
+      rings.push_back({first, ring});
       ringOf.push_back(ring);
+      rowOf.push_back(*rowsInRing(first, load));
     }
     CopyCommitOp::create(b, loc);
     CopyWaitOp::create(b, loc, 0);
     BarrierOp::create(b, loc);
-    for (auto &&[load, ring] : llvm::zip(loads, ringOf)) {
+    for (auto &&[load, ring, row] : llvm::zip(loads, ringOf, rowOf)) {
       // Each product reads its own fragments, next to it; all else shares one read in front of the first use.
-      auto read = [load = load, ring = ring](Operation *before) mutable -> Value {
+      auto read = [load = load, ring = ring, row = row](Operation *before) mutable -> Value {
         OpBuilder at(before);
         Value stage = arith::ConstantIndexOp::create(at, load.getLoc(), 0);
         return SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, stage, load.getView(),
-                                  load.getIndices(), Value(), load.getDimsAttr());
+                                  load.getIndices(), Value(), load.getDimsAttr(), row);
       };
       SmallVector<OpOperand *> uses;
       for (OpOperand &use : load.getTile().getUses())
@@ -333,7 +408,47 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       op->moveBefore(first);
   }
 
+  /// Vectors that are loaded in front of a loop over chunks and used in it wait in shared memory.
+  static void keepVectors(LaunchOp launch) {
+    SmallVector<LoadOp> loads;
+    launch.walk([&](LoadOp load) {
+      auto type = cast<RankedTensorType>(load.getTile().getType());
+      unsigned bits = type.getElementTypeBitWidth();
+      if (type.getRank() == 1 && isa<FloatType>(type.getElementType()) && (bits == 16 || bits == 32) &&
+          !load->getParentOfType<scf::ForOp>())
+        loads.push_back(load);
+    });
+    DenseSet<Operation *> loops;
+    for (LoadOp load : loads) {
+      SmallVector<OpOperand *> uses;
+      for (OpOperand &use : load.getTile().getUses())
+        if (chunkLoopOf(use.getOwner()))
+          uses.push_back(&use);
+      if (uses.empty())
+        continue;
+      OpBuilder b(load);
+      b.setInsertionPointAfter(load);
+      SmemAllocOp ring = makeRing(launch, load.getLoc(), cast<RankedTensorType>(load.getTile().getType()));
+      Value zero = arith::ConstantIndexOp::create(b, load.getLoc(), 0);
+      auto write = SmemWriteOp::create(b, load.getLoc(), load.getTile(), ring, zero);
+      for (OpOperand *use : uses) {
+        OpBuilder at(use->getOwner());
+        if (scf::ForOp loop = chunkLoopOf(use->getOwner()); loops.insert(loop).second) {
+          b.setInsertionPoint(loop);
+          BarrierOp::create(b, load.getLoc());
+        }
+        use->set(SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, zero, Value(), ValueRange(),
+                                    load.getTile(), DenseI64ArrayAttr()));
+      }
+      if (needsBarrierToWrite(write, ring)) {
+        b.setInsertionPoint(write);
+        BarrierOp::create(b, load.getLoc());
+      }
+    }
+  }
+
   LogicalResult stage(LaunchOp launch) {
+    keepVectors(launch);
     llvm::MapVector<Block *, SmallVector<LoadOp>> groups;
     launch.walk([&](LoadOp load) {
       if (feedsProductsOnly(load) || isStagedForChunks(load))
@@ -361,6 +476,11 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         if (load.getLimit())
           return load.emitOpError("has a limit, which asynchronous copies do not know");
         hoistSlice(load.getIndices(), zero.getDefiningOp());
+        auto known = llvm::find_if(staged, [&](auto &pair) { return sameTile(pair.first, load); });
+        if (known != staged.end()) {
+          staged.push_back({load, known->second});
+          continue;
+        }
         SmemAllocOp ring = makeRing(launch, load.getLoc(), type);
         CopyStartOp::create(b, load.getLoc(), load.getView(), load.getIndices(), load.getDims(), ring, zero, Value());
         staged.push_back({load, ring});

@@ -14,8 +14,35 @@ using namespace fovea::tile;
 
 namespace {
 
+Value memoryOf(Value view) {
+  for (;;) {
+    if (auto merged = view.getDefiningOp<MergeDimsOp>())
+      view = merged.getView();
+    else if (auto part = view.getDefiningOp<NarrowOp>())
+      view = part.getView();
+    else
+      return view;
+  }
+}
+
+/// What each chunk would load again is loaded in front of them: vectors, and matrices that products take.
+void hoistLoads(scf::ForOp loop) {
+  auto launch = loop->getParentOfType<LaunchOp>();
+  DenseSet<Value> written;
+  launch.walk([&](StoreOp store) { written.insert(memoryOf(store.getView())); });
+  launch.walk([&](StoreScalarOp store) { written.insert(memoryOf(store.getView())); });
+  for (LoadOp load : llvm::make_early_inc_range(loop.getBody()->getOps<LoadOp>())) {
+    int64_t rank = cast<RankedTensorType>(load.getTile().getType()).getRank();
+    bool isSame = llvm::all_of(load->getOperands(), [&](Value x) { return loop.isDefinedOutsideOfLoop(x); });
+    bool isOperand = llvm::all_of(load.getTile().getUsers(), [](Operation *user) { return isa<DotOp>(user); });
+    if (isSame && !written.contains(memoryOf(load.getView())) && (rank == 1 || (rank == 2 && isOperand)))
+      load->moveBefore(loop);
+  }
+}
+
 void expand(RecurrenceOp op, IRRewriter &rewriter) {
   Location loc = op.getLoc();
+  bool overChunks = op.getStep() > 1;
   rewriter.setInsertionPoint(op);
   auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(rewriter, loc, value); };
   Value zero = constant(0), one = constant(1), step = constant(int64_t(op.getStep()));
@@ -47,6 +74,8 @@ void expand(RecurrenceOp op, IRRewriter &rewriter) {
   rewriter.setInsertionPoint(yield);
   rewriter.replaceOpWithNewOp<scf::YieldOp>(yield, yield.getStates());
   rewriter.replaceOp(op, loop.getResults());
+  if (overChunks)
+    hoistLoads(loop);
 }
 
 struct ExpandRecurrence : fovea::tile::impl::TileExpandRecurrencePassBase<ExpandRecurrence> {

@@ -58,7 +58,8 @@ def TileExpandRecurrencePass : Pass<"tile-expand-recurrence", "::fovea::tile::Pr
   let summary = "Turns each recurrence into a loop over its chunks";
   let description = [{
     The loop counts chunks from 0 by 1, forwards also where the recurrence is reversed: then the first token of chunk n is that of the n-th
-    chunk from the end.
+    chunk from the end. Vectors that each chunk of several tokens would load again, and matrices that products alone take, are loaded
+    in front of it.
   }];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect"];
 }

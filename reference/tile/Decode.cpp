@@ -245,6 +245,7 @@ private:
         .Case([&](BarrierOp) { return handler(runBarrier); })
         .Case([&](SmemReadOp op) {
           instr.second = op.getWritten() ? 2 : 0;
+          instr.immediate = op.getRow();
           return handler(runSmemRead);
         })
         .Case([&](SmemWriteOp) { return handler(runSmemWrite); })

@@ -163,14 +163,22 @@ Step machine::runSmemRead(Thread &thread, const Instr &instr) {
     if (!stage->fromView)
       return thread.fail(instr, "claims " + text(thread.machine, claim) + ", but the stage holds a tile written at " +
                                     placeOf(stage->by));
-    if (!(stage->claim == claim))
+    Claim copied = claim; // begins some rows before
+    if (instr.immediate)
+      copied.indices[claim.dims[0]] -= instr.immediate;
+    if (!(stage->claim == copied))
       return thread.fail(instr, "claims " + text(thread.machine, claim) + ", but the stage holds " +
                                     text(thread.machine, stage->claim));
     std::vector<Cell> now(instr.elements);
     if (!readBox(thread, instr, claim, instr.shape, noLimit, instr.pad, now.data()))
       return Step::Failed;
-    if (!sameCells(stage->data, now))
+    int64_t first = instr.shape.size() == 2 ? instr.immediate * instr.shape[1] : 0;
+    std::vector<Cell> held(stage->data.begin() + first, stage->data.begin() + first + instr.elements);
+    if (!sameCells(held, now))
       return thread.fail(instr, "claims " + text(thread.machine, claim) + ", which has changed since it was copied");
+    stage->readSinceBarrier = true;
+    llvm::copy(held, thread.result(instr));
+    return Step::Next;
   }
   stage->readSinceBarrier = true;
   std::copy(stage->data.begin(), stage->data.end(), thread.result(instr));

@@ -458,6 +458,22 @@ tile.copy_start %w[%c0, %c0] dims [0, 1] to %s[%c0] : !tile.view<?x64xf32> -> !t
 // -----
 
 %c0 = arith.constant 0 : index
+%w = tile.workspace "w" ["T", "D"] : !tile.view<?x64xbf16>
+%s = tile.smem_alloc : !tile.smem<2x16x64xbf16, 128>
+// expected-error @+1 {{begins at row 9, from which on the ring's stages do not hold the tile}}
+%x = tile.smem_read %s[%c0] of view %w[%c0, %c0] dims [0, 1] : !tile.view<?x64xbf16> {row = 9 : i64} : !tile.smem<2x16x64xbf16, 128> -> tensor<8x64xbf16>
+
+// -----
+
+%c0 = arith.constant 0 : index
+%s = tile.smem_alloc : !tile.smem<2x16x64xbf16, 128>
+%t = arith.constant dense<0.0> : tensor<16x64xbf16>
+// expected-error @+1 {{begins at row 1, from which on the ring's stages do not hold the tile}}
+%x = tile.smem_read %s[%c0] of tile %t : tensor<16x64xbf16> {row = 1 : i64} : !tile.smem<2x16x64xbf16, 128> -> tensor<16x64xbf16>
+
+// -----
+
+%c0 = arith.constant 0 : index
 %s = tile.smem_alloc : !tile.smem<2x16x64xbf16, 128>
 %t = arith.constant dense<0.0> : tensor<8x64xbf16>
 // expected-error @+1 {{moves a tile whose shape is not that of the ring's stages}}

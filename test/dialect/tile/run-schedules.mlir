@@ -23,6 +23,22 @@ tile.program @read_after_wait_and_barrier {
   }
 }
 
+tile.program @some_rows_of_a_stage {
+  %x = tile.tensor "x" "input" ["16", "8"] : !tile.view<16x8xbf16>
+  %y = tile.tensor "y" "output" ["16", "8"] : !tile.view<16x8xbf16>
+  %c0 = arith.constant 0 : index
+  %c3 = arith.constant 3 : index
+  tile.launch "a" [] () {
+    %s = tile.smem_alloc : !tile.smem<1x19x8xbf16, 0>
+    tile.copy_start %x[%c0, %c0] dims [0, 1] to %s[%c0] : !tile.view<16x8xbf16> -> !tile.smem<1x19x8xbf16, 0>
+    tile.copy_commit
+    tile.copy_wait 0
+    tile.barrier
+    %t = tile.smem_read %s[%c0] of view %x[%c3, %c0] dims [0, 1] : !tile.view<16x8xbf16> {row = 3 : i64} : !tile.smem<1x19x8xbf16, 0> -> tensor<16x8xbf16>
+    tile.store %t, %y[%c0, %c0] dims [0, 1] : tensor<16x8xbf16>, !tile.view<16x8xbf16>
+  }
+}
+
 tile.program @stages_are_independent {
   %x = tile.tensor "x" "input" ["16", "8"] : !tile.view<16x8xbf16>
   %c0 = arith.constant 0 : index

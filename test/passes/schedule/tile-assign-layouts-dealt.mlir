@@ -1,5 +1,5 @@
-// Warps that the rows of a tile leave over have other columns of it, and of right operands those columns; what is cut along columns
-// repeats its rows in them.
+// Warps that the rows of a tile leave over have other columns of it, and of right operands those columns; what is cut out of step with
+// that repeats its rows in them.
 // RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-assign-layouts))' | FileCheck %s
 
 // CHECK-DAG: #[[ROWS:.*]] = #tile.layout<reg = {{\[}}[8]], lane = {{\[}}[0], [0], [1], [2], [4]], warp = {{\[}}[16], [0], [0]], rep = []>
@@ -32,9 +32,13 @@ tile.program @dealt {
     %s = arith.mulf %p, %columns : tensor<32x128xf32>
     %o = arith.addf %s, %rows : tensor<32x128xf32>
     tile.store %o, %y[%i, %c0] dims [0, 1] : tensor<32x128xf32>, !tile.view<?x128xf32>
+    // CHECK: tile.load {{.*}} -> tensor<32x128xf32, #[[DEALT]]>
+    %halves = tile.load %m[%i, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x128xf32> -> tensor<32x128xf32>
+    %half = tile.slice %halves dim 1 offset 64 : tensor<32x128xf32> -> tensor<32x64xf32>
+    tile.store %half, %y[%i, %c0] dims [0, 1] : tensor<32x64xf32>, !tile.view<?x128xf32>
     // CHECK: tile.load {{.*}} -> tensor<32x128xf32, #[[SAME]]>
-    %whole = tile.load %m[%i, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x128xf32> -> tensor<32x128xf32>
-    %part = tile.slice %whole dim 1 offset 64 : tensor<32x128xf32> -> tensor<32x64xf32>
+    %whole = tile.load %m[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<?x128xf32> -> tensor<32x128xf32>
+    %part = tile.slice %whole dim 1 offset 16 : tensor<32x128xf32> -> tensor<32x64xf32>
     tile.store %part, %y[%i, %c0] dims [0, 1] : tensor<32x64xf32>, !tile.view<?x128xf32>
   }
 }

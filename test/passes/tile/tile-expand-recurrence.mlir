@@ -84,3 +84,40 @@ tile.program @stateless {
     }
   }
 }
+
+// What each chunk would load again is loaded in front of them: a vector, and a matrix that products alone take; not what the launch
+// writes, nor a matrix of other uses.
+// CHECK-LABEL: tile.program @invariant
+// CHECK: tile.load {{.*}} -> tensor<8xf32>
+// CHECK: tile.load {{.*}} -> tensor<8x8xf32>
+// CHECK: scf.for
+// CHECK: tile.load {{.*}} -> tensor<8xf32>
+// CHECK: tile.load {{.*}} -> tensor<16x8xf32>
+// CHECK: scf.yield
+tile.program @invariant {
+  %T = tile.axis "T"
+  %w = tile.tensor "w" "param" ["8"] : !tile.view<8xf32>
+  %m = tile.tensor "m" "param" ["8", "8"] : !tile.view<8x8xf32>
+  %k = tile.tensor "k" "param" ["16", "8"] : !tile.view<16x8xf32>
+  %o = tile.tensor "o" "output" ["8"] : !tile.view<8xf32>
+  %s = tile.tensor "s" "output" ["16", "8"] : !tile.view<16x8xf32>
+  tile.launch "a" [] () {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant dense<1.0> : tensor<16x8xf32>
+    %ones = arith.constant dense<1.0> : tensor<8xf32>
+    tile.store %ones, %o[%c0] dims [0] : tensor<8xf32>, !tile.view<8xf32>
+    %end = tile.recurrence from %c0 to %T step 16 init (%zero : tensor<16x8xf32>) {
+    ^bb0(%start: index, %state: tensor<16x8xf32>):
+      %v = tile.load %w[%c0] dims [0] pad 0.0 : f32 : !tile.view<8xf32> -> tensor<8xf32>
+      %u = tile.load %o[%c0] dims [0] pad 0.0 : f32 : !tile.view<8xf32> -> tensor<8xf32>
+      %map = tile.load %m[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<8x8xf32> -> tensor<8x8xf32>
+      %more = tile.load %k[%c0, %c0] dims [0, 1] pad 0.0 : f32 : !tile.view<16x8xf32> -> tensor<16x8xf32>
+      %both = arith.addf %v, %u : tensor<8xf32>
+      %wide = tile.broadcast %both dims [1] : tensor<8xf32> -> tensor<16x8xf32>
+      %next = tile.dot %state, %map, %wide contract [1, 1] : tensor<16x8xf32>, tensor<8x8xf32> -> tensor<16x8xf32>
+      %sum = arith.addf %next, %more : tensor<16x8xf32>
+      tile.recurrence_yield %sum : tensor<16x8xf32>
+    }
+    tile.store %end, %s[%c0, %c0] dims [0, 1] : tensor<16x8xf32>, !tile.view<16x8xf32>
+  }
+}
