@@ -148,6 +148,9 @@ LogicalResult Emitter::emitTf32Dot(tile::DotOp op) {
         bLow.push_back(low(bs, place));
       step = multiply(aHigh, bLow, step);
     }
+    // Of an infinity the low part is inf - inf, and 0 times it no number: the great product alone says what it gives.
+    for (Value &x : step)
+      x = select(isNonfinite(x), zero, x);
     step = multiply(aHigh, bHigh, step);
     for (int64_t e = 0; e < 4; ++e)
       sum[e] = LLVM::FAddOp::create(b, loc, sum[e], step[e]);
