@@ -272,48 +272,115 @@ FailureOr<Value> LaunchPacker::index(Value value) {
   return indices[value] = result;
 }
 
-/// Of "T", "T*G" or "ceildiv(T, 64)": what it is here, where it is another than outside; null where it is the same.
-FailureOr<Value> LaunchPacker::sizeOf(StringRef text, Operation *at) {
-  SmallVector<StringRef> factors;
-  text.split(factors, '*');
-  Value product;
-  bool isChanged = false;
-  for (StringRef factor : factors) {
-    factor = factor.trim();
-    int64_t number = 0, divisor = 0;
-    StringRef name = factor;
-    if (name.consume_front("ceildiv(") && name.consume_back(")")) {
-      StringRef by;
-      std::tie(name, by) = name.split(',');
-      if (by.trim().getAsInteger(10, divisor))
-        divisor = -1;
-    }
-    Value size;
-    if (!name.getAsInteger(10, number)) {
-      size = arith::ConstantIndexOp::create(b, loc, number);
-    } else if (packer.find(name)) {
-      FailureOr<Value> local = index(packer.axisSize(name));
-      if (failed(local))
-        return failure();
-      isChanged |= *local != packer.axisSize(name);
-      size = *local;
-    } else {
-      for (const RaggedAxis &axis : packer.ragged)
-        for (size_t from = text.find(axis.token); from != StringRef::npos; from = text.find(axis.token, from + 1)) {
-          auto isWord = [&](size_t i) { return i < text.size() && (llvm::isAlnum(text[i]) || text[i] == '_'); };
-          if ((from == 0 || !isWord(from - 1)) && !isWord(from + axis.token.size()))
-            return at->emitError("not in this version: a size of '")
-                   << text << "', where '" << axis.token << "' differs from sequence to sequence";
-        }
-      return Value();
-    }
-    if (divisor < 0)
-      return at->emitError("not in this version: a size of '") << text << "'";
-    if (divisor)
-      size = arith::CeilDivUIOp::create(b, loc, size, arith::ConstantIndexOp::create(b, loc, divisor));
-    product = product ? arith::MulIOp::create(b, loc, product, size).getResult() : size;
+namespace {
+
+/// A size as the host computes it, "T*G" or "(max(0, S - 16) / 16)", repeated where lengths are known.
+class SizeText {
+public:
+  using Named = function_ref<FailureOr<Value>(StringRef)>;
+  SizeText(StringRef text, OpBuilder &b, Location loc, Named named) : rest(text), b(b), loc(loc), named(named) {}
+  /// Null for what is no such size.
+  Value parse() {
+    Value result = sum();
+    return rest.ltrim().empty() ? result : Value();
   }
-  return isChanged ? product : Value();
+
+private:
+  bool take(StringRef word) {
+    rest = rest.ltrim();
+    return rest.consume_front(word);
+  }
+  Value sum() {
+    Value x = product();
+    while (x) {
+      bool isSum = take("+");
+      if (!isSum && !take("-"))
+        break;
+      Value y = product();
+      if (!y)
+        return {};
+      x = isSum ? arith::AddIOp::create(b, loc, x, y).getResult() : arith::SubIOp::create(b, loc, x, y).getResult();
+    }
+    return x;
+  }
+  Value product() {
+    Value x = atom();
+    while (x) {
+      bool isProduct = take("*");
+      if (!isProduct && !take("/"))
+        break;
+      Value y = atom();
+      if (!y)
+        return {};
+      x = isProduct ? arith::MulIOp::create(b, loc, x, y).getResult()
+                    : arith::DivUIOp::create(b, loc, x, y).getResult();
+    }
+    return x;
+  }
+  Value atom() {
+    if (take("(")) {
+      Value x = sum();
+      return x && take(")") ? x : Value();
+    }
+    rest = rest.ltrim();
+    StringRef word = rest.take_while([](char c) { return llvm::isAlnum(c) || c == '_'; });
+    rest = rest.drop_front(word.size());
+    int64_t number = 0;
+    if (!word.empty() && !word.getAsInteger(10, number))
+      return arith::ConstantIndexOp::create(b, loc, number);
+    if (!take("(")) {
+      FailureOr<Value> size = word.empty() ? FailureOr<Value>(failure()) : named(word);
+      return succeeded(size) ? *size : Value();
+    }
+    Value x = sum();
+    if (!x || !take(","))
+      return {};
+    Value y = sum();
+    if (!y || !take(")"))
+      return {};
+    if (word == "ceildiv")
+      return arith::CeilDivUIOp::create(b, loc, x, y);
+    if (word == "max")
+      return arith::MaxSIOp::create(b, loc, x, y);
+    if (word == "min")
+      return arith::MinSIOp::create(b, loc, x, y);
+    return {};
+  }
+
+  StringRef rest;
+  OpBuilder &b;
+  Location loc;
+  Named named;
+};
+
+} // namespace
+
+/// Of a size that the host computes from axes: what it is here, where it is another than outside; null where it is the
+/// same.
+FailureOr<Value> LaunchPacker::sizeOf(StringRef text, Operation *at) {
+  auto isWord = [&](size_t i) { return i < text.size() && (llvm::isAlnum(text[i]) || text[i] == '_'); };
+  const RaggedAxis *ragged = nullptr;
+  for (const RaggedAxis &axis : packer.ragged)
+    for (size_t from = text.find(axis.token); from != StringRef::npos; from = text.find(axis.token, from + 1))
+      if ((from == 0 || !isWord(from - 1)) && !isWord(from + axis.token.size()))
+        ragged = &axis;
+  if (!ragged)
+    return Value();
+  bool isChanged = false;
+  auto named = [&](StringRef name) -> FailureOr<Value> {
+    for (auto axis : packer.body().getOps<ComputedAxisOp>())
+      if (axis.getName() == name)
+        return index(axis.getSize());
+    Value outside = packer.axisSize(name);
+    FailureOr<Value> own = index(outside);
+    isChanged |= succeeded(own) && *own != outside;
+    return own;
+  };
+  Value size = SizeText(text, b, loc, named).parse();
+  if (!size)
+    return at->emitError("not in this version: a size of '")
+           << text << "', where '" << ragged->token << "' differs from sequence to sequence";
+  return isChanged ? size : Value();
 }
 
 FailureOr<Local> LaunchPacker::root(Value value, ArrayAttr dims, Operation *at) {

@@ -2,6 +2,7 @@
 // RUN: split-file %s %t
 // RUN: fovea-opt %t/rows.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,offsets,C,total}))' | FileCheck %s
 // RUN: fovea-opt %t/rows.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,offsets,C,total table}))' | FileCheck %s --check-prefix=TABLE
+// RUN: fovea-opt %t/windows.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,o,C,total}))' | FileCheck %s --check-prefix=WINDOWS
 // RUN: not fovea-opt %t/rows.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,offsets}))' 2>&1 | FileCheck %s --check-prefix=NAMES
 // RUN: not fovea-opt %t/two.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,o,C,total;B,S,n,C,total_S}))' 2>&1 | FileCheck %s --check-prefix=TWO
 // RUN: not fovea-opt %t/all.mlir --pass-pipeline='builtin.module(tile.program(tile-pack-sequences{ragged=B,T,o,C,total}))' 2>&1 | FileCheck %s --check-prefix=ALL
@@ -123,11 +124,27 @@ tile.program @spans {
   }
 }
 //--- size.mlir
-// SIZE: not in this version: a size of 'max(T, 4)', where 'T' differs from sequence to sequence
+// SIZE: not in this version: a size of '(T % 4)', where 'T' differs from sequence to sequence
 tile.program @size {
   %B = tile.axis "B"
   %c0 = arith.constant 0 : index
-  %x = tile.workspace "x" ["B", "max(T, 4)"] : <?x?xf32>
+  %x = tile.workspace "x" ["B", "(T % 4)"] : <?x?xf32>
+  tile.launch "a" ["B"] (%b = %B) {
+    %v = tile.load %x[%b, %c0] dims [1] pad 0.0 : f32 : !tile.view<?x?xf32> -> tensor<32xf32>
+  }
+}
+//--- windows.mlir
+// WINDOWS: %{{.*}}, %[[LENGTH:.*]] = tile.sequence
+// WINDOWS: %[[REST:.*]] = arith.subi %[[LENGTH]], %{{.*}} : index
+// WINDOWS: %[[MOST:.*]] = arith.maxsi %{{.*}}, %[[REST]] : index
+// WINDOWS: %[[COUNT:.*]] = arith.divui %[[MOST]], %{{.*}} : index
+// WINDOWS: %[[WHOLE:.*]] = arith.muli %[[COUNT]], %{{.*}} : index
+// WINDOWS: tile.narrow %{{.*}} dim 1 from %{{.*}} size %[[WHOLE]]
+tile.program @windows {
+  %B = tile.axis "B"
+  %G = tile.axis "G"
+  %c0 = arith.constant 0 : index
+  %x = tile.workspace "x" ["B", "(max(0, T - 16) / 16)*G"] : <?x?xf32>
   tile.launch "a" ["B"] (%b = %B) {
     %v = tile.load %x[%b, %c0] dims [1] pad 0.0 : f32 : !tile.view<?x?xf32> -> tensor<32xf32>
   }
