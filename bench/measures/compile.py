@@ -5,16 +5,21 @@
 import json
 import subprocess
 
-TITLE = "spec text to PTX in process: D = 64, 128, 256"
+TITLE = "spec text to PTX in process: softmax at D = 64, 128, 256, recurrences at K = V = 128"
+KEYS = ("K=128", "V=128")
+STATES = {"retnet": KEYS, "gla": KEYS, "rwkv6": KEYS, "gated_deltanet": (*KEYS, "G=1"), "kda": (*KEYS, "G=1"),
+          "mamba2": ("N=128", "P=128", "M=1")}
 
 
 def measure(harness):
     program = harness.program("fovea-measure")
-    for d in (64, 128, 256):
-        command = [program, "compile", str(harness.root / "examples/causal.attn"), f"D={d}", f"V={d}"]
+    systems = [(f"causal D={d}", "causal", (f"D={d}", f"V={d}")) for d in (64, 128, 256)]
+    systems += [(name, name, sizes) for name, sizes in STATES.items()]
+    for name, example, sizes in systems:
+        command = [program, "compile", str(harness.root / f"examples/{example}.attn"), *sizes]
 
         def once(figure, command=command):
             return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[figure]
 
-        harness.record(f"causal D={d}", "ms", lambda: once("ms"))
-        harness.record(f"causal D={d}, all programs of the plan", "ms", lambda: once("ms_all_programs"))
+        harness.record(name, "ms", lambda: once("ms"))
+        harness.record(f"{name}, all programs of the plan", "ms", lambda: once("ms_all_programs"))
