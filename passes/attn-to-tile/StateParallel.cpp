@@ -24,6 +24,7 @@ namespace {
 constexpr int64_t kLeastChunks = 4, kLeastSegments = 4, kMostSegments = 64;
 // Where the number may depend on lengths alone.
 constexpr int64_t kInvariantChunks = 8, kMostInvariantSegments = 16;
+constexpr int64_t kLeastTokens = 256; // where it is a matter of choice
 constexpr int64_t kLaunchCycles = 4000;
 constexpr int64_t kWidest = 128; // values that a tile of the first launch has
 constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
@@ -44,6 +45,13 @@ int64_t Derivation::segmentUnit(const StateLoop &loop) const {
   return unit;
 }
 
+/// Tokens that a segment has at least, so that to walk twice costs less than to wait.
+int64_t Derivation::leastSegment(const StateLoop &loop) const {
+  int64_t unit = segmentUnit(loop);
+  int64_t chunks = (choices.batchInvariant ? kInvariantChunks : kLeastChunks) * chunkOf(loop);
+  return unit * llvm::divideCeil(std::max(chunks, choices.savedCycles ? kLeastTokens : 0), unit);
+}
+
 /// How many segments there are, as a size of the program, and the tokens of one.
 void Derivation::countSegments(const StateLoop &loop, Between &between) {
   Location loc = attention.getLoc();
@@ -51,8 +59,7 @@ void Derivation::countSegments(const StateLoop &loop, Between &between) {
   auto constant = [&](int64_t value) { return indexConstant(value); };
   int64_t unit = segmentUnit(loop);
   Value units = constant(unit), tokens = sizeOf(loop.token);
-  Value least = constant(
-      unit * llvm::divideCeil((choices.batchInvariant ? kInvariantChunks : kLeastChunks) * chunkOf(loop), unit));
+  Value least = constant(leastSegment(loop));
   SmallVector<Value> sizes;
   for (StringAttr axis : loop.batch)
     sizes.push_back(sizeOf(axis));
@@ -102,9 +109,8 @@ void Derivation::preferShared() {
     int64_t count = width ? llvm::divideCeil(*width, valueTile(loop, *width)) : 1;
     if (count > 1)
       states = std::to_string(count) + " * " + states;
-    int64_t unit = segmentUnit(loop), least = unit * llvm::divideCeil(kLeastChunks * chunkOf(loop), unit);
     prefer("min(device.sms * " + std::to_string(choices.itemsPerSm) + " / (" + states + "), ceildiv(" + tokens + ", " +
-               std::to_string(least) + ")) >= " + std::to_string(kLeastSegments),
+               std::to_string(leastSegment(loop)) + ")) >= " + std::to_string(kLeastSegments),
            "segments of tokens side by side, since there are too few states for the device otherwise");
   } else if (loop.isParallel) {
     // Two launches more.
@@ -310,20 +316,11 @@ LogicalResult LaunchEmitter::emitWritten(const StateLoop &loop, const Between &b
   StateOp first = loop.states.front();
   Location loc = first.getLoc();
   FailureOr<Chunk *> shared = chunkOf(first);
-  if (failed(shared) || failed(makeInverse(first, **shared)))
+  if (failed(shared))
     return failure();
   Chunk &chunk = **shared;
-  FailureOr<Value> erase = eraseFromStart(first, chunk);
-  if (failed(erase))
-    return failure();
   Arith a{builderFor({}), loc};
-  // Negative, so that the pass adds.
-  Value inverse = chunk.inverseWide, minus = a.constant(inverse.getType(), -1);
-  if (chunk.isScalar())
-    minus = a.mul(minus, a.spread(a.exp2(chunk.sum), inverse.getType(), 1));
-  inverse = a.narrow(a.mul(inverse, minus), states->element);
-  Value none = a.constant(a.with(erase->getType(), a.b.getF32Type()), 0);
-  storeBetween(loop, a.narrow(a.dot(inverse, *erase, none, 0), states->element), between.erase, item, {}, {});
+  // What is done with before the inverse is made takes no registers meanwhile.
   if (between.key) {
     FailureOr<Value> wide = wideKey(first, chunk);
     if (failed(wide))
@@ -338,6 +335,21 @@ LogicalResult LaunchEmitter::emitWritten(const StateLoop &loop, const Between &b
   }
   if (between.totals)
     storeBetween(loop, chunk.total, between.totals, item, {}, {});
+  FailureOr<Value> erase = Value();
+  if (chunk.decay == Chunk::Decay::Channel)
+    erase = eraseFromStart(first, chunk);
+  if (failed(erase) || failed(makeInverse(first, chunk)))
+    return failure();
+  if (!*erase)
+    erase = chunk.erase;
+  a.b = builderFor({});
+  // Negative, so that the pass adds.
+  Value inverse = chunk.inverseWide, minus = a.constant(inverse.getType(), -1);
+  if (chunk.isScalar())
+    minus = a.mul(minus, a.spread(a.exp2(chunk.sum), inverse.getType(), 1));
+  inverse = a.narrow(a.mul(inverse, minus), states->element);
+  Value none = a.constant(a.with(erase->getType(), a.b.getF32Type()), 0);
+  storeBetween(loop, a.narrow(a.dot(inverse, *erase, none, 0), states->element), between.erase, item, {}, {});
   // Values one part after the other.
   int64_t width = *derivation.staticSize(loop.value), count = llvm::divideCeil(width, kWidest);
   const Coordinate *whole = env.lookup(loop.value);
