@@ -254,9 +254,10 @@ FOVEA_NOINLINE Value Analyzer::plainName(const Expr &e, const Context &context) 
   case Symbol::Kind::State:
     return s->node;
   case Symbol::Kind::Carry:
-    errorWithNote(e.span, "carried memory is the bare 'initial:' of one state",
-                  "it is read as the state's beginning and overwritten by its end; what is only read is an 'input'",
-                  s->span, quoted(e.text) + " is declared here");
+    errorWithNote(e.span,
+                  "carried memory is the bare 'initial:' of one state, or the bare past of a 'conv' or 'cumsum'",
+                  "it is read as the beginning and overwritten by the end; what is only read is an 'input'", s->span,
+                  quoted(e.text) + " is declared here");
     return std::nullopt;
   case Symbol::Kind::Option:
     error(e.span, "option " + quoted(e.text) + " has no value of its own", "write 'match " + e.text + " { .. }'");

@@ -364,6 +364,19 @@ TEST(Meaning, AdditiveStatesAreLinearWeights) {
             "read(S, q)", "read(R, q)");
 }
 
+TEST(Meaning, StatesWithoutValues) {
+  sameState(state("S", "key: k; decay: gc", "[K]"), "read(S)", "exp(Fc) * cumsum[T](k * exp(-Fc))");
+  sameState(state("S", "key: k; decay: g; initial: n0", "[K]"), "read(S)", "exp(F) * (cumsum[T](k * exp(-F)) + n0)");
+}
+
+TEST(Meaning, WhatACallBeginsWith) {
+  // Two inputs before the first; where there is one token, the taps read both.
+  sameState("  axis P = 2\n  input p : [B, P, Hk, K]\n", "conv[T](k, w, p)",
+            "w[W: 2] * k + w[W: 1] * (k[T: index[T] - 1] + (if index[T] == 0 then p[P: 1] else 0)) + w[W: 0] * "
+            "(k[T: index[T] - 2] + (if index[T] < 2 then p[P: index[T]] else 0))");
+  sameState("  input p : [B, Hk, K]\n", "cumsum[T](k, p)", "cumsum[T](k) + p");
+}
+
 TEST(Meaning, DivisorsOfStates) {
   std::string p = "weight: dot[K](exp(q)[i], exp(k)[j]) * exp(F[i] - F[j]); where: j <= i";
   for (const char *divide : {"sum", "sum + 0.5", "max(sum, 3)"})

@@ -416,9 +416,10 @@ TEST(State, CarriedMemory) {
   EXPECT_EQ(says("  carry h0 : f32 [B, H, K, V, N]\n" + s("key: k; value: v; initial: h0")),
             "10:61: carried memory 'h0' has other axes than its state | it is on [B, H, K, V, N], the state on [B, H, "
             "K, V]\n");
-  EXPECT_EQ(says("  carry h0 : f32 [B, H, K, V]\n" + s("key: k; value: v; initial: h0 * 2")),
-            "10:61: carried memory is the bare 'initial:' of one state | it is read as the state's beginning and "
-            "overwritten by its end; what is only read is an 'input'\n");
+  EXPECT_EQ(
+      says("  carry h0 : f32 [B, H, K, V]\n" + s("key: k; value: v; initial: h0 * 2")),
+      "10:61: carried memory is the bare 'initial:' of one state, or the bare past of a 'conv' or 'cumsum' | it is "
+      "read as the beginning and overwritten by the end; what is only read is an 'input'\n");
   EXPECT_EQ(says("  carry h0 : f32 [B, H, K, V]\n" + s("key: k; value: v; initial: h0") +
                  "\n  state R[K, V] = recur over T { key: k; value: b * v; initial: h0 }\n  output p = read(R, q)"),
             "12:65: carried memory 'h0' is written already | each is carried once\n");
