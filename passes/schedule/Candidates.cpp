@@ -4,6 +4,7 @@
 // Enumeration and cost model of Candidates.h.
 #include "passes/schedule/Candidates.h"
 
+#include "dialect/common/Layout.h"
 #include "dialect/common/Target.h"
 
 #include <algorithm>
@@ -183,15 +184,21 @@ static int64_t overlapping(const Candidate &c) { return std::min<int64_t>(c.work
 
 static void evaluateFused(Candidate &c, const Recurrence &problem, const Target &target) {
   int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
-  // Warps beyond the rows repeat them.
-  auto each = [&](int64_t rows, int64_t columns) { return std::max(rows, 16 * c.warps) * columns / threads; };
+  // Warps beyond the rows have other columns, as far as there are such.
+  auto each = [&](int64_t rows, int64_t columns) {
+    int64_t across = Layout::warpsOfColumns(std::max<int64_t>(rows, 16), columns, c.warps);
+    return std::max(rows, 16 * c.warps / across) * columns / threads;
+  };
   // State and what is read; weights as operands; what is written, f32 where it decays.
+  // What is left over is fitted to what ptxas uses.
   int64_t registers =
-      each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 + each(c.values, c.chunk) / 2 + 60;
+      each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 + each(c.values, c.chunk) / 2 + 90;
   if (problem.decays)
     registers += each(c.values, c.chunk) / 2;
+  if (problem.erases) // what is replaced, besides what is read
+    registers += each(c.values, c.chunk);
   if (problem.channels)
-    registers += each(c.chunk, keys);
+    registers += each(c.chunk, keys) * (problem.erases ? 2 : 1);
   if (problem.computes)
     registers += each(c.chunk, keys);
   c.registers = registers;
