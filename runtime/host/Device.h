@@ -62,7 +62,8 @@ public:
   virtual Status download(void *to, DeviceAddress from, size_t bytes) = 0;
   virtual Status fillZero(DeviceAddress address, size_t bytes) = 0;
 
-  /// `image` is the text of a module or its machine code; the error carries the assembler's or parser's log. `name` is for messages.
+  /// `image` is the text of a module or its machine code; the error carries the assembler's or parser's log. `name` is
+  /// for messages.
   virtual Result<ModuleHandle> loadModule(std::string_view image, std::string_view name) = 0;
   virtual Status unloadModule(ModuleHandle module) = 0;
   /// Machine code of this device for `loadModule`, by the driver's assembler. Unsupported where it gives none away;

@@ -50,15 +50,15 @@ FOVEA_API int32_t fovea_api_version(void);
 
 typedef enum fovea_status {
   FOVEA_OK = 0,
-  FOVEA_INVALID_ARGUMENT = 1, /* a value, shape, type or option that cannot be used */
-  FOVEA_NOT_FOUND = 2,        /* a file, name or symbol that does not exist */
-  FOVEA_IO = 3,               /* reading or writing failed */
-  FOVEA_CORRUPT = 4,          /* data that is truncated, edited or not of the expected kind */
-  FOVEA_UNSUPPORTED = 5,      /* legal, but not in this version, by this plan or on this device */
-  FOVEA_NO_DEVICE = 6,        /* no usable device */
-  FOVEA_OUT_OF_MEMORY = 7,    /* a size that cannot be allocated */
-  FOVEA_LAUNCH_FAILED = 8,    /* the device or the emulator reported a fault */
-  FOVEA_INTERNAL = 9,         /* a defect of the library */
+  FOVEA_INVALID_ARGUMENT = 1,  /* a value, shape, type or option that cannot be used */
+  FOVEA_NOT_FOUND = 2,         /* a file, name or symbol that does not exist */
+  FOVEA_IO = 3,                /* reading or writing failed */
+  FOVEA_CORRUPT = 4,           /* data that is truncated, edited or not of the expected kind */
+  FOVEA_UNSUPPORTED = 5,       /* legal, but not in this version, by this plan or on this device */
+  FOVEA_NO_DEVICE = 6,         /* no usable device */
+  FOVEA_OUT_OF_MEMORY = 7,     /* a size that cannot be allocated */
+  FOVEA_LAUNCH_FAILED = 8,     /* the device or the emulator reported a fault */
+  FOVEA_INTERNAL = 9,          /* a defect of the library */
   FOVEA_SELF_TEST_FAILED = 10, /* a device gives wrong numbers for the self-test of a plan */
   FOVEA_STATUS_32_BITS = 0x7fffffff
 } fovea_status;
@@ -226,8 +226,8 @@ FOVEA_API fovea_status fovea_supports(const fovea_plan *plan, const char *const 
 typedef struct fovea_kernel fovea_kernel;
 
 /* Loads the plan's machine code where it has some for the device, else what the cache has, else has the driver assemble
- * the PTX, which takes about half a second a kernel, and keeps that in the cache. FOVEA_UNSUPPORTED where the plan is for
- * another target, FOVEA_LAUNCH_FAILED with the assembler's log. The same as fovea_prepare_with without options. */
+ * the PTX, which takes about half a second a kernel, and keeps that in the cache. FOVEA_UNSUPPORTED where the plan is
+ * for another target, FOVEA_LAUNCH_FAILED with the assembler's log. The same as fovea_prepare_with without options. */
 FOVEA_API fovea_status fovea_prepare(const fovea_plan *plan, fovea_device *device, fovea_kernel **kernel);
 
 typedef enum fovea_switch {
@@ -245,9 +245,10 @@ typedef struct fovea_prepare_options {
   const char *cache_folder; /* NULL: as FOVEA_CACHE, XDG_CACHE_HOME and HOME say */
 } fovea_prepare_options;
 
-/* The self-test runs each entry of the plan on small tensors of its own memory, on the default stream, and compares with
- * numbers in the plan: FOVEA_SELF_TEST_FAILED where they differ. That it passed is kept in the cache for this driver.
- * Whatever is wrong with the cache or with machine code made before is a warning (fovea_set_log), never an error. */
+/* The self-test runs each entry of the plan on small tensors of its own memory, on the default stream, and compares
+ * with numbers in the plan: FOVEA_SELF_TEST_FAILED where they differ. That it passed is kept in the cache for this
+ * driver. Whatever is wrong with the cache or with machine code made before is a warning (fovea_set_log), never an
+ * error. */
 FOVEA_API fovea_status fovea_prepare_with(const fovea_plan *plan, fovea_device *device,
                                           const fovea_prepare_options *options, fovea_kernel **kernel);
 FOVEA_API void fovea_kernel_close(fovea_kernel *kernel);
