@@ -59,6 +59,9 @@ void printCache() {
               entries ? "" : (", which cannot be read: " + entries.error().message).c_str());
   if (!cache.usable())
     std::printf("  %s\n", problem.c_str());
+}
+
+void printSelfTests() {
   const char *test = std::getenv("FOVEA_SELF_TEST");
   std::printf("self-tests of plans: %s\n",
               runtime::LoadOptions::fromEnvironment({}).selfTest
@@ -88,6 +91,7 @@ int runDoctor() {
                 "explain` shows estimated registers; kernels run all the same, since the driver assembles them\n");
   }
   printCache();
+  printSelfTests();
   Table table;
   table.row({"target", "PTX", "first driver", "here"});
   for (const Target &target : Target::all()) {
