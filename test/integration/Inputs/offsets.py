@@ -1,3 +1,6 @@
+# Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
 # Offsets of sequences as .npy files: offsets.py FOLDER writes one file for each way to be right or wrong, and q of 48 rows.
 import os
 import struct
