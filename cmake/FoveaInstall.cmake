@@ -29,6 +29,11 @@ if(TARGET fovea-runtime)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/FoveaConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
   install(FILES "${PROJECT_BINARY_DIR}/FoveaConfig.cmake" "${PROJECT_BINARY_DIR}/FoveaConfigVersion.cmake"
           DESTINATION "${FOVEA_CMAKE_DIR}")
+  # Stripping an installation leaves archives as they are.
+  install(CODE "if(CMAKE_INSTALL_DO_STRIP)
+  execute_process(COMMAND \"${CMAKE_STRIP}\" --strip-debug
+                  \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/libfovea-runtime.a\")
+endif()")
   # In the folders of the repository, so that their links lead somewhere.
   foreach(file README.md LICENSE THIRD-PARTY.md CONTRIBUTING.md)
     install(FILES "${PROJECT_SOURCE_DIR}/${file}" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
@@ -53,6 +58,7 @@ if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_STRIP_FILES ON)
   set(CPACK_RESOURCE_FILE_LICENSE "${PROJECT_SOURCE_DIR}/LICENSE")
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${PROJECT_BINARY_DIR}/lib")
   set(CPACK_DEBIAN_PACKAGE_SECTION devel)
   include(CPack)
 endif()
