@@ -385,7 +385,8 @@ static void readRecurrents(Compilation &compilation, Explanation &out) {
       each.chosen = entry.recurrent.str();
       each.problem.clear();
       each.when = out.entries[n].prefer.empty() ? "always" : out.entries[n].prefer;
-      each.reason = out.entries[n].reason;
+      if (auto reason = entries[n]->program().getChoicesAttr().getAs<mlir::StringAttr>("reason"))
+        each.reason = reason.str();
       for (const auto &[name, bytes] : out.entries[n].workspaces)
         each.bytes += (each.bytes.empty() ? "" : " + ") + bytes;
       if (each.bytes.empty())

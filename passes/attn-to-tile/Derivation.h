@@ -350,6 +350,7 @@ private:
   /// Values of a work item that reads, of chunks side by side.
   int64_t readTile(const StateLoop &loop) const;
   int64_t segmentUnit(const StateLoop &loop) const;
+  int64_t leastSegment(const StateLoop &loop) const;
   void countSegments(const StateLoop &loop, Between &between);
   void makeBetween(const StateLoop &loop, llvm::ArrayRef<mlir::StringAttr> own, const std::string &name,
                    Between &between);
@@ -589,8 +590,8 @@ private:
   llvm::FailureOr<TileValue> gather(attn::GatherOp op, const Environment &env);
   /// An array some places on from the rows, as a tile of its own; nothing for other indices and fields.
   std::optional<llvm::FailureOr<TileValue>> movedRows(attn::GatherOp op, const Environment &env);
-  /// A sum whose one part is 0 for all rows from some place on, as what a convolution reads of the call before: that part
-  /// is made for the tiles that begin before. Nothing for other sums.
+  /// A sum whose one part is 0 for all rows from some place on, as what a convolution reads of the call before: that
+  /// part is made for the tiles that begin before. Nothing for other sums.
   std::optional<llvm::FailureOr<TileValue>> addPast(attn::AddOp op, const Environment &env);
   llvm::FailureOr<TileValue> gatherTile(mlir::Location loc, mlir::Operation *at, mlir::Value view,
                                         llvm::SmallVector<mlir::Value> indices, llvm::ArrayRef<int64_t> dims,
