@@ -191,8 +191,8 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   };
   // State and what is read; weights as operands; what is written, f32 where it decays.
   // What is left over is fitted to what ptxas uses.
-  int64_t registers =
-      each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 + each(c.values, c.chunk) / 2 + 90;
+  int64_t registers = each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 +
+                      each(c.values, c.chunk) / 2 + keys / 2 + 30;
   if (problem.decays)
     registers += each(c.values, c.chunk) / 2;
   if (problem.erases) // what is replaced, besides what is read
