@@ -189,10 +189,7 @@ private:
         })
         .Case<attn::NegOp, attn::AbsOp, attn::ReluOp>([&](auto) { return bound(one()); })
         .Case([&](attn::EluOp) { return sum(bound(one()), own()); })
-        .Case<attn::MaxOp, attn::MinOp>([&](auto) {
-          Value a = bound(one()), b = bound(two()); // an infinite one of the two may be the one that is left
-          return sum(sum(a ? finite(one(), a) : a, b ? finite(two(), b) : b), own());
-        })
+        .Case<attn::MaxOp, attn::MinOp>([&](auto of) { return ofExtreme(of); })
         .Case([&](attn::LogAddExpOp) { return sum(sum(bound(one()), bound(two())), own()); })
         .Case([&](attn::SelectOp select) { return ofSelect(select); })
         .Case<attn::ExpOp, attn::Exp2Op, attn::Expm1Op>([&](auto) {
@@ -267,6 +264,24 @@ private:
         .Case([&](attn::EveryOp every) { return ofState(every, every.getState().getDefiningOp<attn::StateOp>()); })
         .Case([&](attn::ConvOp conv) { return ofConv(conv); })
         .Default([&](Operation *) { return own(); });
+  }
+
+  /// How far the extreme of two moves where both move: by nothing that stays behind the other.
+  template <typename Extreme> Value ofExtreme(Extreme op) {
+    Value x = op->getResult(0), a = op->getOperand(0), b = op->getOperand(1), ea = bound(a), eb = bound(b);
+    Value own = mul(constant(kOp), magnitude(x));
+    if (!ea && !eb)
+      return own;
+    auto by = [&](Value field, Value e, bool up) -> Value {
+      if (!e)
+        return field;
+      e = finite(field, e);
+      return up ? add(field, e) : Value(attn::SubOp::create(builder, loc, field, e));
+    };
+    auto moved = [&](bool up) -> Value { return Extreme::create(builder, loc, by(a, ea, up), by(b, eb, up)); };
+    Value above = attn::SubOp::create(builder, loc, moved(true), x);
+    Value below = attn::SubOp::create(builder, loc, x, moved(false));
+    return sum(finite(x, max(above, below)), own);
   }
 
   /// True where each axis of a is one of b.
@@ -548,7 +563,10 @@ private:
       total = add(total, readOf(op, state, {}, {}, {}, {}, e));
     // A decay that is off by e grows what it leaves.
     if (Value e = state.getDecay() ? bound(state.getDecay()) : Value()) {
-      Value grown = readOf(op, state, {}, {}, add(state.getDecay(), e), {}, {});
+      // No decay grows, whatever it is computed from.
+      Value most = add(max(state.getDecay(), constant(0.0)), constant(1e-3));
+      Value least = attn::MinOp::create(builder, loc, add(state.getDecay(), e), most);
+      Value grown = readOf(op, state, {}, {}, least, {}, {});
       total = add(total, attn::SubOp::create(builder, loc, grown, whole));
     }
     return add(total, underflow(op, state));
