@@ -73,7 +73,7 @@ Plan scalePlan(const char *bound) {
   PlanEntry entry;
   entry.launches = {launch};
   plan.entries = {entry};
-  plan.modules = {{"main", kScale, ""}};
+  plan.modules = {{"main", kScale, {}}};
   return plan;
 }
 
