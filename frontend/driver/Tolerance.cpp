@@ -186,6 +186,14 @@ struct MagnitudeBuilder {
       return attn::MulOp::create(builder, loc, of(0), of(1));
     if (llvm::isa<attn::NegOp>(op))
       return of(0);
+    // A quotient by a norm, or by a sum of weights, keeps the condition of what is divided.
+    if (llvm::isa<attn::DivOp>(op)) {
+      Value divisor = op->getOperand(1);
+      return attn::DivOp::create(builder, loc, of(0), attn::MulOp::create(builder, loc, divisor, divisor).getResult());
+    }
+    if (auto select = llvm::dyn_cast<attn::SelectOp>(op))
+      return attn::SelectOp::create(builder, loc, select.getCondition(), squares(select.getLhs()),
+                                    squares(select.getRhs()));
     Value own = attn::MulOp::create(builder, loc, x, x);
     auto read = llvm::dyn_cast<attn::ReadOp>(op);
     if (!read || read.getPoint() != attn::ReadPoint::After)
