@@ -1,9 +1,10 @@
 // Part of Fovea, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Carried memory that is no state: the last inputs of a convolution, the last of running sums. It is written by
-// launches behind all others, which may begin with it. What it held is read again where a call is shorter than what is
-// carried: then all places that are read at others lie in one work item.
+// Carried memory that is written by launches behind all others, which may begin with it: the last inputs of a
+// convolution, the last of running sums, and states that several work items of a launch begin with. What a
+// convolution's held is read again where a call is shorter than what is carried: then all places that are read at
+// others lie in one work item.
 #include "passes/attn-to-tile/Derivation.h"
 
 using namespace mlir;
@@ -71,6 +72,84 @@ LogicalResult Derivation::emitCarried() {
     std::string name = "carry_" + cast<OutputOp>(stores.front().at).getName().str();
     if (failed(emitLaunch(uniqueName(kernelName(name)), axes.row, axes.batch, axes.tile, stores, nullptr)))
       return failure();
+  }
+  return success();
+}
+
+/// Carried memory that several work items begin with must not change before all have read it: its last value is kept
+/// in a workspace, from where a launch at the end copies it.
+void Derivation::keepAside(Store &store) {
+  SmallVector<std::string> dims;
+  Type type = viewType(store.declared, store.elementType, dims);
+  SmallVector<Attribute> names;
+  for (StringAttr axis : store.declared)
+    names.push_back(StringAttr::get(context, sizeText(axis)));
+  OpBuilder builder = head();
+  Value aside =
+      tile::WorkspaceOp::create(builder, store.at->getLoc(), type,
+                                builder.getStringAttr(uniqueName(cast<OutputOp>(store.at).getName().str() + "_next")),
+                                builder.getArrayAttr(names));
+  kept.push_back({aside, store});
+  store.view = aside;
+}
+
+LogicalResult Derivation::emitKept() {
+  constexpr int64_t kRows = 16; // of the first axis inside tiles, where there are two
+  for (auto &[from, store] : kept) {
+    Location loc = store.at->getLoc();
+    auto state = store.field.getDefiningOp<LastOp>().getState().getDefiningOp<StateOp>();
+    SmallVector<Value> extents;
+    SmallVector<Attribute> axes;
+    SmallVector<int64_t> dims, shape, itemOf; // itemOf: by dimension, the index of the work item, or -1
+    auto addItem = [&](Value extent, StringAttr axis) {
+      itemOf.push_back(extents.size());
+      extents.push_back(extent);
+      axes.push_back(axis);
+    };
+    unsigned inside = state.getValueAxisAttr() ? 2 : 1;
+    for (auto [n, axis] : llvm::enumerate(store.declared)) {
+      if (axis != state.getKeyAxisAttr() && axis != state.getValueAxisAttr()) {
+        addItem(sizeOf(axis), axis);
+        continue;
+      }
+      int64_t size = *staticSize(axis);
+      dims.push_back(n);
+      bool inRows = inside == 2 && dims.size() == 1;
+      shape.push_back(inRows ? kRows : llvm::alignTo(size, 16));
+      if (inRows)
+        addItem(indexConstant(llvm::divideCeil(size, kRows)), axis);
+      else
+        itemOf.push_back(-1);
+    }
+    if (extents.empty()) {
+      extents.push_back(indexConstant(1));
+      axes.push_back(StringAttr::get(context, "one"));
+    }
+    OpBuilder builder(context);
+    builder.setInsertionPointToEnd(&program.getBody().front());
+    auto launch = tile::LaunchOp::create(
+        builder, loc, builder.getStringAttr(uniqueName(kernelName("keep_" + cast<OutputOp>(store.at).getName()))),
+        builder.getArrayAttr(axes), extents, DictionaryAttr());
+    Block *block = new Block;
+    launch.getBody().push_back(block);
+    for (size_t n = 0; n < extents.size(); ++n)
+      block->addArgument(builder.getIndexType(), loc);
+    SmallVector<Value> indices;
+    builder.setInsertionPointToEnd(block);
+    for (auto [n, item] : llvm::enumerate(itemOf)) {
+      if (item < 0) {
+        indices.push_back(indexConstant(0));
+        continue;
+      }
+      Value index = block->getArgument(item);
+      if (llvm::is_contained(dims, int64_t(n)))
+        index = arith::MulIOp::create(builder, loc, index, indexConstant(kRows));
+      indices.push_back(index);
+    }
+    Type type = RankedTensorType::get(shape, store.elementType);
+    Value tile = tile::LoadOp::create(builder, loc, type, from, indices, Value(), dims,
+                                      cast<TypedAttr>(builder.getZeroAttr(store.elementType)));
+    tile::StoreOp::create(builder, loc, tile, store.view, indices, dims);
   }
   return success();
 }
