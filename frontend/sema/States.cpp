@@ -98,6 +98,12 @@ std::optional<AxisId> Analyzer::timeAxis(const Core &c, const std::vector<NodeId
       return std::nullopt;
     }
   }
+  if (attention_.axes[*time].relation == AxisRelation::Keys) {
+    const std::string tokens = quoted(axisName(attention_.axes[*time].query));
+    notYet(span, "a recurrence along keys that have an axis of their own",
+           "works now: all over " + tokens + "; weights walk " + tokens + " itself too");
+    return std::nullopt;
+  }
   if (attention_.axes[*time].relation != AxisRelation::Plain) {
     notYet(span, "a recurrence along an axis that is made of others", "works now: a plain axis, as in 'axis T'");
     return std::nullopt;

@@ -150,6 +150,10 @@ TEST(State, ReadPointsAndSnapshots) {
   EXPECT_FALSE(r.has("T_64")) << r.program;
   // Names of functions remain free for arrays and states.
   EXPECT_EQ(says("  state read[K, V] = recur over T { key: k; value: v }\n  output o = read(read, q)"), "");
+  EXPECT_EQ(says("  axis S keys T\n  input x : [B, S, H, K]\n  input y : [B, S, H, V]\n"
+                 "  state M[K, V] = recur over S { key: x; value: y }\n  output o = read(M, q)"),
+            "12:30: not in this version: a recurrence along keys that have an axis of their own | works now: all over "
+            "'T'; weights walk 'T' itself too\n");
 }
 
 TEST(State, ReadWhole) {
