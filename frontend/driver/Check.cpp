@@ -815,7 +815,7 @@ bool Checker::checkEntry(const CheckCase &each, Levels &levels, Compilation &ent
                         const OutputTolerance &tolerance = levels.tolerance.outputs[name];
                         std::optional<double> relative2;
                         if (!tolerance.isStatistic)
-                          relative2 = levels.tolerance.sameRoundings *
+                          relative2 = std::max(levels.tolerance.sameRoundings, tolerance.carriedApart) *
                                       conditionOf(levels.magnitudes[name].data, levels.reference[name].data);
                         // Both may be off the reference by the bound, in opposite directions.
                         const std::vector<double> *bound =

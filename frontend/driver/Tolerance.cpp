@@ -68,6 +68,16 @@ static bool isApproximate(Operation *op) {
          !isFixed(op->getResult(0));
 }
 
+/// Two runs of a recurrence that differ by d now and then round an operand to different sides: of n elements n d / u,
+/// each by u / sqrt(n) of the whole, so that after a chunk they differ by sqrt(d u), and in the end by their roundings.
+static double apartAfter(int64_t tokens, double roundoff) {
+  constexpr int64_t kLeastChunk = 16;
+  double apart = 0x1p-22;
+  for (int64_t at = kLeastChunk; at < tokens && apart < 0.99 * roundoff; at += kLeastChunk)
+    apart = std::sqrt(apart * roundoff);
+  return 2 * apart;
+}
+
 Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic, const reference::AxisSizes &sizes) {
   Tolerance result;
   runtime::StorageType type = arithmetic.type;
@@ -121,8 +131,10 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
         erases |= bool(state.getErase());
         auto size = sizes.find(state.getTokenAttr().getValue().str());
         longest = std::max(longest, size == sizes.end() ? 1 : size->second);
-        if (type != runtime::StorageType::F32)
+        if (type != runtime::StorageType::F32) {
           states = unitRoundoff(type) * (erases ? std::sqrt(5.0) : std::sqrt(3.0));
+          entry.carriedApart = apartAfter(longest, unitRoundoff(type));
+        }
       } else if (auto dot = llvm::dyn_cast<attn::DotOp>(op)) {
         round(dot.getLhs(), operandRoundoff(dot.getLhs(), dot.getRhs(), arithmetic));
         round(dot.getRhs(), operandRoundoff(dot.getRhs(), dot.getLhs(), arithmetic));
@@ -159,6 +171,7 @@ Tolerance toleranceFor(attn::AttentionOp attention, const Arithmetic &arithmetic
     // Errors of a state are carried along, and erasing feeds them back.
     entry.limit = std::max((isState ? 1e-5 : 1e-6) + functions,
                            (erases ? 7e-3 : 5e-3) * coarsest / unitRoundoff(runtime::StorageType::BF16));
+    entry.carriedApart = std::min(entry.carriedApart, entry.limit);
     coarsestOfAll = std::max(coarsestOfAll, coarsest);
     entry.relative2 = std::min(std::sqrt(squares), entry.limit);
   }

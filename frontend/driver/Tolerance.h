@@ -35,6 +35,8 @@ struct OutputTolerance {
   /// What the roundings of operands of products are expected to do: relative, one of `terms`; and, where inputs have
   /// said it (addProductErrors), in absolute numbers: the 2-norm, or that of an element of a statistic.
   double ofProducts = 0, fromProducts = 0;
+  /// What two runs with the same roundings may differ by where a state carries it along, relative; 0 without a state.
+  double carriedApart = 0;
   /// `limit` for these magnitudes; more where the operands of products, of scores above all, weigh more than their
   /// own roundings.
   double allowed(const std::vector<double> &magnitudes, const std::vector<double> &reference) const;

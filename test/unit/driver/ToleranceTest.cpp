@@ -59,6 +59,32 @@ TEST(Tolerance, OfF32IsThatOfItsProducts) {
   EXPECT_NE(of("tf32").outputs["o"].format().find("operands rounded (3)"), std::string::npos);
 }
 
+TEST(Tolerance, StatesCarryAlongWhatIsRoundedToTheOtherSide) {
+  auto apart = [](int64_t tokens) {
+    Compiler compiler;
+    CompileOptions options = test::sized(Stage::Attn);
+    options.sets = {{"K", "32"}, {"V", "32"}};
+    std::unique_ptr<Compilation> result = compiler.compile(SourceText{"a.attn", R"(fovea 1
+attention a causal {
+  axis B, T, H, K, V
+  static K, V
+  input q, k : [B, T, H, K]
+  input v : [B, T, H, V]
+  state S[K, V] = recur over T { key: k; value: v; erase: k }
+  output o = read(S, q)
+}
+)"},
+                                                           options);
+    reference::AxisSizes sizes{{"B", 1}, {"T", tokens}, {"H", 1}, {"K", 32}, {"V", 32}};
+    return toleranceFor(result->attn(), runtime::StorageType::BF16, sizes).outputs["o"];
+  };
+  EXPECT_LT(apart(16).carriedApart, 1e-6); // of the products of one chunk alone
+  EXPECT_LT(apart(40).carriedApart, 1e-3);
+  EXPECT_GT(apart(300).carriedApart, 5e-3); // as much as they round
+  EXPECT_LE(apart(100000).carriedApart, apart(100000).limit);
+  EXPECT_EQ(toleranceFor(Compiled().result->attn(), runtime::StorageType::BF16, kSizes).outputs["o"].carriedApart, 0);
+}
+
 TEST(Tolerance, StatisticsAreJudgedByElement) {
   Compiled compiled;
   OutputTolerance tolerance = toleranceFor(compiled.result->attn(), runtime::StorageType::BF16, kSizes).outputs["lse"];
