@@ -299,8 +299,7 @@ ExprPtr Parser::negation() {
   e->text = "not";
   e->nameSpan = peek().span;
   accept("not");
-  if (!failed_)
-    add(*e, negation());
+  add(*e, failed_ ? error() : negation());
   return e;
 }
 
@@ -376,8 +375,7 @@ ExprPtr Parser::unary() {
   e->text = "-";
   e->nameSpan = peek().span;
   accept("-");
-  if (!failed_)
-    add(*e, unary());
+  add(*e, failed_ ? error() : unary());
   return e;
 }
 

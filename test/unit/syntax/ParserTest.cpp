@@ -79,6 +79,11 @@ TEST(Parser, NestingIsBounded) {
     syntax::parse("t", "fovea 1\nmap f(x : [D]) {\n" + text + "1\n}\n", diagnostics);
     ASSERT_TRUE(diagnostics.hasErrors()) << open;
     EXPECT_NE(diagnostics.render().find("nested too deeply"), std::string::npos) << open;
+    // A tree with errors still has every operand: messages print its expressions.
+    const syntax::File file = syntax::parse("t", "fovea 1\nmap f(x : int = " + text + "1) { x }\n", diagnostics);
+    for (const syntax::Item &item : file.items)
+      for (const syntax::MapParam &parameter : item.params)
+        EXPECT_FALSE(parameter.defaultValue && syntax::format(*parameter.defaultValue).empty()) << open;
   }
   for (const std::string &link :
        {std::string("+1"), std::string("*x"), std::string(" and x"), std::string("[i]"), std::string(".lse"),
