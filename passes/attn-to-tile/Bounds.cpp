@@ -6,6 +6,7 @@
 // of tiles and writes, for each tile of queries, which tiles of keys are seen at all and which are seen whole. It errs
 // on the safe side: what the intervals leave open is visited, with a mask.
 #include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Producers.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -35,18 +36,7 @@ bool LaunchEmitter::isBoundedLeaf(Value field, const Environment &env) {
     if (!coordinate || coordinate->kind == Where::Feature || coordinate->kind == Where::Gathered)
       return false;
   }
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!seen.insert(op).second)
-      continue;
-    if (isa<ExpectOp, StatOp, DotOp, ScanOp, BlockReduceOp>(op))
-      return false;
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return true;
+  return !findProducer(field, [](Operation *op) { return isa<ExpectOp, StatOp, DotOp, ScanOp, BlockReduceOp>(op); });
 }
 
 bool LaunchEmitter::isBoundedInt(Value field, const Environment &env, unsigned &sums) {

@@ -6,6 +6,7 @@
 // convolution's held is read again where a call is shorter than what is carried: then all places that are read at
 // others lie in one work item.
 #include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Producers.h"
 
 using namespace mlir;
 using namespace fovea;
@@ -18,19 +19,12 @@ bool Derivation::isCarriedAside(OutputOp output) {
 
 /// The axis along which carried memory is read at other places than it is written; null where there is none.
 static StringAttr movedAxis(OutputOp output) {
-  SmallVector<Operation *> todo{output.getValue().getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 8> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
-    if (auto gather = dyn_cast<GatherOp>(op))
-      if (auto input = gather.getOperand().getDefiningOp<InputOp>(); input && input.getName() == output.getName())
-        return gather.getAxisAttr();
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return {};
+  Operation *moved = findProducer(output.getValue(), [&](Operation *op) {
+    auto gather = dyn_cast<GatherOp>(op);
+    auto input = gather ? gather.getOperand().getDefiningOp<InputOp>() : InputOp();
+    return input && input.getName() == output.getName();
+  });
+  return moved ? cast<GatherOp>(moved).getAxisAttr() : StringAttr();
 }
 
 LogicalResult Derivation::emitCarried() {

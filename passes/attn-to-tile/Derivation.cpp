@@ -3,6 +3,7 @@
 //
 // What belongs to a whole program: axes, tensors, workspaces, and which launch writes which outputs.
 #include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Producers.h"
 
 #include "dialect/attn/Pointwise.h"
 
@@ -190,18 +191,10 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
 }
 
 bool Derivation::reducesWide(Value field, StringAttr axis) {
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
-    if (auto reduce = dyn_cast<ReduceOp>(op); reduce && llvm::is_contained(toAxes(reduce.getAxes()), axis))
-      return true;
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return false;
+  return findProducer(field, [&](Operation *op) {
+    auto reduce = dyn_cast<ReduceOp>(op);
+    return reduce && llvm::is_contained(toAxes(reduce.getAxes()), axis);
+  });
 }
 
 //===--- fields ---===//
@@ -351,17 +344,8 @@ StringAttr Derivation::splitAxis(ArrayRef<Store> stores) {
       ArrayAttr reduced = reducedAxes(op);
       if (!reduced || !llvm::is_contained(toAxes(reduced), split))
         continue;
-      SmallVector<Operation *> todo{&op};
-      llvm::SmallPtrSet<Operation *, 16> seen;
-      while (!todo.empty()) {
-        Operation *from = todo.pop_back_val();
-        if (!from || !seen.insert(from).second)
-          continue;
-        if (isa<ExpectOp>(from))
-          return {};
-        for (Value operand : from->getOperands())
-          todo.push_back(operand.getDefiningOp());
-      }
+      if (findProducer(op.getResult(0), [](Operation *from) { return isa<ExpectOp>(from); }))
+        return {};
     }
   return split;
 }
@@ -474,20 +458,12 @@ std::string Derivation::workspaceName(Value field) {
 /// Where weights inside a field of one axis of tokens have another one of its axes as their queries: the rows of the
 /// launch that computes it. Null elsewhere.
 StringAttr Derivation::rowsInside(Value field, StringAttr token) {
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
-    if (auto weights = dyn_cast<WeightsOp>(op))
-      if (StringAttr query = weights.getQueryAttr();
-          query != rawOf(token) && cast<FieldType>(field.getType()).hasAxis(query))
-        return query;
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return {};
+  Operation *inside = findProducer(field, [&](Operation *op) {
+    auto weights = dyn_cast<WeightsOp>(op);
+    return weights && weights.getQueryAttr() != rawOf(token) &&
+           cast<FieldType>(field.getType()).hasAxis(weights.getQueryAttr());
+  });
+  return inside ? cast<WeightsOp>(inside).getQueryAttr() : StringAttr();
 }
 
 FailureOr<Prepared> Derivation::layOut(Value field, StringAttr token, Type element, Operation *at) {
@@ -769,18 +745,10 @@ bool Derivation::hasF32Products() {
 
 /// True where a field holds blocks of pairs: their axis then has one index per work item.
 static bool reducesPairs(Value field, StringAttr pieces) {
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
-    if (auto reduce = dyn_cast<BlockReduceOp>(op); reduce && reduce.getToAttr() == pieces)
-      return true;
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return false;
+  return findProducer(field, [&](Operation *op) {
+    auto reduce = dyn_cast<BlockReduceOp>(op);
+    return reduce && reduce.getToAttr() == pieces;
+  });
 }
 
 int64_t Derivation::rowTile(StringAttr axis) const {
@@ -791,28 +759,21 @@ int64_t Derivation::rowTile(StringAttr axis) const {
 /// The queries of the weights that a field reads without others between; null where it reads none, or several.
 static StringAttr outermostQuery(Value field) {
   StringAttr query;
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
+  Operation *second = walkProducers(field, [&](Operation *op) -> WalkResult {
     Value weights;
     if (auto expect = dyn_cast<ExpectOp>(op))
       weights = expect.getWeights();
     else if (auto stat = dyn_cast<StatOp>(op))
       weights = stat.getWeights();
-    if (weights) {
-      StringAttr found = weights.getDefiningOp<WeightsOp>().getQueryAttr();
-      if (query && query != found)
-        return {};
-      query = found;
-      continue;
-    }
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return query;
+    if (!weights)
+      return WalkResult::advance();
+    StringAttr found = weights.getDefiningOp<WeightsOp>().getQueryAttr();
+    if (query && query != found)
+      return WalkResult::interrupt();
+    query = found;
+    return WalkResult::skip();
+  });
+  return second ? StringAttr() : query;
 }
 
 FailureOr<LaunchAxes> Derivation::axesOf(OutputOp output) {

@@ -5,6 +5,7 @@
 // from workspaces. A launch runs over the batch axes and, where values are split, over parts of them; tokens are its
 // loop.
 #include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Producers.h"
 
 #include <numeric>
 
@@ -26,15 +27,8 @@ static StateOp stateBehind(Operation *op) {
 
 /// Visits what a field is computed from until `visit` answers false; states are not entered.
 static void walkFields(Value from, llvm::function_ref<bool(Operation *)> visit) {
-  SmallVector<Operation *> todo{from.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || isa<StateOp>(op) || !seen.insert(op).second || !visit(op))
-      continue;
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
+  walkProducers(
+      from, [&](Operation *op) { return isa<StateOp>(op) || !visit(op) ? WalkResult::skip() : WalkResult::advance(); });
 }
 
 int64_t Derivation::chunkOf(const StateLoop &loop) const {

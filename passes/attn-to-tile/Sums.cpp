@@ -5,6 +5,7 @@
 // the tokens, and whoever needs the whole adds the parts, in order. What follows from such sums alone is computed once,
 // in a launch without tokens. Statistics over heads and features together are made per head first.
 #include "passes/attn-to-tile/Derivation.h"
+#include "passes/attn-to-tile/Producers.h"
 
 using namespace mlir;
 using namespace fovea;
@@ -186,21 +187,11 @@ bool Derivation::needsRange(Type type, ArrayRef<StringAttr> features) const {
 }
 
 Operation *Derivation::productUnder(Value field) {
-  SmallVector<Operation *> todo{field.getDefiningOp()};
-  llvm::SmallPtrSet<Operation *, 16> seen;
-  while (!todo.empty()) {
-    Operation *op = todo.pop_back_val();
-    if (!op || !seen.insert(op).second)
-      continue;
-    if (isTokenSum(op)) {
-      if (isa<DotOp>(op) && sidesOf(op).size() == 2)
-        return op;
-      continue;
-    }
-    for (Value operand : op->getOperands())
-      todo.push_back(operand.getDefiningOp());
-  }
-  return nullptr;
+  return walkProducers(field, [&](Operation *op) {
+    if (!isTokenSum(op))
+      return WalkResult::advance();
+    return isa<DotOp>(op) && sidesOf(op).size() == 2 ? WalkResult::interrupt() : WalkResult::skip();
+  });
 }
 
 //===--- what follows from sums alone ---===//
