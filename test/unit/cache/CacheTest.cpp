@@ -3,6 +3,7 @@
 //
 // The cache under every fault that a folder can have: each gives the right content, at most made again, and a warning.
 #include "runtime/cache/Cache.h"
+#include "test/unit/common/Processes.h"
 
 #include <atomic>
 #include <csignal>
@@ -14,12 +15,13 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
 using namespace fovea;
 using namespace fovea::runtime;
+using fovea::test::spawn;
+using fovea::test::wait;
 namespace fs = std::filesystem;
 
 namespace {
@@ -62,19 +64,6 @@ protected:
     Result<std::vector<Cache::Entry>> entries = cache().list();
     EXPECT_TRUE(entries.ok());
     return entries ? *entries : std::vector<Cache::Entry>();
-  }
-
-  /// A child process; `body` gives its exit status.
-  template <typename F> static pid_t spawn(F body) {
-    pid_t child = fork();
-    if (child == 0)
-      _exit(body());
-    return child;
-  }
-  static int wait(pid_t child) {
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
   std::string root_;

@@ -8,6 +8,7 @@
 #include "runtime/emulator_device/EmulatorDevice.h"
 #include "runtime/host/Execute.h"
 #include "runtime/host/SelfTest.h"
+#include "test/unit/common/Processes.h"
 
 #include <algorithm>
 #include <csignal>
@@ -16,12 +17,13 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace fovea;
 using namespace fovea::runtime;
 using namespace fovea::runtime::test;
+using fovea::test::spawn;
+using fovea::test::wait;
 namespace fs = std::filesystem;
 
 namespace {
@@ -116,18 +118,6 @@ protected:
   size_t assembled() const { return slurp(counter_).size(); }
   std::vector<Cache::Entry> entries() const { return *Cache(cache_).list(); }
   std::string file() const { return cache_.folder + "/" + entries().at(0).file; }
-
-  template <typename F> static pid_t spawn(F body) {
-    pid_t child = fork();
-    if (child == 0)
-      _exit(body());
-    return child;
-  }
-  static int wait(pid_t child) {
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
 
   std::string root_, counter_, warnings_, said_;
   CacheOptions cache_;

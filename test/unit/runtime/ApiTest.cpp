@@ -5,8 +5,8 @@
 #include "fovea/emulator.h"
 #include "fovea/fovea.h"
 #include "fovea/fovea.hpp"
+#include "test/unit/runtime/Testing.h"
 
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -14,17 +14,7 @@
 #include <malloc.h>
 #include <numeric>
 
-/// Of this program and of the libraries it loads, by Allocations.cpp.
-extern std::atomic<long> allocations;
-
 namespace {
-
-#define EXPECT_CONTAINS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
-#define EXPECT_FAILS(call, status, part)                                                                               \
-  do {                                                                                                                 \
-    EXPECT_EQ(call, status);                                                                                           \
-    EXPECT_CONTAINS(fovea_last_error(), part);                                                                         \
-  } while (false)
 
 // h[i] += x[i]; y[i] = h[i]; without h, y = x through a workspace.
 constexpr const char *kAccumulate = FOVEA_SOURCE_DIR "/examples/runtime/accumulate.json";

@@ -7,26 +7,16 @@
 #include "fovea/fovea.hpp"
 #include "runtime/abi/Plan.h"
 #include "test/unit/host/FakeDriver.h"
+#include "test/unit/runtime/Testing.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <vector>
 
-/// Of this program and of the libraries it loads, by Allocations.cpp.
-extern std::atomic<long> allocations;
-
 namespace {
-
-#define EXPECT_CONTAINS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
-#define EXPECT_FAILS(call, status, part)                                                                               \
-  do {                                                                                                                 \
-    EXPECT_EQ(call, status);                                                                                           \
-    EXPECT_CONTAINS(fovea_last_error(), part);                                                                         \
-  } while (false)
 
 // h[i] += x[i]; y[i] = h[i]; without h, y = x through a workspace that the launch sets to zero.
 constexpr const char *kAccumulate = FOVEA_SOURCE_DIR "/examples/runtime/accumulate.json";
