@@ -270,10 +270,12 @@ static void readPlan(const runtime::Plan &plan, Explanation &out) {
 
 static void readProgram(Compilation &compilation, Explanation &out) {
   tile::ProgramOp program = compilation.program();
+  Explanation::Program &entry = out.programs.emplace_back();
+  entry.name = compilation.name;
   for (auto workspace : program.getBody().getOps<tile::WorkspaceOp>()) {
     std::string type;
     llvm::raw_string_ostream(type) << workspace.getView().getType().getElementType();
-    out.workspaces.push_back({workspace.getName().str(), type, toStrings(workspace.getDims())});
+    entry.workspaces.push_back({workspace.getName().str(), type, toStrings(workspace.getDims())});
   }
   for (auto from : program.getBody().getOps<tile::LaunchOp>()) {
     Explanation::Launch launch{from.getName().str(), toStrings(from.getAxes()), {}};
@@ -283,7 +285,7 @@ static void readProgram(Compilation &compilation, Explanation &out) {
       launch.folds.push_back(
           {scores.getDimSize(0), scores.getDimSize(1), static_cast<int64_t>(fold.getAccumulators().size())});
     });
-    out.launches.push_back(std::move(launch));
+    entry.launches.push_back(std::move(launch));
   }
   // Programs that differ in accesses only look alike here.
   auto sameAs = [](const Timeline &a, const Timeline &b) {

@@ -143,8 +143,12 @@ struct Explanation {
     std::string range;                // of the decay, nats per token
     bool mayAnchorInMiddle = false;   // of blocks of 16 rows: products of decays then need no anchor at the first row
   };
-  std::vector<Launch> launches;
-  std::vector<Workspace> workspaces;
+  struct Program {
+    std::string name; // of an alternative: what its entries end in
+    std::vector<Launch> launches;
+    std::vector<Workspace> workspaces;
+  };
+  std::vector<Program> programs;
   std::vector<Walk> walks;
   std::vector<State> states;
   std::vector<MaskMap> masks;

@@ -67,6 +67,23 @@ static void maskText(llvm::raw_ostream &out, const MaskMap &map) {
       out << "    " << row << "\n";
 }
 
+constexpr size_t kCandidates = 8; // that are listed of each sort
+
+static void programText(llvm::raw_ostream &out, const Explanation::Program &program) {
+  std::string indent = program.name.empty() ? "  " : "    ";
+  if (!program.name.empty())
+    out << "  program " << program.name << "\n";
+  for (const Explanation::Workspace &workspace : program.workspaces)
+    out << indent << "prepared operand " << workspace.name << " [" << join(workspace.dims) << "] in " << workspace.type
+        << ": computed once, read by every work item that needs it\n";
+  for (const Explanation::Launch &launch : program.launches) {
+    out << indent << "launch " << launch.name << " over " << join(launch.axes) << "\n";
+    for (const auto &fold : launch.folds)
+      out << indent << "  fold over keys, " << fold.queries << " queries x " << fold.keys << " keys a step, "
+          << fold.accumulators << (fold.accumulators == 1 ? " accumulator" : " accumulators") << "\n";
+  }
+}
+
 static void timelineText(llvm::raw_ostream &out, const Timeline &timeline) {
   out << "  " << timeline.launch << ", one work item alone, cycles by unit:\n";
   size_t width = 0;
@@ -95,15 +112,8 @@ std::string toText(const Explanation &from) {
   out << from.name << " for " << from.target << ", " << from.type << "\n";
 
   out << "\nAlgorithm\n";
-  for (const Explanation::Workspace &workspace : from.workspaces)
-    out << "  prepared operand " << workspace.name << " [" << join(workspace.dims) << "] in " << workspace.type
-        << ": computed once, read by every work item that needs it\n";
-  for (const Explanation::Launch &launch : from.launches) {
-    out << "  launch " << launch.name << " over " << join(launch.axes) << "\n";
-    for (const auto &fold : launch.folds)
-      out << "    fold over keys, " << fold.queries << " queries x " << fold.keys << " keys a step, "
-          << fold.accumulators << (fold.accumulators == 1 ? " accumulator" : " accumulators") << "\n";
-  }
+  for (const Explanation::Program &program : from.programs)
+    programText(out, program);
   for (const Explanation::State &state : from.states) {
     out << "  state [" << state.keys << (state.values.empty() ? "" : ", " + state.values) << "] over " << state.tokens
         << ", decay " << state.decay;
@@ -140,15 +150,18 @@ std::string toText(const Explanation &from) {
     out << "  usable candidates: " << usable << ", by cycles of one multiprocessor per 64 x 64 pairs\n";
     size_t shown = 0;
     for (const tile::Candidate &candidate : from.candidates)
-      if (candidate.rejected.empty() && shown++ < 8)
+      if (candidate.rejected.empty() && shown++ < kCandidates)
         out << llvm::format("    %7.1f  ", candidate.cost) << candidate.str() << "\n";
-    if (usable > 8)
-      out << "    and " << usable - 8 << " more\n";
+    if (usable > kCandidates)
+      out << "    and " << usable - kCandidates << " more; --json lists all\n";
     if (rejected)
       out << "  rejected: " << rejected << "\n";
+    shown = 0;
     for (const tile::Candidate &candidate : from.candidates)
-      if (!candidate.rejected.empty())
+      if (!candidate.rejected.empty() && shown++ < kCandidates)
         out << "    " << candidate.str() << ": " << candidate.rejected << "\n";
+    if (rejected > kCandidates)
+      out << "    and " << rejected - kCandidates << " more; --json lists all\n";
   }
   for (const Explanation::Alternative &alternative : from.alternatives)
     out << "  program " << alternative.name << ": "
@@ -401,20 +414,22 @@ static std::string dump(const Explanation &from, int indent) {
   json["variant"] = {{"name", from.name}, {"target", from.target},  {"type", from.type},
                      {"file", from.file}, {"set", Json(from.sets)}, {"spec", from.spec}};
   json["levels"] = {{"attn", from.attn}, {"tile", from.tile}, {"schedule", from.schedule}};
+  Json workspaces = Json::array(), launches = Json::array();
+  for (const Explanation::Program &program : from.programs) {
+    for (const Explanation::Workspace &each : program.workspaces)
+      workspaces.push_back({{"program", program.name}, {"name", each.name}, {"dims", each.dims}, {"type", each.type}});
+    for (const Explanation::Launch &each : program.launches)
+      launches.push_back(
+          {{"program", program.name},
+           {"name", each.name},
+           {"axes", each.axes},
+           {"folds", all(each.folds, [](const auto &fold) -> Json {
+              return {{"queries", fold.queries}, {"keys", fold.keys}, {"accumulators", fold.accumulators}};
+            })}});
+  }
   json["algorithm"] = {
-      {"workspaces", all(from.workspaces,
-                         [](const auto &workspace) -> Json {
-                           return {{"name", workspace.name}, {"dims", workspace.dims}, {"type", workspace.type}};
-                         })},
-      {"launches",
-       all(from.launches,
-           [](const auto &launch) -> Json {
-             return {{"name", launch.name},
-                     {"axes", launch.axes},
-                     {"folds", all(launch.folds, [](const auto &fold) -> Json {
-                        return {{"queries", fold.queries}, {"keys", fold.keys}, {"accumulators", fold.accumulators}};
-                      })}};
-           })},
+      {"workspaces", workspaces},
+      {"launches", launches},
       {"states", all(from.states,
                      [](const auto &state) -> Json {
                        return {{"tokens", state.tokens}, {"keys", state.keys},
