@@ -67,6 +67,12 @@ struct Symbol {
   std::string chosen;               // Option
 };
 
+/// Of a note: "it is an axis here".
+inline std::string declaredAs(const Symbol &symbol) {
+  bool vowel = std::string_view("aeiou").find(symbol.what.substr(0, 1)) != std::string_view::npos;
+  return std::string("it is ") + (vowel ? "an " : "a ") + symbol.what + " here";
+}
+
 struct Scope {
   Scope *parent = nullptr;
   std::map<std::string, Symbol> symbols;

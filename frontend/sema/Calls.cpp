@@ -110,8 +110,10 @@ Value Analyzer::call(const Expr &e, const Context &context) {
     default:
       // A tensor may have the name of a function: `norm`, `exp`.
       if (!isFunction(name->text)) {
-        errorWithNote(name->span, quoted(name->text) + " cannot be called", "expected a function, a map or weights",
-                      s->span, "it is " + s->what + " here");
+        errorWithNote(name->span, quoted(name->text) + " cannot be called",
+                      s->what == "state" ? "a state is read: read(" + name->text + ", ..)"
+                                         : "expected a function, a map or weights",
+                      s->span, declaredAs(*s));
         return std::nullopt;
       }
     }
@@ -576,7 +578,7 @@ Value Analyzer::member(const Expr &e, const Context &context) {
     if (Symbol *s = lookup(context.scope, base.text); s && s->kind == Symbol::Kind::Field) {
       s->used = true;
       errorWithNote(e.nameSpan, quoted(base.text) + " has no part " + quoted(e.text), "only weights have parts",
-                    s->span, "it is " + s->what + " here");
+                    s->span, declaredAs(*s));
       return std::nullopt;
     }
   Value p = eval(base, outside);

@@ -393,7 +393,7 @@ Value Analyzer::match(const Expr &e, const Context &context) {
     return std::nullopt;
   if (s->kind != Symbol::Kind::Option) {
     errorWithNote(e.nameSpan, quoted(e.text) + " is no option", "'match' chooses by an option", s->span,
-                  "it is " + s->what + " here");
+                  declaredAs(*s));
     return std::nullopt;
   }
   Symbol option = *s;

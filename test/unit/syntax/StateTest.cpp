@@ -320,6 +320,10 @@ TEST(State, MisusedFields) {
   EXPECT_EQ(says(s("key: k; value: v; dekay: g")),
             "9:52: unknown field 'dekay' | expected key, value, decay, erase, commit, where, initial or divide | "
             "decay?\n");
+  EXPECT_EQ(says(s("key: k; value: v; chunk: 32")),
+            "9:52: unknown field 'chunk' | how a recurrence is run is no part of its meaning: --schedule chunk=..\n");
+  EXPECT_EQ(says("  state S = recur over T { key: k; value: v }\n  output o = S(q)"),
+            "10:14: 'S' cannot be called | a state is read: read(S, ..)\n");
   EXPECT_EQ(says(s("key: k; value: v; key: k")), "9:52: field 'key' stands twice\n");
   EXPECT_EQ(says(s("key: k, k; value: v")), "9:42: field 'key' has one value\n");
   EXPECT_EQ(says(s("key: k per Tb; value: v")), "9:34: expected 'key: ..'\n");
