@@ -127,6 +127,14 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
     for (size_t i = 1; i < axis.parts.size(); ++i)
       if (axis.parts[i] != axis.parts[0])
         lateParts.insert(axis.parts[i]);
+  // Taps of convolutions are few.
+  std::map<sema::AxisId, int64_t> taps;
+  for (const sema::Node &node : attention->nodes)
+    if (node.op == sema::Op::Conv)
+      for (size_t i = node.attrAxes.size() / 2; i < node.attrAxes.size(); ++i)
+        taps[node.attrAxes[i]] = node.attrAxes.size() > 2 ? 3 : 4;
+  features.erase(std::remove_if(features.begin(), features.end(), [&](sema::AxisId id) { return taps.count(id) != 0; }),
+                 features.end());
   std::set<sema::AxisId> parts = lateParts;
   for (const sema::Axis &axis : attention->axes)
     parts.insert(axis.parts.begin(), axis.parts.end());
@@ -164,6 +172,9 @@ std::vector<CheckCase> Checker::makeCases(syntax::DiagnosticEngine &diagnostics,
       bool isFirst = parts.empty() ? i == 0 : parts.count(features[i]) != 0;
       set(features[i], lateParts.count(features[i]) ? first / 2 : isFirst ? first : second);
     }
+    for (auto [id, count] : taps)
+      if (!attention->axes[id].size)
+        set(id, count);
     for (sema::AxisId id : groups)
       set(id, 2);
     for (size_t i = 0; i < batch.size(); ++i)
