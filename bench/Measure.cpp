@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // One figure a run, for bench/measures: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T]
+// [--schedule S]
 //   compile   ms from spec text to PTX in a process that has compiled before: of the program that serves every call,
 //             and each stage; and of all programs of the plan
 //   emulate   ms of the launches on the emulator: --checks all|none, --accumulate fma|exact, --threads N
@@ -77,7 +78,7 @@ int main(int argc, char **argv) {
   if (argc < 3)
     return fail(
         "usage: fovea-measure compile|emulate|counters SPEC NAME=VALUE... [--target T] [--type T] [--precision P] "
-        "[--checks all|none] "
+        "[--schedule S] [--checks all|none] "
         "[--accumulate fma|exact] [--threads N]");
   std::string what = argv[1];
   driver::CompileOptions options;
@@ -91,7 +92,12 @@ int main(int argc, char **argv) {
       options.type = argv[++k];
     else if (argument == "--precision" && k + 1 < argc)
       options.precision = argv[++k];
-    else if (argument == "--checks" && k + 1 < argc)
+    else if (argument == "--schedule" && k + 1 < argc) {
+      auto schedule = driver::parseSchedule(argv[++k]);
+      if (!schedule)
+        return fail(schedule.error().message);
+      options.schedule = *schedule;
+    } else if (argument == "--checks" && k + 1 < argc)
       how.checks = std::string(argv[++k]) == "all";
     else if (argument == "--accumulate" && k + 1 < argc)
       how.exact = std::string(argv[++k]) == "exact";
@@ -146,7 +152,13 @@ int main(int argc, char **argv) {
       for (auto &[opcode, count] : c.opcodes)
         if (opcode.rfind("mma.", 0) == 0)
           tensorInstructions += count;
+      json buffers = json::object();
+      for (const emulator::BufferCounters &buffer : c.buffers)
+        buffers[buffer.name] = {{"load_sectors", buffer.loadSectors},
+                                {"store_sectors", buffer.storeSectors},
+                                {"sectors_unique", buffer.uniqueSectors}};
       launches.push_back({{"kernel", report.kernel},
+                          {"buffers", buffers},
                           {"warp_instructions", c.warpInstructions},
                           {"tensor_instructions", tensorInstructions},
                           {"shared_wavefronts", c.sharedWavefronts},

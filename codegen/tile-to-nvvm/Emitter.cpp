@@ -609,6 +609,20 @@ void Emitter::endWhere(Block *after) {
   LLVM::BrOp::create(b, loc, ValueRange{}, after);
   b.setInsertionPointToEnd(after);
 }
+SmallVector<Value> Emitter::endWhere(Block *after, ArrayRef<Value> values) {
+  if (!after)
+    return SmallVector<Value>(values);
+  auto around = cast<LLVM::CondBrOp>((*after->pred_begin())->getTerminator());
+  LLVM::BrOp::create(b, loc, values, after);
+  SmallVector<Value> result;
+  b.setInsertionPoint(around);
+  for (Value value : values) {
+    around.getFalseDestOperandsMutable().append(LLVM::UndefOp::create(b, loc, value.getType()).getResult());
+    result.push_back(after->addArgument(value.getType(), loc));
+  }
+  b.setInsertionPointToEnd(after);
+  return result;
+}
 
 SmallVector<Value> Emitter::branch(Value condition, function_ref<SmallVector<Value>()> yes,
                                    function_ref<SmallVector<Value>()> no) {

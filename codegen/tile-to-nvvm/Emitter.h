@@ -212,6 +212,8 @@ private:
   /// What follows runs where the condition holds, up to endWhere of the result; without a condition everywhere.
   mlir::Block *beginWhere(Value condition);
   void endWhere(mlir::Block *after);
+  /// With what was computed there: elsewhere it is anything.
+  llvm::SmallVector<Value> endWhere(mlir::Block *after, llvm::ArrayRef<Value> values);
   /// The address of one element of a view.
   Value elementPointer(mlir::Value view, mlir::ValueRange indices, mlir::Type type);
   /// What one of two branches gives.

@@ -147,6 +147,10 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
     return entry;
   };
 
+  // What goes to shared memory alone is loaded by the threads that write it.
+  bool isWritten = llvm::all_of(op.getTile().getUsers(),
+                                [](Operation *user) { return isa<tile::SmemWriteOp, tile::SmemReadOp>(user); });
+  Block *after = beginWhere(isWritten ? writesOnce(*to) : Value());
   TileValue result;
   result.packed = packed;
   Value padElement = LLVM::ConstantOp::create(b, loc, element, op.getPad());
@@ -179,6 +183,7 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
       result.registers.push_back(one);
     }
   }
+  result.registers = endWhere(after, result.registers);
   tiles[op.getTile()] = result;
   return success();
 }

@@ -551,8 +551,11 @@ private:
   mlir::Value decayBetween(Chunk &chunk, bool exclusive, mlir::Type square);
   llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, Chunk &chunk, mlir::Value query);
   llvm::FailureOr<std::pair<mlir::Value, mlir::Value>> chunkRest(attn::StateOp op, Chunk &chunk, bool needsWide);
+  llvm::FailureOr<mlir::Value> keyToEnd(attn::StateOp op, Chunk &chunk);
+  mlir::LogicalResult prepareChunk(attn::StateOp op, Chunk &chunk);
   mlir::LogicalResult makeInverse(attn::StateOp op, Chunk &chunk);
   llvm::FailureOr<mlir::Value> chunkValue(attn::StateOp op, Chunk &chunk);
+  llvm::FailureOr<mlir::Value> chunkErase(attn::StateOp op, Chunk &chunk);
   llvm::FailureOr<mlir::Value> eraseFromStart(attn::StateOp op, Chunk &chunk);
   mlir::Value narrowState(attn::StateOp op);
 

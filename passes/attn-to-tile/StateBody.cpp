@@ -734,25 +734,60 @@ FailureOr<Value> LaunchEmitter::chunkValue(StateOp op, Chunk &chunk) {
   return a.transpose(wide);
 }
 
+/// What erases as an operand.
+FailureOr<Value> LaunchEmitter::chunkErase(StateOp op, Chunk &chunk) {
+  if (!chunk.erase) {
+    FailureOr<Value> made = chunkOperand(op.getErase(), op, env, chunk.exists);
+    if (failed(made))
+      return failure();
+    chunk.erase = *made;
+  }
+  return chunk.erase;
+}
+
 /// What erases as an operand, with the decay since the chunk began where that differs from key to key.
 FailureOr<Value> LaunchEmitter::eraseFromStart(StateOp op, Chunk &chunk) {
   if (chunk.decay != Chunk::Decay::Channel)
-    return chunk.erase;
-  FailureOr<Value> erase = perKey(op.getErase(), op, env);
-  if (failed(erase))
+    return chunkErase(op, chunk);
+  if (!chunk.eraseFromStart) {
+    FailureOr<Value> erase = perKey(op.getErase(), op, env);
+    if (failed(erase))
+      return failure();
+    Value masked = takingPart(*erase, chunk.exists);
+    Arith a{builderFor({}), op.getLoc()};
+    chunk.eraseFromStart = a.narrow(a.mul(masked, a.exp2(chunk.sum)), states->element);
+  }
+  return chunk.eraseFromStart;
+}
+
+/// The key as an operand, with the decay up to the end of the chunk, which differs from key to key.
+FailureOr<Value> LaunchEmitter::keyToEnd(StateOp op, Chunk &chunk) {
+  if (!chunk.keyToEnd) {
+    FailureOr<Value> wide = wideKey(op, chunk);
+    if (failed(wide))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    Value later = a.exp2(a.sub(a.spread(chunk.total, wide->getType(), 1), chunk.sum));
+    chunk.keyToEnd = a.narrow(a.mul(*wide, later), states->element);
+  }
+  return chunk.keyToEnd;
+}
+
+/// All operands that are computed from keys, before the products and the inverse: what they are computed from takes no
+/// registers meanwhile.
+LogicalResult LaunchEmitter::prepareChunk(StateOp op, Chunk &chunk) {
+  if (states->isGiven)
+    return success();
+  if (op.getErase() && (failed(chunkErase(op, chunk)) || failed(eraseFromStart(op, chunk))))
     return failure();
-  Value masked = takingPart(*erase, chunk.exists);
-  Arith a{builderFor({}), op.getLoc()};
-  return a.narrow(a.mul(masked, a.exp2(chunk.sum)), states->element);
+  return success(chunk.decay != Chunk::Decay::Channel || succeeded(keyToEnd(op, chunk)));
 }
 
 LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
   if (chunk.inverse)
     return success();
-  FailureOr<Value> erase = chunkOperand(op.getErase(), op, env, chunk.exists);
-  if (failed(erase))
+  if (failed(chunkErase(op, chunk)))
     return failure();
-  chunk.erase = *erase;
   Arith a{builderFor({}), op.getLoc()};
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
   Value lower;
@@ -789,6 +824,8 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
   if (failed(shared))
     return failure();
   Chunk &chunk = **shared;
+  if (failed(prepareChunk(state, chunk)))
+    return failure();
   Value &query = chunk.queries[op.getQuery().getAsOpaquePointer()];
   if (!query) {
     FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, states->loop->isParallel ? chunk.all : Value());
@@ -796,19 +833,21 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
       return failure();
     query = *made;
   }
-  FailureOr<Value> weights = chunkWeights(op, chunk, query);
-  if (failed(weights))
-    return failure();
   Value sum = op.getPoint() == ReadPoint::Prev ? chunk.exclusive : chunk.sum;
   bool channels = chunk.decay == Chunk::Decay::Channel, isMatrix = bool(state.getValueAxisAttr());
-  Value wide;
+  Value wide, right = query;
   if (channels || !isMatrix) {
     FailureOr<Value> made = perKey(op.getQuery(), state, at);
     if (failed(made))
       return failure();
     Arith a{builderFor({}), op.getLoc()};
     wide = channels ? a.mul(*made, a.exp2(sum)) : *made;
+    if (channels && isMatrix)
+      right = a.narrow(wide, states->element);
   }
+  FailureOr<Value> weights = chunkWeights(op, chunk, query);
+  if (failed(weights))
+    return failure();
   if (!isMatrix) {
     FailureOr<Value> written = perRow(state.getValue(), state);
     if (failed(written))
@@ -830,7 +869,6 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
     return failure();
   Value held = narrowState(state);
   Arith a{builderFor({}), op.getLoc()};
-  Value right = channels ? a.narrow(wide, states->element) : query;
   const Coordinate *values = env.lookup(state.getValueAxisAttr());
   Type type = RankedTensorType::get({values->extent, row->extent}, a.b.getF32Type());
   Value result = a.dot(held, right, a.constant(type, 0), 1);
@@ -869,15 +907,10 @@ FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
   FailureOr<std::pair<Value, Value>> rest = chunkRest(op, chunk, chunk.isScalar());
   if (failed(rest))
     return failure();
-  Value key = chunk.key, left = rest->second;
-  if (channels) {
-    FailureOr<Value> wide = wideKey(op, chunk);
-    if (failed(wide))
-      return failure();
-    Arith a{builderFor({}), op.getLoc()};
-    Value later = a.exp2(a.sub(a.spread(chunk.total, wide->getType(), 1), chunk.sum));
-    key = a.narrow(a.mul(*wide, later), states->element);
-  }
+  FailureOr<Value> key = channels ? keyToEnd(op, chunk) : FailureOr<Value>(chunk.key);
+  if (failed(key))
+    return failure();
+  Value left = rest->second;
   Arith a{builderFor({}), op.getLoc()};
   if (chunk.isScalar()) {
     Value later = a.exp2(a.sub(a.spread(chunk.total, chunk.sum.getType(), 0), chunk.sum));
@@ -885,5 +918,5 @@ FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
   }
   if (chunk.decay != Chunk::Decay::None)
     state = a.mul(state, a.spread(a.exp2(chunk.total), state.getType(), 1));
-  return a.dot(left, key, state, 0);
+  return a.dot(left, *key, state, 0);
 }

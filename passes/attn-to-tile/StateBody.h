@@ -73,7 +73,8 @@ struct LaunchEmitter::Chunk {
   mlir::Value sum, exclusive;                            // running sums, the own step included and not
   mlir::Value total;                                     // of the chunk: a scalar, per key
   mlir::Value key, keyWide;                              // operand, and f32
-  mlir::Value erase;                                     // operand
+  mlir::Value keyToEnd;                                  // operand, decayed to the end of the chunk
+  mlir::Value erase, eraseFromStart;                     // operands; Channel: decayed since the chunk began
   mlir::Value inverse, inverseWide;                      // operand, and f32
   std::map<std::pair<void *, int>, mlir::Value> weights; // by query and read point: A in f32
   std::map<void *, mlir::Value> queries;                 // operands

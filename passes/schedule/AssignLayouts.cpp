@@ -40,6 +40,7 @@ public:
     findTransposed();
     if (failed(assignMatrices()) || failed(assignVectors()))
       return failure();
+    loadOnce();
     return fixConstants();
   }
 
@@ -644,6 +645,51 @@ private:
                                                                          : converted(demand.use->get(), asks, b));
     }
     return success();
+  }
+
+  static bool isReadOnly(LoadOp load) {
+    Value memory = load.getView();
+    while (isa_and_nonnull<MergeDimsOp, NarrowOp>(memory.getDefiningOp()))
+      memory = memory.getDefiningOp()->getOperand(0);
+    auto tensor = memory.getDefiningOp<TensorOp>();
+    return tensor && (tensor.getRole() == "input" || tensor.getRole() == "param");
+  }
+  /// Vectors that each chunk loads, such as gates: one thread loads an element, at the beginning of the chunk, and the
+  /// layouts that they are used in come from there. Each warp would load all of them otherwise, for each layout again.
+  void loadOnce() {
+    if (warps == 1)
+      return;
+    SmallVector<SmallVector<LoadOp>> groups;
+    launch.walk([&](LoadOp load) {
+      auto type = cast<RankedTensorType>(load.getTile().getType());
+      unsigned bits = type.getElementTypeBitWidth();
+      if (type.getRank() != 1 || !isa<FloatType>(type.getElementType()) || (bits != 16 && bits != 32) ||
+          load.getLimit() || !chunkLoopOf(load) || !isReadOnly(load))
+        return;
+      auto known = llvm::find_if(groups, [&](ArrayRef<LoadOp> group) {
+        return group.front()->getBlock() == load->getBlock() && sameTile(group.front(), load);
+      });
+      (known == groups.end() ? groups.emplace_back() : *known).push_back(load);
+    });
+    for (ArrayRef<LoadOp> group : groups) {
+      LoadOp first = group.front();
+      auto type = cast<RankedTensorType>(first.getTile().getType());
+      std::optional<Layout> once = Layout::rowMajor(1, type.getDimSize(0), 1, warps);
+      if (!once)
+        continue;
+      b.setInsertionPointToStart(first->getBlock());
+      auto begin = arith::ConstantIndexOp::create(b, first.getLoc(), 0);
+      hoistSlice(first.getIndices(), begin);
+      b.setInsertionPointAfter(begin);
+      auto load = cast<LoadOp>(b.clone(*first));
+      (void)set(load.getTile(), once->slice(0));
+      for (LoadOp each : group) {
+        b.setInsertionPoint(each);
+        each.getTile().replaceAllUsesWith(converted(load.getTile(), layoutOf(each.getTile()), b));
+        each.erase();
+      }
+      begin.erase();
+    }
   }
 
   /// A constant's type stands in its value too.

@@ -198,7 +198,7 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   if (problem.erases) // what is replaced, besides what is read
     registers += each(c.values, c.chunk);
   if (problem.channels)
-    registers += each(c.chunk, keys) * (problem.erases ? 2 : 1);
+    registers += each(c.chunk, keys);
   if (problem.computes)
     registers += each(c.chunk, keys);
   c.registers = registers;
@@ -238,24 +238,25 @@ static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target
   int64_t keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
   int64_t all = std::max<int64_t>(16, roundUp(problem.values, 16)),
           read = all > 256 ? 128 : all; // of a work item that reads
-  int64_t rowWarps = std::min(c.warps, c.chunk / 16), passWarps = std::min(c.warps, c.values / 16);
+  int64_t passWarps = std::min(c.warps, c.values / 16);
   auto each = [](int64_t rows, int64_t columns, int64_t warps) {
-    return std::max(rows, 16 * warps) * columns / (32 * warps);
+    int64_t across = Layout::warpsOfColumns(std::max<int64_t>(rows, 16), columns, warps);
+    return std::max(rows, 16 * warps / across) * columns / (32 * warps);
   };
   int64_t pass = each(c.values, keys, passWarps) + 60;
-  int64_t reads = each(read, c.chunk, rowWarps) + each(c.chunk, c.chunk, rowWarps) * 3 / 2 + 60;
-  int64_t first = each(c.values, keys, rowWarps) + 60;
+  int64_t reads = each(read, c.chunk, c.warps) + each(c.chunk, c.chunk, c.warps) * 3 / 2 + 60;
+  int64_t first = each(c.values, keys, c.warps) + 60;
   if (problem.erases) {
     pass += each(c.values, c.chunk, passWarps) * 3 / 2;
-    first = 2 * each(c.chunk, c.chunk, rowWarps) + each(c.chunk, keys, rowWarps) + 60;
+    first = 2 * each(c.chunk, c.chunk, c.warps) + each(c.chunk, keys, c.warps) + 60;
   } else {
     pass += each(c.values, keys, passWarps);
   }
   if (problem.computes)
-    first += each(c.chunk, keys, rowWarps);
+    first += each(c.chunk, keys, c.warps);
   if (problem.channels) {
-    first += each(c.chunk, keys, rowWarps);
-    reads += each(c.chunk, keys, rowWarps);
+    first += each(c.chunk, keys, c.warps);
+    reads += each(c.chunk, keys, c.warps);
   }
   c.registers = std::max({pass, reads, first});
   int64_t rings = problem.erases ? 2 * roundUp(c.chunk * keys * bytes, 1024) * c.stages : 0;
@@ -353,8 +354,8 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
         for (int64_t stages : {1, 2}) {
           if (part % (16 * warps) == 0 && !problem.erases)
             add("split", chunk, part, warps, stages);
-          // Tokens are the rows of two of three launches.
-          if (16 * warps <= std::max(chunk, part) && part >= 16 && (stages == 1 || problem.erases))
+          // Tokens are the rows of two of three launches; twice as many warps have half of their columns each.
+          if (8 * warps <= std::max(chunk, part) && part >= 16 && (stages == 1 || problem.erases))
             add("chunk", chunk, part, warps, stages);
         }
       }

@@ -78,7 +78,7 @@ SmemWriteOp exchange(LaunchOp launch, Value source, MutableArrayRef<ConvertLayou
 }
 
 /// What takes many registers of its own, or long.
-bool isHeavy(Operation *op) { return isa<DotOp, DecayedDotOp, UnitTrilInverseOp>(op); }
+bool isHeavy(Operation &op) { return isa<DotOp, DecayedDotOp, UnitTrilInverseOp>(op); }
 
 /// A tile that was written and is used again behind a barrier and a product is read again: until then it needs no
 /// registers.
@@ -105,8 +105,27 @@ void readAgain(SmemWriteOp write) {
         use->set(read);
       heavy = false;
     }
-    heavy |= isHeavy(&op);
+    heavy |= isHeavy(op);
   }
+}
+
+/// A tile that comes back from shared memory is read in front of its first use, past products and barriers: until then
+/// it needs no registers.
+void readLate(SmemReadOp read) {
+  SmallVector<Operation *> chain{read};
+  while (chain.back()->hasOneUse() && isa<TransposeOp, arith::ExtFOp>(*chain.back()->user_begin()) &&
+         (*chain.back()->user_begin())->getBlock() == read->getBlock())
+    chain.push_back(*chain.back()->user_begin());
+  Operation *first = nullptr;
+  for (Operation *user : chain.back()->getUsers()) {
+    Operation *here = read->getBlock()->findAncestorOpInBlock(*user);
+    if (!first || here->isBeforeInBlock(first))
+      first = here;
+  }
+  if (!first || std::none_of(std::next(read->getIterator()), first->getIterator(), isHeavy))
+    return;
+  for (Operation *op : chain)
+    op->moveBefore(first);
 }
 
 /// Copies and writes that follow an exchange, before a loop say, may share its bytes: all have read them before.
@@ -144,6 +163,10 @@ struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
       for (SmemWriteOp write : writes)
         if (write->getParentOfType<scf::ForOp>())
           readAgain(write);
+      for (SmemWriteOp write : writes)
+        for (Operation *user : llvm::make_early_inc_range(write.getSmem().getUsers()))
+          if (auto read = dyn_cast<SmemReadOp>(user); read && read->getBlock() == write->getBlock())
+            readLate(read);
       // Now that all reads and barriers are there.
       for (SmemWriteOp write : writes)
         if (needsBarrierToWrite(write, write.getSmem())) {

@@ -199,32 +199,35 @@ namespace {
 
 /// The most warps that the launch's tiles can be dealt to: each takes 16 rows at a time.
 int64_t warpsFor(LaunchOp launch, int64_t wanted) {
-  auto has = [&](int64_t rank) {
-    return launch
-        .walk([&](Operation *op) {
-          return llvm::any_of(op->getResultTypes(),
-                              [&](Type type) {
-                                auto tile = dyn_cast<RankedTensorType>(type);
-                                return tile && tile.getRank() == rank;
-                              })
-                     ? WalkResult::interrupt()
-                     : WalkResult::advance();
-        })
+  auto has = [&](auto isSuch) {
+    return launch.walk([&](Operation *op) { return isSuch(op) ? WalkResult::interrupt() : WalkResult::advance(); })
         .wasInterrupted();
   };
   // Where there are vectors alone, they are rows.
-  int64_t rank = has(2) ? 2 : 1;
-  // In loops over chunks tokens may be fewer than the rows of the state, which all warps share: then warps repeat them.
-  bool overChunks =
-      launch
-          .walk([](scf::ForOp loop) {
-            return chunkLoopOf(loop.getBody()->getTerminator()) ? WalkResult::interrupt() : WalkResult::advance();
-          })
-          .wasInterrupted();
+  bool hasMatrices = has([](Operation *op) {
+    return llvm::any_of(op->getResultTypes(), [](Type type) {
+      auto tile = dyn_cast<RankedTensorType>(type);
+      return tile && tile.getRank() == 2;
+    });
+  });
+  int64_t rank = hasMatrices ? 2 : 1;
+  // In loops over chunks tokens may be fewer than the rows of the state, which all warps share: then warps take columns
+  // of them, or repeat them. So they do where a launch is one chunk.
+  bool overChunks = has([](Operation *op) {
+    auto loop = dyn_cast<scf::ForOp>(op);
+    return loop && chunkLoopOf(loop.getBody()->getTerminator());
+  });
+  auto multiplies = [&](bool f32) {
+    return has([&](Operation *op) {
+      auto dot = dyn_cast<DotOp>(op);
+      return dot && getElementTypeOrSelf(dot.getA().getType()).isF32() == f32;
+    });
+  };
+  bool isChunk = multiplies(false) && !multiplies(true) && !has([](Operation *op) { return isa<scf::ForOp>(op); });
   int64_t most = 0;
   auto fits = [&](int64_t rows) {
     return rows % (16 * wanted) == 0 ||
-           (overChunks && rows % 16 == 0 && rows < 16 * wanted && llvm::isPowerOf2_64(rows));
+           ((overChunks || isChunk) && rows % 16 == 0 && rows < 16 * wanted && llvm::isPowerOf2_64(rows));
   };
   launch.walk([&](Operation *op) {
     if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
@@ -408,6 +411,13 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
       op->moveBefore(first);
   }
 
+  /// The loop over chunks that an operation runs in, perhaps within branches.
+  static scf::ForOp chunkLoopAround(Operation *op) {
+    while (isa<scf::IfOp>(op->getParentOp()))
+      op = op->getParentOp();
+    return chunkLoopOf(op);
+  }
+
   /// Vectors that are loaded in front of a loop over chunks and used in it wait in shared memory.
   static void keepVectors(LaunchOp launch) {
     SmallVector<LoadOp> loads;
@@ -422,24 +432,34 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     for (LoadOp load : loads) {
       SmallVector<OpOperand *> uses;
       for (OpOperand &use : load.getTile().getUses())
-        if (chunkLoopOf(use.getOwner()))
+        if (chunkLoopAround(use.getOwner()))
           uses.push_back(&use);
       if (uses.empty())
         continue;
       OpBuilder b(load);
       b.setInsertionPointAfter(load);
-      SmemAllocOp ring = makeRing(launch, load.getLoc(), cast<RankedTensorType>(load.getTile().getType()));
+      auto type = cast<RankedTensorType>(load.getTile().getType());
+      SmemAllocOp ring = makeRing(launch, load.getLoc(), type);
       Value zero = arith::ConstantIndexOp::create(b, load.getLoc(), 0);
       auto write = SmemWriteOp::create(b, load.getLoc(), load.getTile(), ring, zero);
       for (OpOperand *use : uses) {
         OpBuilder at(use->getOwner());
-        if (scf::ForOp loop = chunkLoopOf(use->getOwner()); loops.insert(loop).second) {
+        if (scf::ForOp loop = chunkLoopAround(use->getOwner()); loops.insert(loop).second) {
           b.setInsertionPoint(loop);
           BarrierOp::create(b, load.getLoc());
         }
-        use->set(SmemReadOp::create(at, load.getLoc(), load.getTile().getType(), ring, zero, Value(), ValueRange(),
-                                    load.getTile(), DenseI64ArrayAttr()));
+        use->set(SmemReadOp::create(at, load.getLoc(), type, ring, zero, Value(), ValueRange(), load.getTile(),
+                                    DenseI64ArrayAttr()));
       }
+      // On the way to shared memory alone, each element is loaded by one thread.
+      LayoutAttr layout = layoutOf(type);
+      std::optional<Layout> once =
+          layout ? Layout::rowMajor(1, type.getDimSize(0), 1, layout.getLayout().warps()) : std::nullopt;
+      bool isAlone =
+          llvm::all_of(load.getTile().getUsers(), [](Operation *user) { return isa<SmemWriteOp, SmemReadOp>(user); });
+      if (once && isAlone)
+        load.getTile().setType(RankedTensorType::get(type.getShape(), type.getElementType(),
+                                                     LayoutAttr::get(b.getContext(), once->slice(0))));
       if (needsBarrierToWrite(write, ring)) {
         b.setInsertionPoint(write);
         BarrierOp::create(b, load.getLoc());

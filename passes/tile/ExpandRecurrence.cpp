@@ -25,17 +25,38 @@ Value memoryOf(Value view) {
   }
 }
 
-/// What each chunk would load again is loaded in front of them: vectors, and matrices that products take.
+/// Moves scalars in front of a loop, with what they are computed from; false if that is not to be had there.
+bool moveBefore(scf::ForOp loop, ValueRange scalars) {
+  for (Value scalar : scalars) {
+    if (loop.isDefinedOutsideOfLoop(scalar))
+      continue;
+    Operation *def = scalar.getDefiningOp();
+    if (!def || !isPure(def) || def->getNumRegions() || !moveBefore(loop, def->getOperands()))
+      return false;
+    def->moveBefore(loop);
+  }
+  return true;
+}
+
+/// What each chunk would load again is loaded in front of them: vectors, those of branches too, and matrices that
+/// products take.
 void hoistLoads(scf::ForOp loop) {
   auto launch = loop->getParentOfType<LaunchOp>();
   DenseSet<Value> written;
   launch.walk([&](StoreOp store) { written.insert(memoryOf(store.getView())); });
   launch.walk([&](StoreScalarOp store) { written.insert(memoryOf(store.getView())); });
-  for (LoadOp load : llvm::make_early_inc_range(loop.getBody()->getOps<LoadOp>())) {
-    int64_t rank = cast<RankedTensorType>(load.getTile().getType()).getRank();
-    bool isSame = llvm::all_of(load->getOperands(), [&](Value x) { return loop.isDefinedOutsideOfLoop(x); });
+  SmallVector<LoadOp> loads;
+  loop.getBody()->walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (auto load = dyn_cast<LoadOp>(op))
+      loads.push_back(load);
+    return isa<LoopLikeOpInterface>(op) ? WalkResult::skip() : WalkResult::advance();
+  });
+  for (LoadOp load : loads) {
+    bool isVector = cast<RankedTensorType>(load.getTile().getType()).getRank() == 1;
     bool isOperand = llvm::all_of(load.getTile().getUsers(), [](Operation *user) { return isa<DotOp>(user); });
-    if (isSame && !written.contains(memoryOf(load.getView())) && (rank == 1 || (rank == 2 && isOperand)))
+    if (written.contains(memoryOf(load.getView())) || !(isVector || (isOperand && load->getParentOp() == loop)))
+      continue;
+    if (moveBefore(loop, load->getOperands()))
       load->moveBefore(loop);
   }
 }

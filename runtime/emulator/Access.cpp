@@ -76,7 +76,7 @@ void countGlobal(Warp &w, const Inst &i, uint32_t mask, const uint64_t *address,
     (kind == AccessKind::Load ? own.loadBytes : own.storeBytes) += bytes;
     const uint64_t first = (address[l] - b->base) / 32, end = (address[l] - b->base + bytes - 1) / 32;
     for (uint64_t s = first; s <= end; ++s)
-      b->touchSector(s);
+      b->touchSector(2 * s + (kind == AccessKind::Load ? 0 : 1));
   });
   if (!sorted) {
     std::sort(sectors, sectors + count);

@@ -376,7 +376,7 @@ Result<LaunchReport> launch(const Module &module, std::string_view kernelName, D
   for (size_t n = 0; n < buffers.size(); ++n) {
     Buffer &b = *buffers[n];
     b.index = uint32_t(n);
-    b.touched.assign(options.counters && b.host ? (b.size / 32 + 64) / 64 + 1 : 0, 0);
+    b.touched.assign(options.counters && b.host ? (b.size / 16 + 64) / 64 + 1 : 0, 0);
     b.touchedSparse.clear();
   }
 

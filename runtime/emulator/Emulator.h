@@ -178,7 +178,7 @@ struct BufferCounters {
   std::string name;
   uint64_t loadBytes = 0, storeBytes = 0;     // by active lanes
   uint64_t loadSectors = 0, storeSectors = 0; // requested: distinct sectors of each warp access, summed
-  uint64_t uniqueSectors = 0;                 // distinct over the launch
+  uint64_t uniqueSectors = 0;                 // distinct over the launch, of loads and of stores
 };
 
 struct Counters {

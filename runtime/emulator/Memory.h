@@ -37,7 +37,7 @@ struct Buffer {
   std::unordered_map<uint64_t, std::unique_ptr<Page>> pages;
   std::unique_ptr<std::mutex> lock = std::make_unique<std::mutex>(); // of pages and touchedSparse
   // Counting, reset by each launch that counts.
-  std::vector<uint64_t> touched; // a bit per 32-byte sector; dense only
+  std::vector<uint64_t> touched; // two bits per 32-byte sector, loaded and stored; dense only
   std::unordered_set<uint64_t> touchedSparse;
 
   bool contains(uint64_t address, uint64_t bytes) const {

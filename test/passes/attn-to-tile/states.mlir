@@ -95,7 +95,11 @@ attn.attention @delta set axes [B, T, H, K : 32, V : 64] {
 // CHECK: %[[FIRST:.*]] = tile.load %[[H]]
 // CHECK: tile.recurrence {{.*}} init(%[[FIRST]]
 // CHECK: tile.scan %{{.*}} dim 0 : tensor<64x32xf32> -> tensor<64x32xf32>, tensor<32xf32>
+// Operands that are computed come first.
+// CHECK-COUNT-2: arith.truncf {{.*}} : tensor<64x32xf32>
+// CHECK-NOT: arith.truncf
 // CHECK: tile.decayed_dot
+// CHECK-NOT: math.exp2 {{.*}} : tensor<64x32xf32>
 // CHECK: arith.remui
 // CHECK: scf.if
 // CHECK: tile.store

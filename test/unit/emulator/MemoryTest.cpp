@@ -290,6 +290,19 @@ TEST(MemoryAccess, CountersOfSectorsAndBanks) {
   EXPECT_NE(r.report.toJson().find("\"globalSectorsUnique\": 36"), std::string::npos);
 }
 
+// What is loaded and then stored moves twice, however often it is loaded.
+TEST(MemoryAccess, SectorsInPlace) {
+  std::vector<uint32_t> a(32), b(32);
+  Options o;
+  o.counters = true;
+  RunResult r = runOn("add.u64 %rd1, %rd60, %rd63; ld.global.u32 %r1, [%rd1]; ld.global.u32 %r2, [%rd1];\n"
+                      "add.u32 %r1, %r1, %r2; st.global.u32 [%rd1], %r1;",
+                      a, b, o);
+  ASSERT_TRUE(r.ok && r.report.clean()) << describe(r);
+  EXPECT_EQ(r.report.counters.globalSectorsRequested, 12u);
+  EXPECT_EQ(r.report.counters.globalSectorsUnique, 8u);
+}
+
 // Results, findings and counters of one thread and of several are the same.
 TEST(Launch, HostThreadsDoNotShow) {
   const std::string text =
