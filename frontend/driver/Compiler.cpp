@@ -464,8 +464,8 @@ static int64_t nearestFit(const Compilation &result) {
   return 0;
 }
 
-/// The best candidate that agrees with what was asked; says why there is none.
-static bool choose(Compilation &result, Stages &stages) {
+/// The best candidate that agrees with what was asked, or with the kind of an alternative; says why there is none.
+static bool choose(Compilation &result, Stages &stages, const Alternative *alternative) {
   const ScheduleOverride &asked = result.options.schedule;
   const tile::Candidate *rejected = nullptr;
   for (const tile::Candidate &candidate : result.candidates) {
@@ -478,7 +478,11 @@ static bool choose(Compilation &result, Stages &stages) {
     if (!rejected)
       rejected = &candidate;
   }
-  if (rejected && !asked.empty()) {
+  if (rejected && alternative && !alternative->kind.empty()) {
+    result.refused = true;
+    stages.error("no schedule of kind=" + alternative->kind + " fits " + std::string(result.target->name) +
+                 ": the first candidate, " + rejected->str() + ", " + rejected->rejected);
+  } else if (rejected && !asked.empty()) {
     stages.error("the schedule asked for cannot be used: " + rejected->str() + " " + rejected->rejected);
   } else if (rejected) {
     result.refused = true;
@@ -601,7 +605,7 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
       }
     }
     // Where nothing fits, the derivation may know better why.
-    if (scheduled && !choose(result, stages))
+    if (scheduled && !choose(result, stages, alternative))
       return false;
   }
   bool hasFolds = !result.candidates.empty();
@@ -615,7 +619,7 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
         candidate.rejected = found->second;
     std::stable_partition(result.candidates.begin(), result.candidates.end(),
                           [](const tile::Candidate &each) { return each.rejected.empty(); });
-    if (!choose(result, stages))
+    if (!choose(result, stages, alternative))
       return false;
     result.recurrent = result.chosen;
     if (hasFolds) { // whose tiles decide the rest
@@ -671,7 +675,7 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   }
   if (!scheduled) {
     result.programModule_ = nullptr;
-    return choose(result, stages);
+    return choose(result, stages, alternative);
   }
   attention.erase();
   result.expandedModule_ = result.programModule_->clone();
@@ -852,7 +856,7 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
     if (made)
       result.alternatives.push_back(std::move(other));
     else
-      result.leftOut.emplace_back(alternative.name, why);
+      result.leftOut.push_back({alternative.name, alternative.kind, why, other->refused});
   }
   return true;
 }

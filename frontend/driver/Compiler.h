@@ -137,7 +137,11 @@ public:
   bool last = false;               // behind the main program
   std::vector<std::string> absent; // optional inputs that are 0 in its canonical form
   /// Alternatives that were tried and left out, with the reason.
-  std::vector<std::pair<std::string, std::string>> leftOut;
+  struct LeftOut {
+    std::string name, kind, why; // kind: of its recurrences; empty where that is not what it differs in
+    bool refused = false;        // no candidate fits the target; else it was not worth while, or not to be derived
+  };
+  std::vector<LeftOut> leftOut;
   /// Alternatives and the main program in order: entry n of the plan is number n here.
   std::vector<Compilation *> entries();
 

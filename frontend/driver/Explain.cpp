@@ -394,6 +394,9 @@ static void readRecurrents(Compilation &compilation, Explanation &out) {
       if (each.bytes.empty())
         each.bytes = "0";
     }
+    for (const Compilation::LeftOut &other : compilation.leftOut)
+      if (other.kind == kind && each.when.empty())
+        (other.refused ? each.problem : each.reason) = other.why;
     if (each.problem.empty() && each.bytes.empty()) {
       std::optional<std::string> bytes = workspacesOf(compilation, *best);
       each.bytes = bytes.value_or("");
@@ -430,8 +433,8 @@ Explanation explain(Compilation &compilation) {
     readProgram(*alternative, out);
   for (const std::unique_ptr<Compilation> &alternative : compilation.alternatives)
     out.alternatives.push_back({alternative->name, alternative->chosen.str(), {}});
-  for (const auto &[name, why] : compilation.leftOut)
-    out.alternatives.push_back({name, {}, why});
+  for (const Compilation::LeftOut &each : compilation.leftOut)
+    out.alternatives.push_back({each.name, {}, each.why});
   compilation.canonical().walk([&](attn::WeightsOp weights) {
     analysis::KeyWalk walk = walkOf(weights);
     Explanation::Walk entry{walk.keys.str(), {}};

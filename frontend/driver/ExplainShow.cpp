@@ -106,6 +106,20 @@ static void timelineText(llvm::raw_ostream &out, const Timeline &timeline) {
   }
 }
 
+/// A way to run the recurrences: what is chosen, the workspace and the calls that take it, or why there is none.
+static std::string recurrenceText(const Explanation::Recurrent &each) {
+  if (!each.problem.empty())
+    return "not possible, " + each.problem;
+  std::string workspace = each.bytes == "0"     ? "no workspace"
+                          : each.bytesHere >= 0 ? std::to_string(each.bytesHere) + " bytes of workspace"
+                                                : "workspace of " + each.bytes + " bytes";
+  std::string when = each.when.empty()       ? "only where it is asked for"
+                     : each.when == "always" ? "taken where no other is preferred"
+                                             : "preferred where " + each.when;
+  bool hasReason = !each.reason.empty() && each.when != "always";
+  return each.chosen + "; " + workspace + "; " + when + (hasReason ? ": " + each.reason : "");
+}
+
 std::string toText(const Explanation &from) {
   std::string text;
   llvm::raw_string_ostream out(text);
@@ -166,27 +180,8 @@ std::string toText(const Explanation &from) {
   for (const Explanation::Alternative &alternative : from.alternatives)
     out << "  program " << alternative.name << ": "
         << (alternative.leftOut.empty() ? alternative.chosen : "left out: " + alternative.leftOut) << "\n";
-  for (const Explanation::Recurrent &each : from.recurrents) {
-    out << "  recurrence by " << each.kind << ": ";
-    if (!each.problem.empty()) {
-      out << "not possible, " << each.problem << "\n";
-      continue;
-    }
-    out << each.chosen << "; ";
-    if (each.bytes == "0")
-      out << "no workspace";
-    else if (each.bytesHere >= 0)
-      out << each.bytesHere << " bytes of workspace";
-    else
-      out << "workspace of " << each.bytes << " bytes";
-    if (each.when.empty())
-      out << "; only where it is asked for";
-    else if (each.when == "always")
-      out << "; taken where no other is preferred";
-    else
-      out << "; preferred where " << each.when << (each.reason.empty() ? "" : ": " + each.reason);
-    out << "\n";
-  }
+  for (const Explanation::Recurrent &each : from.recurrents)
+    out << "  recurrence by " << each.kind << ": " << recurrenceText(each) << "\n";
   if (!from.timelines.empty())
     out << "\nTimeline (estimated; --html draws it)\n";
   for (const Timeline &timeline : from.timelines)

@@ -83,20 +83,22 @@ def check_drawn(page, data):
     problems = parsed.problems
     if 'data-ready="yes"' not in done.stdout:
         problems.append("the script did not come to its end")
-    wanted = ["Variant", "Mask", "Timeline", "Work and roofline", "Memory accesses", "Kernels", "Candidates", "Plan",
-              "Tolerances", "Levels"]
+    ways = data["schedule"]["recurrences"]
+    wanted = ["Variant", *(["Mask"] if data["masks"] else []), "Timeline", "Work and roofline", "Memory accesses",
+              "Kernels", "Candidates", *(["Recurrences"] if ways else []), "Plan", "Tolerances", "Levels"]
     if parsed.headings != wanted:
         problems.append(f"the parts are {parsed.headings}")
     text = "\n".join(parsed.texts)
-    mask = data["masks"][0]
-    tiles = len(mask["seen"]) * len(mask["seen"][0])
+    tiles = sum(len(mask["seen"]) * len(mask["seen"][0]) for mask in data["masks"])
     if parsed.tags.get("rect", 0) < tiles:
         problems.append(f"{parsed.tags.get('rect')} squares for {tiles} tiles")
-    if parsed.tags.get("svg", 0) != len(data["masks"]) + len(data["timelines"]) + 1:
+    roofline = bool(data["work"]["flops"] and data["work"]["bytes"])
+    if parsed.tags.get("svg", 0) != len(data["masks"]) + len(data["timelines"]) + roofline:
         problems.append(f"{parsed.tags.get('svg')} drawings")
     for word in [data["variant"]["name"], data["kernels"][0]["grid"], data["entries"][0]["guard"],
                  data["schedule"]["chosen"]["name"], data["tolerances"][0]["terms"][0]["what"],
-                 data["measured"]["kernels"][0]["lines"][0]["text"], data["timelines"][0]["items"][0]["label"]]:
+                 data["measured"]["kernels"][0]["lines"][0]["text"], data["timelines"][0]["items"][0]["label"],
+                 *[way[part] for way in ways for part in ("problem", "chosen", "workspace") if not way["problem"] or part == "problem"]]:
         if word not in text:
             problems.append(f"the page does not show '{word}'")
     if re.search(r"\b(undefined|NaN|\[object)", text):

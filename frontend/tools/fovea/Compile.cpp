@@ -126,8 +126,8 @@ struct CompileCommand {
         sum += (sum.empty() ? "" : ", ") + found->first + " " + number(found->second) + " ms";
     table.row({"all", number(result.milliseconds()) + " ms: " + sum});
     std::fputs(table.text().c_str(), stderr);
-    for (const auto &[entry, reason] : result.leftOut)
-      std::fprintf(stderr, "no entry '%s': %s\n", entry.c_str(), reason.c_str());
+    for (const driver::Compilation::LeftOut &each : result.leftOut)
+      std::fprintf(stderr, "no entry '%s': %s\n", each.name.c_str(), each.why.c_str());
   }
 
   int writeCpp(const runtime::Plan &plan) {

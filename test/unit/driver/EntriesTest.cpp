@@ -96,7 +96,9 @@ TEST(Entries, AreMadeWhereTheyApply) {
   ASSERT_TRUE(plain->ok()) << plain->diagnostics().render();
   EXPECT_EQ(names(*plain), (std::vector<std::string>{"split", "", "narrow"}));
   ASSERT_EQ(plain->leftOut.size(), 2u);
-  EXPECT_EQ(plain->leftOut[1], std::pair(std::string("packed"), std::string("has no heads that share their keys")));
+  EXPECT_EQ(plain->leftOut[1].name, "packed");
+  EXPECT_EQ(plain->leftOut[1].why, "has no heads that share their keys");
+  EXPECT_FALSE(plain->leftOut[1].refused);
 
   CompileOptions one = options();
   one.alternatives = false;
