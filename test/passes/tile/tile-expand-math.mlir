@@ -41,7 +41,12 @@ tile.program @functions {
     // CHECK: math.fma %[[K]]
     // CHECK: math.fma %[[K]]
     %s = math.sin %m : tensor<16x16xf32>
-    %cosine = math.cos %s : tensor<16x16xf32>
+    // Of a product, what its rounding lost is given back.
+    // CHECK: %[[ANGLE:.*]] = arith.mulf
+    // CHECK: %[[LESS:.*]] = arith.negf %[[ANGLE]]
+    // CHECK: math.fma %{{.*}}, %{{.*}}, %[[LESS]]
+    %angle = arith.mulf %s, %t : tensor<16x16xf32>
+    %cosine = math.cos %angle : tensor<16x16xf32>
     // These stay.
     // CHECK: math.rsqrt
     // CHECK: math.roundeven

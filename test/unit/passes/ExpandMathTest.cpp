@@ -246,6 +246,17 @@ TEST(ExpandMath, SinCos) {
   }
 }
 
+TEST(ExpandMath, SinCosOfAProduct) {
+  Expanded sine("%p = arith.mulf %x, %y : f32\n%r = math.sin %p : f32"),
+      cosine("%p = arith.mulf %x, %y : f32\n%r = math.cos %p : f32");
+  for (int position : {1, 77, 4095, 32767})
+    for (int f = 0; f < 32; ++f) {
+      double frequency = float(std::pow(1e4, -f / 32.)), angle = position * frequency;
+      EXPECT_NEAR(sine(position, frequency), std::sin(angle), 3 * u) << position << " " << frequency;
+      EXPECT_NEAR(cosine(position, frequency), std::cos(angle), 3 * u) << position << " " << frequency;
+    }
+}
+
 TEST(ExpandMath, Minimum) {
   Expanded f("%r = arith.minimumf %x, %y : f32");
   EXPECT_EQ(f(1, 2), 1);
