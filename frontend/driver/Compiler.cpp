@@ -7,6 +7,7 @@
 #include "codegen/artifact/Artifact.h"
 #include "dialect/tile/Scratch.h"
 #include "frontend/driver/Packing.h"
+#include "frontend/driver/Promises.h"
 #include "frontend/lowering/Lowering.h"
 #include "frontend/registration/Registration.h"
 #include "frontend/syntax/Tree.h"
@@ -989,6 +990,7 @@ std::unique_ptr<Compilation> Compiler::compile(const SourceText &source, const C
     if (!plan)
       return stages.fail(plan.takeError());
     orderTensors(*plan, result->interface);
+    plan->promises = promisesOf(*result->attention, result->layout, *plan);
     result->plan = std::move(*plan);
     return true;
   });

@@ -4,6 +4,7 @@
 // Sequences one behind the other: see Packing.h.
 #include "frontend/driver/Packing.h"
 
+#include "runtime/host/Promises.h"
 #include "runtime/host/Random.h"
 
 #include <algorithm>
@@ -93,31 +94,13 @@ Result<Sequences> Sequences::fromOffsets(const sema::Attention &attention, const
       auto size = sizes.find(axis);
       return size == sizes.end() ? int64_t{-1} : size->second;
     };
-    const std::string &bound = attention.axes[ragged.most].name;
-    int64_t total = sizeOf(ragged.total), most = sizeOf(bound), last = 0;
-    Group group{&ragged, {}};
-    for (int64_t i = 0; i < found->second.elements(); ++i) {
-      auto offset = static_cast<int64_t>(found->second.value(i));
-      std::string where = "'" + ragged.offsets + "'[" + std::to_string(i) + "] is " + std::to_string(offset);
-      if (i == 0 && offset != 0)
-        return invalid(where + "; the first sequence begins at 0");
-      if (offset < last)
-        return invalid(where + ", before '" + ragged.offsets + "'[" + std::to_string(i - 1) + "], which is " +
-                       std::to_string(last) + ": offsets never fall");
-      if (total >= 0 && offset > total)
-        return invalid(where + ", past the end: there are " + std::to_string(total) + " rows on '" + ragged.total +
-                       "'");
-      if (most >= 0 && offset - last > most)
-        return invalid(where + ": sequence " + std::to_string(i - 1) + " has " + std::to_string(offset - last) +
-                       " tokens; '" + bound + "' allows " + std::to_string(most));
-      group.offsets.push_back(last = offset);
-    }
-    if (group.offsets.size() < 2)
-      return invalid("'" + ragged.offsets + "' has " + std::to_string(group.offsets.size()) +
-                     " offsets; one sequence has two");
-    if (total >= 0 && last != total)
-      return invalid("'" + ragged.offsets + "' ends at " + std::to_string(last) + "; there are " +
-                     std::to_string(total) + " rows on '" + ragged.total + "'");
+    const std::string &longest = attention.axes[ragged.most].name;
+    const runtime::OffsetsRule rule{ragged.offsets, ragged.total, longest, sizeOf(ragged.total), sizeOf(longest)};
+    Result<std::vector<int64_t>> offsets =
+        runtime::readOffsets(rule, found->second.elements(), [&](int64_t i) { return found->second.value(i); });
+    if (!offsets)
+      return offsets.takeError();
+    Group group{&ragged, std::move(*offsets)};
     result.count_ = std::max(result.count_, static_cast<int64_t>(group.offsets.size()) - 1);
     result.groups_.push_back(std::move(group));
   }

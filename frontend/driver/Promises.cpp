@@ -6,11 +6,9 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OwningOpRef.h"
-#include "runtime/host/Compare.h"
-#include "runtime/host/Execute.h"
+#include "runtime/host/Promises.h"
 
-#include <cmath>
-#include <cstdio>
+#include <set>
 
 using namespace mlir;
 
@@ -18,47 +16,25 @@ namespace fovea::driver {
 
 using Sizes = std::map<std::string, int64_t, std::less<>>;
 
-static std::string number(double x) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.6g", x);
-  return buffer;
-}
-
-static std::string placeOf(int64_t index, const std::vector<int64_t> &shape, const std::vector<std::string> &axes) {
-  std::string text;
-  std::vector<int64_t> at = runtime::coordinates(index, shape);
-  for (size_t i = 0; i < at.size(); ++i)
-    text += (i ? ", " : "") + axes[i] + "=" + std::to_string(at[i]);
-  return "[" + text + "]";
-}
-
-static Status checkContract(const sema::Attention &attention, const sema::Declaration &declaration, const Sizes &sizes,
-                            const reference::Tensor &array) {
+/// Bounds that are not known, as those by a scalar param without a default, do not count.
+static runtime::ElementRange rangeOf(const sema::Attention &attention, const sema::Contract &contract,
+                                     const Sizes &sizes) {
   auto valueIn = [&](const std::optional<sema::Bound> &bound) -> std::optional<double> {
     if (!bound)
       return std::nullopt;
     return bound->value ? bound->value : valueOf(attention, bound->node, sizes);
   };
-  const std::optional<sema::Bound> &least = declaration.contract->lower, &most = declaration.contract->upper;
-  std::optional<double> lower = valueIn(least), upper = valueIn(most);
-  std::string range;
-  if (lower)
-    range = std::string(least->open ? "above " : "at least ") + number(*lower);
-  if (upper)
-    range += (lower ? " and " : "") + std::string(most->open ? "below " : "at most ") + number(*upper);
+  return {valueIn(contract.lower), valueIn(contract.upper), contract.lower && contract.lower->open,
+          contract.upper && contract.upper->open};
+}
+
+static Status checkContract(const sema::Attention &attention, const sema::Declaration &declaration, const Sizes &sizes,
+                            const reference::Tensor &array) {
   std::vector<std::string> axes;
   for (sema::AxisId axis : declaration.declaredAxes)
     axes.push_back(attention.axes[axis].name);
-  for (size_t i = 0; i < array.data.size(); ++i) {
-    double x = array.data[i];
-    bool holds = !std::isnan(x) && (!lower || (least->open ? x > *lower : x >= *lower)) &&
-                 (!upper || (most->open ? x < *upper : x <= *upper));
-    if (!holds && (lower || upper))
-      return Error{ErrorCode::InvalidArgument, "'" + declaration.name + "' breaks its contract at " +
-                                                   placeOf(static_cast<int64_t>(i), array.shape, axes) + ": it is " +
-                                                   number(x) + ", and is to be " + range};
-  }
-  return {};
+  return runtime::checkRange(declaration.name, rangeOf(attention, *declaration.contract, sizes), array.shape, axes,
+                             [&](int64_t i) { return array.data[static_cast<size_t>(i)]; });
 }
 
 static Status checkDecays(attn::AttentionOp op, const reference::AxisSizes &sizes, const reference::Tensors &inputs) {
@@ -102,13 +78,28 @@ static Status checkDecays(attn::AttentionOp op, const reference::AxisSizes &size
             place.getFilename().str() + ":" + std::to_string(place.getLine()) + ":" + std::to_string(place.getColumn());
         return WalkResult::interrupt();
       });
-      return Error{ErrorCode::InvalidArgument, "a decay is " + number(decay.data[i]) + " at " +
-                                                   placeOf(static_cast<int64_t>(i), decay.shape, axes) +
+      return Error{ErrorCode::InvalidArgument, "a decay is " + runtime::numberText(decay.data[i]) + " at " +
+                                                   runtime::placeText(static_cast<int64_t>(i), decay.shape, axes) +
                                                    ", of the recurrence at " + where +
                                                    "; decays are logarithms, at most 0"};
     }
   }
   return {};
+}
+
+/// Inputs that are decays as they stand, of recurrences in which every token takes part.
+static std::set<sema::NodeId> decayInputs(const sema::Attention &attention) {
+  std::set<sema::NodeId> inputs;
+  for (const sema::Node &node : attention.nodes) {
+    if (node.op != sema::Op::State || !node.hasDecay || node.hasWhere)
+      continue;
+    sema::NodeId decay = node.operands[2];
+    while (attention.nodes[decay].op == sema::Op::Rename)
+      decay = attention.nodes[decay].operands[0];
+    if (attention.nodes[decay].op == sema::Op::Input)
+      inputs.insert(decay);
+  }
+  return inputs;
 }
 
 Status checkPromises(const sema::Attention &attention, attn::AttentionOp op, const reference::AxisSizes &sizes,
@@ -121,6 +112,34 @@ Status checkPromises(const sema::Attention &attention, attn::AttentionOp op, con
         return status;
   }
   return checkDecays(op, sizes, inputs);
+}
+
+std::vector<runtime::PlanPromise> promisesOf(const sema::Attention &attention, const sema::Storage *layout,
+                                             const runtime::Plan &interface) {
+  std::vector<runtime::PlanPromise> promises;
+  std::set<std::string> known;
+  if (layout)
+    for (const sema::Ragged &ragged : layout->ragged)
+      if (known.insert(ragged.offsets).second)
+        promises.push_back({ragged.offsets, ragged.total, attention.axes[ragged.most].name, {}, {}});
+  Sizes sizes;
+  for (const sema::Axis &axis : attention.axes)
+    if (axis.size)
+      sizes[axis.name] = *axis.size;
+  std::set<sema::NodeId> decays = decayInputs(attention);
+  for (const sema::Declaration &declaration : attention.declarations) {
+    const runtime::PlanTensor *tensor = interface.findTensor(declaration.name);
+    if (!tensor || !runtime::isRead(tensor->role))
+      continue;
+    runtime::ElementRange range;
+    if (declaration.contract)
+      range = rangeOf(attention, *declaration.contract, sizes);
+    if (decays.count(declaration.node) && !range.most)
+      range.most = 0, range.below = false;
+    if (range.least || range.most)
+      promises.push_back({declaration.name, {}, {}, range.least, range.most, range.above, range.below});
+  }
+  return promises;
 }
 
 } // namespace fovea::driver

@@ -7,6 +7,7 @@
 #include "dialect/attn/Attn.h"
 #include "frontend/driver/Spec.h"
 #include "reference/attn/Reference.h"
+#include "runtime/abi/Plan.h"
 #include "runtime/abi/Result.h"
 
 namespace fovea::driver {
@@ -16,5 +17,10 @@ namespace fovea::driver {
 /// Errors: the first element outside its contract, or the first positive decay, with its place and value.
 Status checkPromises(const sema::Attention &attention, attn::AttentionOp op, const reference::AxisSizes &sizes,
                      const reference::Tensors &inputs);
+
+/// What a plan can say of this: offsets of a storage, contracts whose bounds are known at compile time, and inputs that
+/// are decays as they stand. `interface` as the caller sees it.
+std::vector<runtime::PlanPromise> promisesOf(const sema::Attention &attention, const sema::Storage *layout,
+                                             const runtime::Plan &interface);
 
 } // namespace fovea::driver

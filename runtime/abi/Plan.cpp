@@ -93,6 +93,7 @@ public:
     entries();
     if (plan_.selfTest && !failed())
       selfTest(*plan_.selfTest);
+    promises();
     if (!message_.empty())
       return Error{ErrorCode::Corrupt, "plan: " + message_};
     return Status::success();
@@ -348,6 +349,29 @@ private:
     check(values <= kMaxTestValues, "self-test: more than " + std::to_string(kMaxTestValues) + " values");
   }
 
+  void promises() {
+    count("promises", plan_.promises.size(), 0, kMaxTensors);
+    for (const PlanPromise &promise : plan_.promises) {
+      if (failed())
+        return;
+      const PlanTensor *tensor = plan_.findTensor(promise.tensor);
+      const std::string where = "promise of " + quote(promise.tensor);
+      if (!check(tensor && isRead(tensor->role), where + ": no input of the plan"))
+        return;
+      if (promise.rows.empty()) {
+        check(promise.least || promise.most, where + ": neither a range nor offsets");
+        check(promise.longest.empty(), where + ": lengths without rows");
+        for (const std::optional<double> &bound : {promise.least, promise.most})
+          check(!bound || std::isfinite(*bound), where + ": a bound is not finite");
+        continue;
+      }
+      check(!promise.least && !promise.most, where + ": a range and offsets");
+      check(tensor->type == StorageType::I32 && tensor->dims.size() == 1, where + ": offsets are i32 of one dimension");
+      for (const std::string &axis : {promise.rows, promise.longest})
+        check(plan_.findAxis(axis) != nullptr, where + ": " + quote(axis) + " is no axis of the plan");
+    }
+  }
+
   const Plan &plan_;
   std::string message_;
 };
@@ -428,7 +452,7 @@ int planVersion(const Plan &plan) {
   for (const PlanModule &module : plan.modules)
     fourth |= module.ptx.empty() || module.cubins.size() > 1 ||
               (module.cubins.size() == 1 && module.cubins[0].arch != plan.target);
-  return fourth ? 4 : third ? 3 : second ? 2 : 1;
+  return !plan.promises.empty() ? 5 : fourth ? 4 : third ? 3 : second ? 2 : 1;
 }
 
 Status validatePlan(const Plan &plan) { return Validator(plan).run(); }

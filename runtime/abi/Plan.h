@@ -22,8 +22,9 @@ namespace fovea::runtime {
 
 /// Newest version of the file format. This library reads all versions up to it, and writes each plan in the oldest that
 /// can say it (`planVersion`): version 2 added optional tensors, `present(..)`, `prefer` and derived axes; version 3
-/// tensors of role carry; version 4 machine code for several architectures, modules without text, and self-tests.
-inline constexpr int kPlanVersion = 4;
+/// tensors of role carry; version 4 machine code for several architectures, modules without text, and self-tests;
+/// version 5 promises.
+inline constexpr int kPlanVersion = 5;
 
 /// A named axis, a letter or `_` then letters, digits, `_`. Products (H = Hk * G) are no axes of a plan: a dimension is
 /// a product of axes.
@@ -143,6 +144,16 @@ struct PlanSelfTest {
   std::vector<PlanTestOutput> outputs;
 };
 
+/// What a caller promises of the elements of a tensor that the launches read; only a checked call looks at them. Either
+/// offsets of packed sequences, i32 of one dimension, which begin at 0, never fall, and end at the size of `rows`, no
+/// sequence longer than the size of `longest`; or the range of each element, where NaN is outside.
+struct PlanPromise {
+  std::string tensor;
+  std::string rows, longest; // axes; empty of a range
+  std::optional<double> least, most;
+  bool above = false, below = false; // the bound itself is outside
+};
+
 struct Plan {
   std::string producer;   // program and version
   std::string spec;       // name of the variant
@@ -153,6 +164,7 @@ struct Plan {
   std::vector<PlanEntry> entries;
   std::vector<PlanModule> modules;
   std::optional<PlanSelfTest> selfTest = std::nullopt;
+  std::vector<PlanPromise> promises = {};
 
   const PlanAxis *findAxis(std::string_view name) const;
   const PlanTensor *findTensor(std::string_view name) const;

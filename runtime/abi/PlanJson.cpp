@@ -116,6 +116,19 @@ Ordered selfTestToJson(const PlanSelfTest &test) {
       {"seed", test.seed}, {"axes", std::move(axes)}, {"inputs", std::move(inputs)}, {"outputs", std::move(outputs)}};
 }
 
+Ordered promiseToJson(const PlanPromise &promise) {
+  Ordered item{{"tensor", promise.tensor}};
+  if (!promise.rows.empty()) {
+    item["rows"] = promise.rows;
+    item["longest"] = promise.longest;
+  }
+  if (promise.least)
+    item[promise.above ? "above" : "least"] = *promise.least;
+  if (promise.most)
+    item[promise.below ? "below" : "most"] = *promise.most;
+  return item;
+}
+
 /// The document but its modules and content hash.
 Ordered bodyToJson(const Plan &plan) {
   Ordered root;
@@ -172,6 +185,8 @@ Ordered bodyToJson(const Plan &plan) {
   }
   if (plan.selfTest)
     root["self_test"] = selfTestToJson(*plan.selfTest);
+  for (const PlanPromise &promise : plan.promises)
+    root["promises"].push_back(promiseToJson(promise));
   root["modules"] = Ordered::array();
   return root;
 }
@@ -304,7 +319,7 @@ private:
     if (!object(root_, "document",
                 {"fovea_plan", "content_hash", "producer", "spec", "target", "ptx_version", "signature", "axes",
                  "tensors", "entries", "modules"},
-                {"self_test"}))
+                {"self_test", "promises"}))
       return;
     if (string(at(root_, "content_hash"), "content_hash") != contentHash(root_)) {
       fail("its content hash does not match: the file was edited or damaged");
@@ -321,6 +336,8 @@ private:
     each("modules", 64, [&](const Json &json, const std::string &where) { module(json, where); });
     if (root_.contains("self_test") && !failed())
       selfTest(at(root_, "self_test"), "self_test");
+    if (root_.contains("promises") && !failed())
+      each("promises", 128, [&](const Json &json, const std::string &where) { promise(json, where); });
   }
 
   static const Json &at(const Json &object, const char *key) { return object.find(key).value(); }
@@ -522,6 +539,32 @@ private:
       test.outputs.push_back(std::move(output));
     });
     plan_.selfTest = std::move(test);
+  }
+
+  void promise(const Json &json, const std::string &where) {
+    if (!object(json, where, {"tensor"}, {"rows", "longest", "least", "above", "most", "below"}))
+      return;
+    if (json.contains("rows") != json.contains("longest") || (json.contains("least") && json.contains("above")) ||
+        (json.contains("most") && json.contains("below"))) {
+      fail(where + ": expected `rows` and `longest`, or one of `least` and `above`, of `most` and `below`");
+      return;
+    }
+    PlanPromise promise;
+    promise.tensor = string(at(json, "tensor"), where + ".tensor");
+    auto bound = [&](const char *key, std::optional<double> &value) {
+      if (json.contains(key))
+        value = number(at(json, key), where + "." + key);
+      return json.contains(key);
+    };
+    if (json.contains("rows")) {
+      promise.rows = string(at(json, "rows"), where + ".rows");
+      promise.longest = string(at(json, "longest"), where + ".longest");
+    }
+    bound("least", promise.least);
+    promise.above = bound("above", promise.least);
+    bound("most", promise.most);
+    promise.below = bound("below", promise.most);
+    plan_.promises.push_back(std::move(promise));
   }
 
   std::string fileBeside(const Json &json, const std::string &where, const char *fileKey, const char *hashKey) {

@@ -6,6 +6,7 @@
 #include "runtime/api/Support.h"
 #include "runtime/cuda/CudaDevice.h"
 #include "runtime/host/NullDevice.h"
+#include "runtime/host/Promises.h"
 
 #include <algorithm>
 #include <array>
@@ -574,12 +575,13 @@ bool readSwitch(fovea_switch value, bool asSet, const char *name, bool &on, fove
 
 bool readPrepareOptions(const fovea_prepare_options *options, LoadOptions &load, fovea_status &status) {
   fovea_prepare_options read;
-  if (!readOptions(options, read, sizeof read, "fovea_prepare_options", status))
+  if (!readOptions(options, read, offsetof(fovea_prepare_options, checked), "fovea_prepare_options", status))
     return false;
   load = LoadOptions::fromEnvironment([](const std::string &text) { say(FOVEA_LOG_WARNING, text); });
   load.inform = [](const std::string &text) { say(FOVEA_LOG_INFO, text); };
   bool cache = false;
   if (!readSwitch(read.self_test, load.selfTest, "self_test", load.selfTest, status) ||
+      !readSwitch(read.checked, load.checked, "checked", load.checked, status) ||
       !readSwitch(read.cache, load.cache.has_value(), "cache", cache, status))
     return false;
   if (!cache) {
@@ -626,6 +628,7 @@ fovea_status fovea_prepare_with(const fovea_plan *plan, fovea_device *device, co
       return fail(kernels.error());
     state = std::make_shared<KernelState>(plan->plan, device->state, std::move(*loaded));
     state->kernels = std::move(*kernels);
+    state->checked = load.checked;
   }
   say(FOVEA_LOG_INFO, "prepared " + plan->plan->spec + " for " + device->state->device->facts().name);
   *kernel = new fovea_kernel{std::move(state)};
@@ -770,7 +773,10 @@ fovea_status fovea_launch(const fovea_call *call, void *stream, const fovea_tens
     }
   }
   bool refused = false;
-  DeviceLock lock(*kernel.device, /*always=*/false);
+  DeviceLock lock(*kernel.device, /*always=*/kernel.checked);
+  if (kernel.checked)
+    if (Status kept = checkPromises(*kernel.plan, arguments.tensors.data(), choice.axes, *kernel.device->device); !kept)
+      return fail(kept.error());
   Status status = call->bound.launch(*kernel.device->device, stream, kernel.kernels, arguments.tensors.data(), choice,
                                      memory, refused);
   if (refused)

@@ -46,6 +46,7 @@ struct KernelState {
   std::shared_ptr<DeviceState> device;
   std::optional<LoadedPlan> loaded;
   std::vector<KernelHandle> kernels;
+  bool checked = false; // each launch looks at the plan's promises first
 };
 
 } // namespace fovea::runtime::api

@@ -82,10 +82,12 @@ Result<ResolvedCall> resolveCall(const Plan &plan, const std::vector<TensorView>
 struct LoadOptions {
   std::optional<Cache> cache; // of machine code that the driver made, and of self-tests that passed
   bool selfTest = false;      // where the plan has one
+  bool checked = false;       // calls of the library look at the plan's promises before they launch
   /// May be empty. What went another way than it should; what was done.
   std::function<void(const std::string &)> warn, inform;
 
-  /// The cache where cacheFolder() says; a self-test where FOVEA_SELF_TEST is set, but to off or 0.
+  /// The cache where cacheFolder() says; a self-test and checked calls where FOVEA_SELF_TEST and FOVEA_CHECKED are set,
+  /// but to off or 0.
   static LoadOptions fromEnvironment(std::function<void(const std::string &)> warn);
 };
 

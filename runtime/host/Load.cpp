@@ -243,9 +243,13 @@ LoadOptions LoadOptions::fromEnvironment(std::function<void(const std::string &)
     how.warn = warn;
     options.cache.emplace(std::move(how));
   }
-  const char *test = std::getenv("FOVEA_SELF_TEST");
-  std::string_view value = test ? test : "";
-  options.selfTest = !value.empty() && value != "off" && value != "0";
+  auto isOn = [](const char *variable) {
+    const char *set = std::getenv(variable);
+    const std::string_view value = set ? set : "";
+    return !value.empty() && value != "off" && value != "0";
+  };
+  options.selfTest = isOn("FOVEA_SELF_TEST");
+  options.checked = isOn("FOVEA_CHECKED");
   options.warn = std::move(warn);
   return options;
 }

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Grows with each addition to this header; what is there stays. */
-#define FOVEA_API_VERSION 2
+#define FOVEA_API_VERSION 3
 
 /* Of the library that is loaded, perhaps newer than the header. */
 FOVEA_API int32_t fovea_api_version(void);
@@ -243,6 +243,11 @@ typedef struct fovea_prepare_options {
   fovea_switch cache;       /* of machine code by the driver; as set: unless FOVEA_CACHE is off */
   fovea_switch self_test;   /* of plans that have one; as set: where FOVEA_SELF_TEST is set, but to 0 or off */
   const char *cache_folder; /* NULL: as FOVEA_CACHE, XDG_CACHE_HOME and HOME say */
+  /* Since API version 3. Launches of this kernel first copy back what the plan has a promise about and look at every
+   * element: offsets of packed sequences, contracts of inputs, decays that are inputs. FOVEA_INVALID_ARGUMENT names the
+   * first one that breaks it, and nothing is launched. As set: where FOVEA_CHECKED is set, but to 0 or off. Such a
+   * launch waits for the device and cannot be captured in a graph. */
+  fovea_switch checked;
 } fovea_prepare_options;
 
 /* The self-test runs each entry of the plan on small tensors of its own memory, on the default stream, and compares

@@ -204,6 +204,7 @@ private:
 struct PrepareOptions {
   fovea_switch cache = FOVEA_AS_SET, selfTest = FOVEA_AS_SET;
   std::string cacheFolder;
+  fovea_switch checked = FOVEA_AS_SET; // launches look at offsets and contracts first
 };
 
 class Plan {
@@ -238,6 +239,7 @@ public:
     with.struct_size = sizeof with;
     with.cache = options.cache;
     with.self_test = options.selfTest;
+    with.checked = options.checked;
     with.cache_folder = options.cacheFolder.empty() ? nullptr : options.cacheFolder.c_str();
     fovea_status status = fovea_prepare_with(get(), device.get(), &with, &made);
     return status == FOVEA_OK ? Expected<Kernel>(Kernel(made)) : detail::failure(status);

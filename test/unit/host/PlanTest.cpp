@@ -153,6 +153,7 @@ TEST(Plan, EachPlanHasTheOldestVersionThatCanSayIt) {
             }),
             4);
   EXPECT_EQ(versionOf([](Plan &p) { p.selfTest = richPlan().selfTest; }), 4);
+  EXPECT_EQ(versionOf([](Plan &p) { p.promises = {{"q", "", "", -1.5, 2, true, false}}; }), 5);
   Plan plan = smallPlan();
   plan.tensors[2].optional = true;
   plan.entries[0].prefer = expr("T < 64");
@@ -234,6 +235,40 @@ TEST(Plan, AFileThatIsNamedManyTimesIsNotReadForEver) {
   ASSERT_FALSE(plan.ok());
   EXPECT_CONTAINS(plan.error().message, "the files beside this plan hold more than 256 MiB");
   EXPECT_EQ(reads, 5);
+}
+
+TEST(Plan, Promises) {
+  auto refused = [](const PlanPromise &promise) {
+    return validateError([&](Plan &p) {
+      p.tensors.push_back({"starts", TensorRole::Input, StorageType::I32, {{"S", {"S"}}}});
+      p.promises = {promise};
+    });
+  };
+  EXPECT_EQ(refused({"starts", "S", "T", {}, {}}), "no error");
+  EXPECT_EQ(refused({"q", "", "", 0, {}}), "no error");
+  EXPECT_CONTAINS(refused({"z", "", "", 0, {}}), "promise of `z`: no input of the plan");
+  EXPECT_CONTAINS(refused({"o", "", "", 0, {}}), "promise of `o`: no input of the plan");
+  EXPECT_CONTAINS(refused({"q", "", "", {}, {}}), "neither a range nor offsets");
+  EXPECT_CONTAINS(refused({"q", "", "T", 0, {}}), "lengths without rows");
+  EXPECT_CONTAINS(refused({"q", "", "", std::nan(""), {}}), "a bound is not finite");
+  EXPECT_CONTAINS(refused({"starts", "S", "T", 0, {}}), "a range and offsets");
+  EXPECT_CONTAINS(refused({"q", "S", "T", {}, {}}), "offsets are i32 of one dimension");
+  EXPECT_CONTAINS(refused({"starts", "Z", "T", {}, {}}), "`Z` is no axis");
+
+  auto unread = [](const char *promise) {
+    Json json = Json::parse(*planToText(smallPlan()));
+    json["fovea_plan"] = 5;
+    json["promises"] = Json::array({Json::parse(promise)});
+    json.erase("content_hash");
+    json["content_hash"] = hashText(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    Result<Plan> plan = parsePlan(json.dump(), nullptr);
+    return plan ? std::string("no error") : plan.error().message;
+  };
+  EXPECT_EQ(unread(R"({"tensor": "q", "above": 0, "most": 2})"), "no error");
+  EXPECT_CONTAINS(unread(R"({"tensor": "q", "above": 0, "least": 2})"), "one of `least` and `above`");
+  EXPECT_CONTAINS(unread(R"({"tensor": "q", "rows": "S"})"), "expected `rows` and `longest`");
+  EXPECT_CONTAINS(unread(R"({"tensor": "q", "most": true})"), "promises[0].most");
+  EXPECT_CONTAINS(unread(R"({"tensor": "q", "max": 1})"), "unknown key `max`");
 }
 
 TEST(Plan, SelfTests) {
@@ -397,10 +432,10 @@ TEST(Plan, ForeignDocuments) {
   EXPECT_CONTAINS(readError("{}"), "no Fovea plan");
   EXPECT_CONTAINS(readError("[1]"), "no Fovea plan");
   EXPECT_CONTAINS(readError("null"), "no Fovea plan");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 5}"), "version 5; this library reads versions 1 to 4");
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 4");
-  EXPECT_EQ(parsePlan("{\"fovea_plan\": 5}", nullptr).error().code, ErrorCode::Unsupported);
-  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 4");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 6}"), "version 6; this library reads versions 1 to 5");
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": 0}"), "version 0; this library reads versions 1 to 5");
+  EXPECT_EQ(parsePlan("{\"fovea_plan\": 6}", nullptr).error().code, ErrorCode::Unsupported);
+  EXPECT_CONTAINS(readError("{\"fovea_plan\": \"1\"}"), "this library reads versions 1 to 5");
   EXPECT_CONTAINS(readError("{\"fovea_plan\": 1}"), "no `content_hash`");
   EXPECT_CONTAINS(readError("{\"a\": 1, \"a\": 2}"), "`a` occurs twice");
   EXPECT_CONTAINS(readError(std::string(100000, '[')), "nested");
@@ -687,6 +722,10 @@ TEST(PlanSchema, AgreesWithTheReader) {
 
   Json rich = Json::parse(*planToText(richPlan()));
   EXPECT_EQ(checker.check(schema, rich, "plan"), "");
+  Plan promising = smallPlan();
+  promising.tensors[2].type = StorageType::I32;
+  promising.promises = {{"q", "", "", -1, 2, true, true}, {"w", "S", "T", {}, {}}};
+  EXPECT_EQ(checker.check(schema, Json::parse(*planToText(promising)), "plan"), "");
   ASSERT_TRUE(writePlan(richPlan(), folder / "r").ok());
   EXPECT_EQ(checker.check(schema, Json::parse(slurp(folder / "r.json")), "plan"), "");
   for (const char *key : {"seed", "axes", "inputs", "outputs"}) {
@@ -711,7 +750,7 @@ TEST(PlanSchema, AgreesWithTheReader) {
   for (const char *place :
        {"/x", "/axes/0/x", "/tensors/0/x", "/entries/0/x", "/entries/0/launches/0/x", "/modules/0/x"})
     faults.push_back([place](Json &j) { j[Json::json_pointer(place)] = 1; });
-  faults.push_back([](Json &j) { j["fovea_plan"] = 5; });
+  faults.push_back([](Json &j) { j["fovea_plan"] = 6; });
   faults.push_back([](Json &j) { j["tensors"][0]["role"] = "carries"; });
   faults.push_back([](Json &j) { j["target"] = "sm80"; });
   faults.push_back([](Json &j) { j["tensors"][0]["type"] = "f8"; });
