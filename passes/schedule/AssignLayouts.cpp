@@ -664,7 +664,7 @@ private:
       auto type = cast<RankedTensorType>(load.getTile().getType());
       unsigned bits = type.getElementTypeBitWidth();
       if (type.getRank() != 1 || !isa<FloatType>(type.getElementType()) || (bits != 16 && bits != 32) ||
-          load.getLimit() || !chunkLoopOf(load) || !isReadOnly(load))
+          load.getLimit() || !isInChunk(load) || !isReadOnly(load))
         return;
       auto known = llvm::find_if(groups, [&](ArrayRef<LoadOp> group) {
         return group.front()->getBlock() == load->getBlock() && sameTile(group.front(), load);

@@ -37,8 +37,12 @@ bool feedsProductsOnly(LoadOp load);
 /// a domain; null where it stands elsewhere.
 mlir::scf::ForOp chunkLoopOf(mlir::Operation *op);
 
-/// True for a load in a loop over chunks whose tile can be copied to shared memory while earlier chunks are computed:
-/// 16 bit, rank 2, rows contiguous, 0 outside.
+/// True where an operation works on one chunk: in the body of a loop over chunks, or of a launch without loops that
+/// multiplies 16-bit tiles.
+bool isInChunk(mlir::Operation *op);
+
+/// True for a load of a chunk whose tile can be copied to shared memory, while earlier chunks are computed where there
+/// are such: 16 bit, rank 2, rows contiguous, 0 outside.
 bool isStagedForChunks(LoadOp load);
 
 /// True for loads of the same elements.

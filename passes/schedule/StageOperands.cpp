@@ -129,17 +129,48 @@ scf::ForOp tile::chunkLoopOf(Operation *op) {
              : scf::ForOp();
 }
 
+static bool isOneChunk(LaunchOp launch) {
+  bool multiplies = false;
+  for (Operation &op : launch.getBody().front()) {
+    auto dot = dyn_cast<DotOp>(op);
+    if (isa<scf::ForOp>(op) || (dot && getElementTypeOrSelf(dot.getA().getType()).isF32()))
+      return false;
+    multiplies |= bool(dot);
+  }
+  return multiplies;
+}
+
+static bool isStoredIn(LaunchOp launch, Value view) {
+  return llvm::any_of(view.getUsers(), [&](Operation *user) {
+    return isa<MergeDimsOp, NarrowOp>(user) ? isStoredIn(launch, user->getResult(0))
+                                            : isa<StoreOp, StoreScalarOp>(user) && launch->isProperAncestor(user);
+  });
+}
+
+bool tile::isInChunk(Operation *op) {
+  auto launch = dyn_cast<LaunchOp>(op->getParentOp());
+  return launch ? isOneChunk(launch) : bool(chunkLoopOf(op));
+}
+
 bool tile::isStagedForChunks(LoadOp load) {
   auto type = cast<RankedTensorType>(load.getTile().getType());
   if (type.getRank() != 2 || type.getElementTypeBitWidth() != 16 || load.getLimit() || load.getTile().use_empty())
     return false;
   ArrayRef<int64_t> shape = load.getView().getType().getShape();
+  // Copies of a chunk begin in front of all that a launch without loops stores.
+  if (auto launch = dyn_cast<LaunchOp>(load->getParentOp())) {
+    Value memory = load.getView();
+    while (isa_and_nonnull<MergeDimsOp, NarrowOp>(memory.getDefiningOp()))
+      memory = memory.getDefiningOp()->getOperand(0);
+    if (isStoredIn(launch, memory))
+      return false;
+  }
   auto pad = dyn_cast<FloatAttr>(load.getPad());
   int64_t rows = shape[load.getDims()[0]];
   if (!ShapedType::isDynamic(rows) && rows < type.getDimSize(0)) // most of it would be empty
     return false;
   return load.getDims()[1] == int64_t(shape.size()) - 1 && !ShapedType::isDynamic(shape.back()) &&
-         type.getDimSize(1) % 8 == 0 && pad && pad.getValue().isPosZero() && chunkLoopOf(load);
+         type.getDimSize(1) % 8 == 0 && pad && pad.getValue().isPosZero() && isInChunk(load);
 }
 
 SmemAllocOp tile::makeRing(LaunchOp launch, Location loc, RankedTensorType tile, int64_t moreRows) {
@@ -217,13 +248,7 @@ int64_t warpsFor(LaunchOp launch, int64_t wanted) {
     auto loop = dyn_cast<scf::ForOp>(op);
     return loop && chunkLoopOf(loop.getBody()->getTerminator());
   });
-  auto multiplies = [&](bool f32) {
-    return has([&](Operation *op) {
-      auto dot = dyn_cast<DotOp>(op);
-      return dot && getElementTypeOrSelf(dot.getA().getType()).isF32() == f32;
-    });
-  };
-  bool isChunk = multiplies(false) && !multiplies(true) && !has([](Operation *op) { return isa<scf::ForOp>(op); });
+  bool isChunk = isOneChunk(launch);
   int64_t most = 0;
   auto fits = [&](int64_t rows) {
     return rows % (16 * wanted) == 0 ||

@@ -1,5 +1,5 @@
 // Warps that the rows of a tile leave over have other columns of it, and of right operands those columns; what is cut out of step with
-// that repeats its rows in them.
+// that repeats its rows in them. One thread loads an element of a vector.
 // RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-assign-layouts))' | FileCheck %s
 
 // CHECK-DAG: #[[ROWS:.*]] = #tile.layout<reg = {{\[}}[8]], lane = {{\[}}[0], [0], [1], [2], [4]], warp = {{\[}}[16], [0], [0]], rep = []>
@@ -8,6 +8,7 @@
 // CHECK-DAG: #[[DEALT:.*]] = #tile.layout<reg = {{.*}}, warp = {{\[}}[16, 0], [0, 16], [0, 32]], rep = [2 x [0, 8], 2 x [0, 64]]>
 // CHECK-DAG: #[[COLUMNS:.*]] = #tile.layout<reg = {{\[}}[1]], lane = {{\[}}[2], [4], [0], [0], [0]], warp = {{\[}}[0], [16], [32]], rep = [2 x [8], 2 x [64]]>
 // CHECK-DAG: #[[SAME:.*]] = #tile.layout<reg = {{.*}}, warp = {{\[}}[16, 0], [0, 0], [0, 0]], rep = [16 x [0, 8]]>
+// CHECK-DAG: #[[ONCE:.*]] = #tile.layout<reg = [], lane = {{\[}}[1], [2], [4], [8], [16]], warp = {{\[}}[32], [64], [0]], rep = []>
 tile.program @dealt {
   %c0 = arith.constant 0 : index
   %n = tile.axis "N"
@@ -17,6 +18,7 @@ tile.program @dealt {
   %y = tile.tensor "y" "output" ["N", "D"] : !tile.view<?x128xf32>
   tile.launch "dealt" ["N"] (%i = %n) schedule {query = "registers", stages = 1 : i64, warps = 8 : i64} {
     %zero = arith.constant dense<0.0> : tensor<32x128xf32>
+    // CHECK: %[[V:.*]] = tile.load {{.*}} -> tensor<128xf32, #[[ONCE]]>
     // CHECK: tile.load {{.*}} -> tensor<32x64xbf16, #[[LEFT]]>
     %a = tile.load %x[%i, %c0] dims [0, 1] pad 0.0 : bf16 : !tile.view<?x64xbf16> -> tensor<32x64xbf16>
     // CHECK: tile.load {{.*}} -> tensor<128x64xbf16, #[[RIGHT]]>
@@ -26,7 +28,7 @@ tile.program @dealt {
     // CHECK: tile.reduce {{.*}} -> tensor<32xf32, #[[ROWS]]>
     %sum = tile.reduce "add" %p dim 1 : tensor<32x128xf32> -> tensor<32xf32>
     %rows = tile.broadcast %sum dims [0] : tensor<32xf32> -> tensor<32x128xf32>
-    // CHECK: tile.load {{.*}} -> tensor<128xf32, #[[COLUMNS]]>
+    // CHECK: tile.convert_layout %[[V]] : {{.*}} -> tensor<128xf32, #[[COLUMNS]]>
     %v = tile.load %w[%c0] dims [0] pad 0.0 : f32 : !tile.view<128xf32> -> tensor<128xf32>
     %columns = tile.broadcast %v dims [1] : tensor<128xf32> -> tensor<32x128xf32>
     %s = arith.mulf %p, %columns : tensor<32x128xf32>
