@@ -5,7 +5,7 @@
 import json
 import subprocess
 
-TITLE = "recurrences: instructions, tensor-core share, sectors, workspace and launches of ten systems"
+TITLE = "recurrences: instructions, tensor-core share, sectors, spills and launches of ten systems"
 
 T = 512
 # Specification, and the names of its sizes where they are not B, T, H, K, V.
