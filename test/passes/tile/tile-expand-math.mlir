@@ -42,9 +42,9 @@ tile.program @functions {
     // CHECK: math.fma %[[K]]
     %s = math.sin %m : tensor<16x16xf32>
     // Of a product, what its rounding lost is given back.
-    // CHECK: %[[ANGLE:.*]] = arith.mulf
+    // CHECK: %[[ANGLE:.*]] = arith.mulf %[[S:.*]], %[[X]]
     // CHECK: %[[LESS:.*]] = arith.negf %[[ANGLE]]
-    // CHECK: math.fma %{{.*}}, %{{.*}}, %[[LESS]]
+    // CHECK: math.fma %[[S]], %[[X]], %[[LESS]]
     %angle = arith.mulf %s, %t : tensor<16x16xf32>
     %cosine = math.cos %angle : tensor<16x16xf32>
     // These stay.
