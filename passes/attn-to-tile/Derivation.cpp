@@ -172,6 +172,22 @@ Value Derivation::shiftOf(StringAttr keys, StringAttr query) {
   return shift;
 }
 
+/// Whether results of weights are part of a field, other than by a state, whose reads are kept in memory.
+static bool isOfWeights(Value field) {
+  SmallVector<Operation *> todo{field.getDefiningOp()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!todo.empty()) {
+    Operation *op = todo.pop_back_val();
+    if (!op || !seen.insert(op).second || isa<ReadOp, LastOp, EveryOp>(op))
+      continue;
+    if (isa<ExpectOp>(op))
+      return true;
+    for (Value operand : op->getOperands())
+      todo.push_back(operand.getDefiningOp());
+  }
+  return false;
+}
+
 FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
   std::optional<int64_t> size = staticSize(axis);
   if (!size)
@@ -184,10 +200,16 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
   if (*size % 8 == 0 && *size <= limit)
     return *size;
   int64_t nearest = std::clamp<int64_t>((*size + 4) / 8 * 8, 8, limit);
+  bool ofWeights = llvm::any_of(attention.getBody().front().getOps<ReduceOp>(), [&](ReduceOp reduce) {
+    return llvm::is_contained(toAxes(reduce.getAxes()), axis) && isOfWeights(reduce.getOperand());
+  });
   return op->emitError("the axis '") << axis.getValue() << "' has " << *size
                                      << " elements; supported are multiples of 8 up to " << limit
-                                     << (limit == kWidest ? ", since it is summed over" : "") << "; the nearest is "
-                                     << nearest;
+                                     << (limit != kWidest ? ""
+                                         : ofWeights ? ", since results of weights that are summed over lie whole in "
+                                                       "a work item (those of states need not)"
+                                                     : ", since it is summed over")
+                                     << "; the nearest is " << nearest;
 }
 
 bool Derivation::reducesWide(Value field, StringAttr axis) {
@@ -623,10 +645,9 @@ LogicalResult Derivation::classifyAxes() {
   }
   classifySums();
   // A reduction goes through wide features part by part; results of weights have all of them at once.
-  bool hasWeights = !attention.getBody().front().getOps<WeightsOp>().empty();
   auto inParts = [&](Operation &op) {
     auto reduce = dyn_cast<ReduceOp>(op);
-    return reduce && !hasWeights && reduce.getKind() != ReduceKind::LogSumExp;
+    return reduce && reduce.getKind() != ReduceKind::LogSumExp && !isOfWeights(reduce.getOperand());
   };
   for (Operation &op : attention.getBody().front())
     if (ArrayAttr reduced = reducedAxes(op); reduced && !isTokenSum(&op) && !inParts(op))
