@@ -116,6 +116,8 @@ def AttnSimplifyStatesPass : Pass<"attn-simplify-states", "::fovea::attn::Attent
       (s x) / sqrt(mean (s x)^2) = x / sqrt(mean x^2): a gate, a normaliser or the scale of a query. That it is positive is
       read off its expression and contracts. With an epsilon, or where something is added first, it can be observed and
       stays.
+    * A read between decay and write is the one before both, times the decay, where the decay has no key axis. The factor
+      is then applied in f32 behind the product, where a steep one is no operand of 16 bits.
 
     ```mlir
     %s = attn.sigmoid %z : real [T]

@@ -261,6 +261,29 @@ bool dropRowScale(MulOp op) {
   return false;
 }
 
+/// A read between decay and write is one before both, decayed, where all keys decay alike: scaled after the product, in
+/// f32, so that a steep decay is no operand of 16 bits.
+bool decayAfterRead(ReadOp read) {
+  auto state = read.getState().getDefiningOp<StateOp>();
+  if (read.getPoint() != ReadPoint::Decayed || !state)
+    return false;
+  OpBuilder builder(read);
+  Location loc = read.getLoc();
+  Value decay = state.getDecay();
+  if (decay && hasAxis(decay, state.getKeyAxisAttr()))
+    return false;
+  Value result = ReadOp::create(builder, loc, ReadPointAttr::get(builder.getContext(), ReadPoint::Prev),
+                                read.getState(), read.getQuery());
+  if (decay) {
+    if (Value takesPart = state.getWhere())
+      decay = SelectOp::create(builder, loc, takesPart, decay, ConstantOp::create(builder, loc, 0.0));
+    result = MulOp::create(builder, loc, result, ExpOp::create(builder, loc, decay));
+  }
+  read.getResult().replaceAllUsesWith(result);
+  read.erase();
+  return true;
+}
+
 struct SimplifyStatesPass : fovea::attn::impl::AttnSimplifyStatesPassBase<SimplifyStatesPass> {
   using AttnSimplifyStatesPassBase::AttnSimplifyStatesPassBase;
 
@@ -281,6 +304,9 @@ struct SimplifyStatesPass : fovea::attn::impl::AttnSimplifyStatesPassBase<Simpli
         changed |= dropRowScale(product);
       }
     }
+    SmallVector<ReadOp> reads(getOperation().getBody().front().getOps<ReadOp>());
+    for (ReadOp read : reads)
+      changed |= decayAfterRead(read);
     if (changed && failed(inferTypesAgain(getOperation())))
       signalPassFailure();
   }

@@ -224,3 +224,35 @@ attn.attention @row_scale_stays causal axes [T, V : 4] {
   attn.output "y2" %y2 [T, V] : real [T, V]
   attn.output "y3" %y3 [T, V] : real [T, V]
 }
+
+// -----
+
+// Between decay and write: as before both, decayed behind the product, of the tokens that take part. Not where channels
+// decay each by itself.
+// CHECK-LABEL: @decayed_behind
+attn.attention @decayed_behind causal axes [T, K : 8, V : 8] {
+  // CHECK-DAG: %[[G:.*]] = attn.input "g"
+  // CHECK-DAG: %[[ZERO:.*]] = attn.constant real 0.0
+  // CHECK-DAG: %[[W:.*]] = attn.ne
+  %k = attn.input "k" [T, K] : real [T, K]
+  %v = attn.input "v" [T, V] : real [T, V]
+  %q = attn.input "q" [T, K] : real [T, K]
+  %g = attn.input "g" [T] : real [T]
+  %c = attn.input "c" [T, K] : real [T, K]
+  %n = attn.input "n" i32 [T] : int [T]
+  %zero = attn.constant int 0
+  %w = attn.ne %n, %zero : int [T], int []
+  // CHECK: %[[S:.*]] = attn.state along T
+  %S = attn.state along T key %k over K : real [T, K] value %v over V : real [T, V] decay %g : real [T] where %w : bool [T]
+  // CHECK: %[[PREV:.*]] = attn.read prev %[[S]]
+  // CHECK: %[[OWN:.*]] = attn.select %[[W]], %[[G]], %[[ZERO]]
+  // CHECK: %[[E:.*]] = attn.exp %[[OWN]]
+  // CHECK: attn.mul %[[PREV]], %[[E]]
+  %o = attn.read decayed %S, %q : [] K x V along T, real [T, K]
+  attn.output "o" %o [T, V] : real [T, V]
+  // CHECK: %[[R:.*]] = attn.state along T
+  %R = attn.state along T key %k over K : real [T, K] value %v over V : real [T, V] decay %c : real [T, K]
+  // CHECK: attn.read decayed %[[R]]
+  %p = attn.read decayed %R, %q : [] K x V along T, real [T, K]
+  attn.output "p" %p [T, V] : real [T, V]
+}
