@@ -725,8 +725,8 @@ def Attn_EveryOp : Attn_PureOp<"every"> {
     ```mlir
     %h = attn.every %S at Tb : [B, H] K x V along T
     ```
-    After the last token of each block, of the last one the last token that exists. Not of a reverse state, nor of one
-    with `commit`.
+    After the last token of each block, of the last one the last token that exists; of a reverse state after the first
+    token of each. Where a block of `commit` ends with the same token, after it was committed or taken back.
   }];
   let arguments = (ins Arg<Attn_StateType, "The state.">:$state,
                        Arg<Attn_AxisNameAttr, "An axis of blocks of the tokens.">:$blocks);

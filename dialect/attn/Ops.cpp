@@ -829,12 +829,8 @@ struct BodyVerifier {
       if (StringAttr blocks = state.getBlocksAttr())
         return checkBlocks(op, blocks, state.getTokenAttr());
     }
-    if (auto every = dyn_cast<EveryOp>(op)) {
-      auto state = every.getState().getDefiningOp<StateOp>();
-      if (state && (state.getReverse() || state.getCommit()))
-        return op->emitOpError(state.getReverse() ? "takes no reverse state" : "takes no state with a commit");
+    if (auto every = dyn_cast<EveryOp>(op))
       return checkBlocks(op, every.getBlocksAttr(), cast<StateType>(every.getState().getType()).getToken());
-    }
     if (auto flatten = dyn_cast<FlattenOp>(op)) {
       AxisAttr to = check(op, flatten.getToAttr());
       AxisAttr raw = to && to.isWalk() ? table.lookup(to.getRaw()) : AxisAttr();

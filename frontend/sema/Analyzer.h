@@ -343,6 +343,7 @@ private:
   Value stateFunction(const std::string &name, const Expr &e, const Context &context);
   AxisId blocksOf(AxisId time, int64_t extent, Span span);
   Value vectors(const Recurrence &r, const Expr &e);
+  NodeId vectorsAt(NodeId state, ReadPoint point, Span span);
   struct Past {
     NodeId begin = 0;
     std::optional<DeclId> carried;
@@ -352,6 +353,8 @@ private:
   NodeId atEnd(AxisId time, NodeId x, NodeId index);
   Value convolutionOfPast(AxisId time, AxisId taps, NodeId x, NodeId w, const Expr &e, const Context &context);
   Value sumOfPast(AxisId time, NodeId sum, const Expr &e, const Context &context);
+  /// What is read, by what divides it.
+  NodeId divided(const Recurrence &r, NodeId result, NodeId sum);
   Value readOf(const Recurrence &r, NodeId query, const Expr &text, Span span);
   Value convolution(const Expr &e, const Expr &brackets, const Context &context);
   bool isState(NodeId n) const { return graph_[n].kind == Kind::State; }

@@ -26,7 +26,31 @@ AxisId Analyzer::blocksOf(AxisId time, int64_t extent, Span span) {
   return makeAxis(std::move(blocks));
 }
 
-/// read(S): a state without values after each token. Its snapshots after blocks of one token.
+/// A state without values at one point of each token: its snapshots after blocks of one token, or those of the token
+/// before, with what the token decays.
+NodeId Analyzer::vectorsAt(NodeId state, ReadPoint point, Span span) {
+  const Node node = graph_[state];
+  const AxisId time = node.attrAxes[0];
+  const AxisId each = blocksOf(time, 1, span);
+  NodeId after = graph_.rename(each, time, graph_.every(state, each));
+  if (point == ReadPoint::After)
+    return after;
+  NodeId index = graph_.index(time), one = graph_.integer(1);
+  NodeId result = graph_.gather(time, after, graph_.binary(node.reverse ? Op::Add : Op::Sub, index, one));
+  if (node.hasInitial) {
+    NodeId first = node.reverse ? graph_.binary(Op::Sub, graph_.sizeOf(time), one) : graph_.integer(0);
+    NodeId isFirst = graph_.binary(Op::Eq, index, first);
+    result = graph_.select(isFirst, node.operands.back(), result);
+  }
+  if (point == ReadPoint::Prev || !node.hasDecay)
+    return result;
+  NodeId kept = graph_.unary(Op::Exp, node.operands[2]);
+  if (node.hasWhere)
+    kept = graph_.select(node.operands[3 + node.hasErase], kept, graph_.real(1));
+  return graph_.binary(Op::Mul, kept, result);
+}
+
+/// read(S): a state without values, whole.
 Value Analyzer::vectors(const Recurrence &r, const Expr &e) {
   const Node node = graph_[r.node];
   if (node.attrAxes.size() > 2u + node.hasCommit) {
@@ -34,16 +58,12 @@ Value Analyzer::vectors(const Recurrence &r, const Expr &e) {
           "read it with a query, 'read(S, q)', or take snapshots, 'every(S, 256)'");
     return std::nullopt;
   }
-  if (r.divisor) {
-    error(e.span, "a state that is read whole has no divisor", "expected a query: 'read(S, q)'");
-    return std::nullopt;
-  }
-  if (r.point != ReadPoint::After || node.reverse || node.hasCommit)
-    return notYet(e.span, "a state that is read whole where it runs backwards, with 'commit', or before its write");
-  AxisId time = node.attrAxes[0];
+  if (node.hasCommit)
+    return notYet(e.span, "a state that is read whole, with 'commit'",
+                  "works now: with a query, 'read(S, q)'; 'every(S, 1)' is what blocks leave behind");
   graph_.here = e.span;
-  AxisId each = blocksOf(time, 1, e.span);
-  return graph_.rename(each, time, graph_.every(r.node, each));
+  NodeId result = vectorsAt(r.node, r.point, e.span);
+  return r.divisor ? divided(r, result, vectorsAt(*r.divisor, r.point, e.span)) : result;
 }
 
 /// What a call begins with: carried memory, which then is written too, or any other array.

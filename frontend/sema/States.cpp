@@ -553,7 +553,10 @@ Value Analyzer::readOf(const Recurrence &r, NodeId query, const Expr &e, Span sp
   NodeId result = graph_.read(r.point, r.node, query);
   if (!r.divisor)
     return result;
-  NodeId sum = graph_.read(r.point, *r.divisor, query);
+  return divided(r, result, graph_.read(r.point, *r.divisor, query));
+}
+
+NodeId Analyzer::divided(const Recurrence &r, NodeId result, NodeId sum) {
   if (r.divide == Handle::Divide::SumPlus)
     sum = graph_.binary(Op::Add, sum, r.divideBy);
   if (r.divide == Handle::Divide::AtLeast)
@@ -615,9 +618,6 @@ Value Analyzer::stateFunction(const std::string &name, const Expr &e, const Cont
     return finishState(r);
   }
   const Node node = graph_[r.node];
-  if (node.reverse || node.hasCommit)
-    return notYet(e.span, node.reverse ? "snapshots of a state that runs backwards" : "snapshots with 'commit'",
-                  "works now: last(S)");
   AxisId time = node.attrAxes[0];
   const Expr &length = *e.children[2];
   Symbol *known = length.kind == ExprKind::Name ? lookup(context.scope, length.text) : nullptr;

@@ -363,8 +363,22 @@ FailureOr<LoopLaunch> Derivation::openLoop(const StateLoop &loop, const std::str
   return result;
 }
 
-/// Whether several work items of a loop compute what is stored: it lacks some of the launch's axes.
+/// Whether something else than the states of a loop reads what the memory holds before the call.
+static bool isReadBeside(AttentionOp attention, StringRef name, ArrayRef<StateOp> states) {
+  for (InputOp input : attention.getInputs())
+    if (input.getName() == name)
+      return llvm::any_of(input->getUsers(), [&](Operation *user) {
+        auto state = dyn_cast<StateOp>(user);
+        return !state || !llvm::is_contained(states, state);
+      });
+  return false;
+}
+
+/// Whether what is stored replaces memory that other work items, or other launches, begin with: several work items of a
+/// loop compute it, since it lacks some of the launch's axes, or the memory is read beside the states.
 bool Derivation::isShared(const Store &store, const StateLoop &loop) {
+  if (isReadBeside(attention, cast<OutputOp>(store.at).getName(), loop.states))
+    return true;
   SmallVector<StringAttr> declared = table.expand(store.declared);
   auto lacks = [&](StringAttr axis) { return !llvm::is_contained(declared, axis); };
   int64_t width = loop.value ? staticSize(loop.value).value_or(0) : 0;

@@ -743,7 +743,7 @@ void Evaluator::evaluateUsers(attn::StateOp op, Operation *at) {
       for (StateUser &user : users)
         if (auto every = dyn_cast<attn::EveryOp>(user.op)) {
           int64_t each = table.lookup(every.getBlocksAttr()).getExtent();
-          if (isLast || (t + 1) % each == 0)
+          if (isLast || (isReverse ? t : t + 1) % each == 0)
             copy(user, fix(user.result).at(every.getBlocksAttr(), t / each));
         }
     }

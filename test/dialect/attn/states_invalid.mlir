@@ -220,27 +220,6 @@ attn.attention @negative_every_blocks none axes [T, K, V, S, Sb = S / 4] {
 
 // -----
 
-attn.attention @negative_every_reverse none axes [T, K, V, Tb = T / 4] {
-  %x = attn.input "x" [T, K] : real [T, K]
-  %y = attn.input "y" [T, V] : real [T, V]
-  %S = attn.state along T reverse key %x over K : real [T, K] value %y over V : real [T, V]
-  // expected-error @+1 {{'attn.every' op takes no reverse state}}
-  %o = attn.every %S at Tb : [] K x V along T
-}
-
-// -----
-
-attn.attention @negative_every_commit none axes [T, K, V, Tb = T / 4] {
-  %x = attn.input "x" [T, K] : real [T, K]
-  %y = attn.input "y" [T, V] : real [T, V]
-  %c = attn.constant bool true
-  %S = attn.state along T key %x over K : real [T, K] value %y over V : real [T, V] commit %c per Tb : bool []
-  // expected-error @+1 {{'attn.every' op takes no state with a commit}}
-  %o = attn.every %S at Tb : [] K x V along T
-}
-
-// -----
-
 attn.attention @negative_conv_axis none axes [T, K, V, Tb = T / 4] {
   %x = attn.input "x" [T, K] : real [T, K]
   %y = attn.input "y" [T, V] : real [T, V]

@@ -165,17 +165,22 @@ TEST(State, ReadWhole) {
   EXPECT_EQ(in("  state S[K] = recur over T { key: k; value: 1 }\n  output o = read(S)").program,
             in("  state S[K] = recur over T { key: k }\n  output o = read(S)").program);
   const std::string vector = "  state S[K] = recur over T { key: exp(k); divide: sum }\n  output o = ";
-  EXPECT_EQ(says(vector + "read(S)"),
-            "10:14: a state that is read whole has no divisor | expected a query: 'read(S, q)'\n");
-  EXPECT_EQ(says("  state S[K] = recur over T { key: k }\n  output o = read(prev(S))"),
-            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
-            "its write\n");
-  EXPECT_EQ(says("  state S[K] = recur over T reverse { key: k }\n  output o = read(S)", ""),
-            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
-            "its write\n");
+  // With a divisor, the same of the value 1.
+  r = in(vector + "read(S)");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("= div % % : [B, H, T, K] real")) << r.program;
+  // Before the token: that of the token before, and in the beginning the initial state.
+  r = in("  input h : [B, H, K]\n  state S[K] = recur over T { key: k; decay: g; initial: h }\n"
+         "  output o = read(prev(S)) - read(decayed(S))");
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("= gather [T] % % : [B, H, K, T] real")) << r.program;
+  EXPECT_TRUE(r.has("= select % % % : [T, B, H, K] real")) << r.program;
+  EXPECT_TRUE(r.has("= exp % : ")) << r.program;
+  // From the last token on too.
+  EXPECT_EQ(says("  state S[K] = recur over T reverse { key: k }\n  output o = read(S)", ""), "");
   EXPECT_EQ(says("  state S[K] = recur over T { key: k; commit: true per Tb }\n  output o = read(S)"),
-            "10:14: not in this version: a state that is read whole where it runs backwards, with 'commit', or before "
-            "its write\n");
+            "10:14: not in this version: a state that is read whole, with 'commit' | works now: with a query, "
+            "'read(S, q)'; 'every(S, 1)' is what blocks leave behind\n");
   EXPECT_EQ(says("  state S[K, V] = recur over T { key: k }\n  output o = read(S, q)"),
             "9:19: 'recur' lacks its value | expected 'value: ..'\n");
 }
@@ -486,10 +491,8 @@ TEST(State, MisusedStates) {
             "10:23: 'N' is no axis of blocks of 'T' | expected a number of tokens, or 'axis N = T / 256'\n");
   EXPECT_EQ(says(S + "  output o = every(S, 0)"), "10:23: expected a whole number from 1 to 2147483647 | a number, or "
                                                   "a const that has one by its text\n");
-  EXPECT_EQ(says("  output o = every(recur over T reverse { key: k; value: v }, 64)", ""),
-            "9:14: not in this version: snapshots of a state that runs backwards | works now: last(S)\n");
-  EXPECT_EQ(says(s("key: k; value: v; commit: true per Tb", "every(S, 64)")),
-            "10:14: not in this version: snapshots with 'commit' | works now: last(S)\n");
+  EXPECT_EQ(says("  output o = every(recur over T reverse { key: k; value: v }, 64)", ""), "");
+  EXPECT_EQ(says(s("key: k; value: v; commit: true per Tb", "every(S, 64)")), "");
   // Walks.
   std::string w = "  let p = weights over T { score: dot[K](q[i], k[j]); where: j <= i }\n";
   EXPECT_EQ(says(S + w + "  output o = p(read(S, q))"),
