@@ -565,8 +565,11 @@ static mlir::LogicalResult packProgram(const Compilation &result, tile::ProgramO
     return mlir::success();
   const std::vector<sema::Axis> &axes = result.attention->axes;
   llvm::SmallVector<tile::RaggedAxis> ragged;
-  for (const sema::Ragged &each : result.layout->ragged)
+  for (const sema::Ragged &each : result.layout->ragged) {
     ragged.push_back({axes[each.batch].name, axes[each.token].name, each.offsets, each.count, each.total});
+    for (const sema::Ragged::Blocks &blocks : each.blocks)
+      ragged.back().blocks.push_back({axes[blocks.axis].name, axes[blocks.axis].extent, blocks.total});
+  }
   bool useTable = alternative && alternative->usesTable;
   unsigned tables = 0;
   if (mlir::failed(tile::packSequences(program, ragged, useTable, &tables)))

@@ -8,6 +8,7 @@
 #include "runtime/host/Random.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace fovea::driver {
@@ -44,15 +45,28 @@ runtime::Plan packedInterface(runtime::Plan interface, const sema::Attention &at
   for (const sema::Ragged &ragged : storage.ragged) {
     const std::string &batch = attention.axes[ragged.batch].name, &token = attention.axes[ragged.token].name,
                       &most = attention.axes[ragged.most].name;
-    for (runtime::PlanTensor &tensor : interface.tensors) {
-      auto dim = [&](const std::string &name) {
-        return std::find_if(tensor.dims.begin(), tensor.dims.end(),
-                            [&](const runtime::PlanDim &each) { return each.display == name; });
-      };
-      if (dim(batch) == tensor.dims.end() || dim(token) == tensor.dims.end())
-        continue;
-      *dim(token) = {ragged.total, {ragged.total}};
-      tensor.dims.erase(dim(batch));
+    auto pack = [&](const std::string &axis, const std::string &rows) {
+      for (runtime::PlanTensor &tensor : interface.tensors) {
+        auto dim = [&](const std::string &name) {
+          return std::find_if(tensor.dims.begin(), tensor.dims.end(),
+                              [&](const runtime::PlanDim &each) { return each.display == name; });
+        };
+        if (dim(batch) == tensor.dims.end() || dim(axis) == tensor.dims.end())
+          continue;
+        *dim(axis) = {rows, {rows}};
+        tensor.dims.erase(dim(batch));
+      }
+    };
+    pack(token, ragged.total);
+    for (const sema::Ragged::Blocks &blocks : ragged.blocks) {
+      const sema::Axis &axis = attention.axes[blocks.axis];
+      pack(axis.name, blocks.total);
+      // Of plain axes: no derived size follows from another.
+      runtime::PlanAxis rows{blocks.total, {}, {}};
+      if (Result<runtime::Expr> size = runtime::Expr::parse(ragged.total + " / " + std::to_string(axis.extent) +
+                                                            " + max(1, " + ragged.count + " - 1)"))
+        rows.derived = std::move(*size);
+      interface.axes.push_back(std::move(rows));
     }
     if (most != token)
       if (Result<runtime::Expr> size = runtime::Expr::parse(most))
@@ -168,6 +182,14 @@ runtime::AxisSizes Sequences::sizes() const {
   return sizes;
 }
 
+runtime::AxisSizes Sequences::blockRows() const {
+  runtime::AxisSizes rows;
+  for (const Group &group : groups_)
+    for (const sema::Ragged::Blocks &blocks : group.ragged->blocks)
+      rows[blocks.total] = rowsOf(blocks.axis, 0)->total;
+  return rows;
+}
+
 Result<Arrays> Sequences::offsets() const {
   Arrays arrays;
   for (const Group &group : groups_) {
@@ -181,11 +203,20 @@ Result<Arrays> Sequences::offsets() const {
   return arrays;
 }
 
-const Sequences::Group *Sequences::groupOf(sema::AxisId token) const {
-  for (const Group &group : groups_)
-    if (group.ragged->token == token)
-      return &group;
-  return nullptr;
+std::optional<Sequences::Rows> Sequences::rowsOf(sema::AxisId axis, int64_t number) const {
+  const auto at = static_cast<size_t>(number);
+  for (const Group &group : groups_) {
+    const int64_t begin = group.offsets[at], length = group.offsets[at + 1] - begin;
+    if (group.ragged->token == axis)
+      return Rows{&group, begin, length, group.offsets.back(), group.ragged->total};
+    for (const sema::Ragged::Blocks &blocks : group.ragged->blocks) {
+      const int64_t size = attention_->axes[axis].extent;
+      if (blocks.axis == axis)
+        return Rows{&group, begin / size + number, (length + size - 1) / size, group.offsets.back() / size + count_,
+                    blocks.total};
+    }
+  }
+  return std::nullopt;
 }
 
 reference::AxisSizes Sequences::sizesOf(int64_t number, const runtime::AxisSizes &given) const {
@@ -231,22 +262,23 @@ const sema::Declaration *Sequences::find(const std::string &name) const {
 
 void Sequences::walk(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,
                      std::vector<int64_t> &oneShape, llvm::function_ref<void(int64_t, int64_t)> visit) const {
-  auto at = static_cast<size_t>(number);
   const std::vector<sema::AxisId> &axes = declaration.declaredAxes;
-  auto hasAxis = [&](sema::AxisId id) { return std::find(axes.begin(), axes.end(), id) != axes.end(); };
+  auto isPacked = [&](const Group &group) { // whose batch has no dimension
+    return std::any_of(axes.begin(), axes.end(), [&](sema::AxisId axis) {
+      std::optional<Rows> rows = rowsOf(axis, number);
+      return rows && rows->group == &group;
+    });
+  };
   std::vector<int64_t> packedStrides = runtime::contiguousStrides(packedShape), strides;
   int64_t begin = 0;
   oneShape.clear();
   size_t place = 0; // in the packed shape
   for (sema::AxisId axis : axes) {
-    const Group *own = nullptr, *batch = nullptr; // whose token, whose batch it is
-    for (const Group &group : groups_) {
-      if (group.ragged->token == axis)
-        own = &group;
-      if (group.ragged->batch == axis && (!batch || hasAxis(group.ragged->token)))
+    const Group *batch = nullptr; // whose batch it is
+    for (const Group &group : groups_)
+      if (group.ragged->batch == axis && (!batch || isPacked(group)))
         batch = &group;
-    }
-    if (batch && hasAxis(batch->ragged->token)) { // has no dimension
+    if (batch && isPacked(*batch)) {
       oneShape.push_back(1);
       strides.push_back(0);
       continue;
@@ -254,10 +286,10 @@ void Sequences::walk(const sema::Declaration &declaration, const std::vector<int
     if (batch) {
       begin += number * packedStrides[place];
       oneShape.push_back(1);
-    } else if (own) {
-      if (hasAxis(own->ragged->batch))
-        begin += own->offsets[at] * packedStrides[place];
-      oneShape.push_back(own->offsets[at + 1] - own->offsets[at]);
+    } else if (std::optional<Rows> own = rowsOf(axis, number)) {
+      if (std::find(axes.begin(), axes.end(), own->group->ragged->batch) != axes.end())
+        begin += own->begin * packedStrides[place];
+      oneShape.push_back(own->length);
     } else {
       oneShape.push_back(packedShape[place]);
     }
@@ -278,11 +310,15 @@ void Sequences::walk(const sema::Declaration &declaration, const std::vector<int
 
 Result<runtime::Array> Sequences::pack(const runtime::PlanTensor &packed, const runtime::Array &dense) const {
   const sema::Declaration *declaration = find(packed.name);
-  runtime::AxisSizes own = sizes();
   std::vector<int64_t> shape;
+  auto rowsFor = [&](sema::AxisId axis, const runtime::PlanDim *dim) {
+    std::optional<Rows> rows = rowsOf(axis, 0);
+    return rows && dim && dim->display == rows->name ? rows : std::nullopt;
+  };
   bool isPacked = false;
   for (const runtime::PlanDim &dim : packed.dims)
-    isPacked |= own.count(dim.display) != 0;
+    for (size_t d = 0; declaration && d < declaration->declaredAxes.size(); ++d)
+      isPacked |= rowsFor(declaration->declaredAxes[d], &dim).has_value();
   if (!declaration || !isPacked)
     return dense;
   // Dimensions but the batch, in order; the rows of all sequences in the token's place.
@@ -292,9 +328,8 @@ Result<runtime::Array> Sequences::pack(const runtime::PlanTensor &packed, const 
   for (size_t d = 0; d < declaration->declaredAxes.size(); ++d) {
     sema::AxisId axis = declaration->declaredAxes[d];
     const runtime::PlanDim *dim = next < packed.dims.size() ? &packed.dims[next] : nullptr;
-    const Group *group = groupOf(axis);
-    if (group && dim && own.count(dim->display)) {
-      shape.push_back(own[dim->display]);
+    if (std::optional<Rows> rows = rowsFor(axis, dim)) {
+      shape.push_back(rows->total);
       ++next;
     } else if (dim && dim->display == attention_->axes[axis].name) {
       shape.push_back(dense.shape()[d]);
@@ -361,6 +396,20 @@ void Sequences::place(const std::string &name, const reference::Tensor &one, int
   });
 }
 
+void Sequences::skipGaps(const std::string &name, const std::vector<int64_t> &shape,
+                         std::vector<double> &values) const {
+  const sema::Declaration *declaration = find(name);
+  if (!declaration)
+    return;
+  std::vector<bool> exists(values.size());
+  std::vector<int64_t> one;
+  for (int64_t number = 0; number < count_; ++number)
+    walk(*declaration, shape, number, one, [&](int64_t, int64_t there) { exists[static_cast<size_t>(there)] = true; });
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!exists[i] && std::isnan(values[i]))
+      values[i] = 0;
+}
+
 //===--- the reference ---===//
 
 reference::Tensors Sequences::take(const reference::Tensors &values, int64_t number) const {
@@ -374,6 +423,8 @@ llvm::Expected<reference::Tensors> Sequences::evaluate(attn::AttentionOp attenti
                                                        const runtime::AxisSizes &sizes,
                                                        const reference::Tensors &values, Evaluate one) const {
   reference::Tensors result;
+  runtime::AxisSizes all = sizes;
+  all.merge(blockRows());
   for (int64_t number = 0; number < count_; ++number) {
     llvm::Expected<reference::AxisSizes> own = reference::inferSizes(attention, {}, sizesOf(number, sizes));
     if (!own)
@@ -387,7 +438,7 @@ llvm::Expected<reference::Tensors> Sequences::evaluate(attn::AttentionOp attenti
         continue;
       auto [packed, isNew] = result.try_emplace(name);
       if (isNew) {
-        Result<std::vector<int64_t>> shape = runtime::tensorShape(interface, *entry, sizes);
+        Result<std::vector<int64_t>> shape = runtime::tensorShape(interface, *entry, all);
         if (!shape)
           return llvm::createStringError(shape.error().message);
         packed->second.shape = *shape;

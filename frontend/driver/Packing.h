@@ -40,6 +40,8 @@ public:
   int64_t count() const { return count_; }
   /// Sizes that offsets and totals have, to be added to those of a call.
   runtime::AxisSizes sizes() const;
+  /// Sizes of the axes that blocks of tokens get, which follow from others for who runs a plan.
+  runtime::AxisSizes blockRows() const;
   /// The offsets as inputs.
   Result<Arrays> offsets() const;
 
@@ -58,6 +60,10 @@ public:
   reference::Tensor take(const std::string &name, const reference::Tensor &packed, int64_t number) const;
   /// Puts the array of one sequence in its place.
   void place(const std::string &name, const reference::Tensor &one, int64_t number, reference::Tensor &packed) const;
+
+  /// Between the blocks of two sequences there may be rows that no kernel writes: where they are not a number, as
+  /// before the call, they are made 0, which `evaluate` has there too.
+  void skipGaps(const std::string &name, const std::vector<int64_t> &shape, std::vector<double> &values) const;
 
   using Evaluate =
       llvm::function_ref<llvm::Expected<reference::Tensors>(const reference::AxisSizes &, const reference::Tensors &)>;
@@ -79,7 +85,13 @@ private:
   };
   Sequences(const sema::Attention &attention, const sema::Storage &storage)
       : attention_(&attention), storage_(&storage) {}
-  const Group *groupOf(sema::AxisId token) const;
+  /// Rows of one sequence on an axis of tokens or of their blocks; nothing for other axes.
+  struct Rows {
+    const Group *group;
+    int64_t begin, length, total; // total: of all sequences, with what lies between
+    std::string name;             // of the axis of the interface
+  };
+  std::optional<Rows> rowsOf(sema::AxisId axis, int64_t number) const;
   const sema::Declaration *find(const std::string &name) const;
   /// Calls with the place of each element in the array of one sequence and in the packed one.
   void walk(const sema::Declaration &declaration, const std::vector<int64_t> &packedShape, int64_t number,

@@ -243,7 +243,8 @@ private:
   void storages(const Item &item);
   void storageItem(const Item &item);
   void raggedEntry(const Field &field, const Expr &call, Storage &storage);
-  void checkRagged(const Storage &storage);
+  void checkRagged(Storage &storage);
+  bool addBlocks(Ragged &ragged, AxisId axis);
   /// Which axes need a size is known at the end.
   void checkStorageSizes();
   std::optional<AxisId> storageAxis(const Identifier &name);

@@ -242,11 +242,18 @@ struct Node {
 /// Sequences of different lengths, one behind the other: element t of sequence b is row offsets[b] + t of `total`. An
 /// array on `batch` and `token` has the axis `total` in the token's place, and no axis for the batch.
 struct Ragged {
+  /// Blocks of the tokens that arrays of the caller are on: block n of batch b is row offsets[b] / size + b + n, rows
+  /// that lie between are of none.
+  struct Blocks {
+    AxisId axis = 0;
+    std::string total; // a name for the rows: total / size of the tokens, and one for each batch
+  };
   AxisId batch = 0, token = 0;
   AxisId most = 0;     // its size bounds the length of every sequence
   std::string offsets; // an input of the storage, i32 [count]; entries of one batch may share it
   std::string count;   // a name for the batches and one
   std::string total;   // a name for the rows of all sequences
+  std::vector<Blocks> blocks;
   syntax::Span span;
 };
 

@@ -124,7 +124,21 @@ void Analyzer::raggedEntry(const Field &field, const Expr &call, Storage &storag
   storage.ragged.push_back(std::move(ragged));
 }
 
-void Analyzer::checkRagged(const Storage &storage) {
+/// Blocks of the tokens, which lie one behind the other too.
+bool Analyzer::addBlocks(Ragged &ragged, AxisId axis) {
+  const Axis &blocks = attention_.axes[axis];
+  if (blocks.relation != AxisRelation::Blocks || blocks.raw != ragged.token || blocks.extent != blocks.step)
+    return false;
+  const std::string total = ragged.total + "_" + blocks.name;
+  if (std::any_of(ragged.blocks.begin(), ragged.blocks.end(), [&](const auto &each) { return each.axis == axis; }))
+    return true;
+  if (std::any_of(attention_.axes.begin(), attention_.axes.end(), [&](const Axis &a) { return a.name == total; }))
+    error(ragged.span, "the storage needs the name " + quoted(total) + ", which the attention uses");
+  ragged.blocks.push_back({axis, total});
+  return true;
+}
+
+void Analyzer::checkRagged(Storage &storage) {
   std::vector<bool> isUsed(storage.ragged.size());
   // What an axis of a declaration is made of.
   auto dependsOn = [&](AxisId axis, AxisId token) {
@@ -146,17 +160,27 @@ void Analyzer::checkRagged(const Storage &storage) {
   for (const Declaration &d : attention_.declarations) {
     const Ragged *first = nullptr;
     for (size_t k = 0; k < storage.ragged.size(); ++k) {
-      const Ragged &ragged = storage.ragged[k];
+      Ragged &ragged = storage.ragged[k];
       bool batch = std::find(d.declaredAxes.begin(), d.declaredAxes.end(), ragged.batch) != d.declaredAxes.end();
       bool token = std::find(d.declaredAxes.begin(), d.declaredAxes.end(), ragged.token) != d.declaredAxes.end();
       const std::string &name = attention_.axes[ragged.token].name;
-      if (batch && !token)
-        for (AxisId axis : d.declaredAxes)
-          if (dependsOn(axis, ragged.token))
-            return error(ragged.span,
-                         "not in this version: " + quoted(d.name) + " on " + quoted(attention_.axes[axis].name) +
-                             " of sequences of different lengths",
-                         quoted(attention_.axes[axis].name) + " is made of " + quoted(name));
+      if (batch && !token) {
+        std::vector<AxisId> own;
+        std::copy_if(d.declaredAxes.begin(), d.declaredAxes.end(), std::back_inserter(own),
+                     [&](AxisId axis) { return dependsOn(axis, ragged.token); });
+        if (own.empty())
+          continue;
+        if (own.size() > 1 || first || !addBlocks(ragged, own.front()))
+          return error(ragged.span,
+                       "not in this version: " + quoted(d.name) + " on " + quoted(attention_.axes[own.front()].name) +
+                           " of sequences of different lengths",
+                       quoted(attention_.axes[own.front()].name) + " is made of " + quoted(name) +
+                           "; works now: one axis of an array, " + quoted(name) +
+                           " itself or blocks of it, or the array without " +
+                           quoted(attention_.axes[ragged.batch].name));
+        first = &ragged;
+        continue;
+      }
       if (!batch || !token)
         continue;
       isUsed[k] = true;

@@ -21,9 +21,10 @@ namespace {
 /// A tensor or workspace of the new program.
 struct Packed {
   Value view;
-  const RaggedAxis *axis; // whose rows it has
-  int64_t batch;          // dimension of the old view that is gone
-  int64_t token;          // dimension of the new view that has the rows
+  const RaggedAxis *axis;           // whose rows it has
+  const RaggedAxis::Blocks *blocks; // null: rows of tokens
+  int64_t batch;                    // dimension of the old view that is gone
+  int64_t token;                    // dimension of the new view that has the rows
 };
 
 /// A view inside a launch.
@@ -46,6 +47,14 @@ private:
       if (axis.token == token)
         return &axis;
     return nullptr;
+  }
+  /// The blocks of this name, and whose they are.
+  std::pair<const RaggedAxis *, const RaggedAxis::Blocks *> findBlocks(StringRef name) const {
+    for (const RaggedAxis &axis : ragged)
+      for (const RaggedAxis::Blocks &blocks : axis.blocks)
+        if (blocks.axis == name)
+          return {&axis, &blocks};
+    return {nullptr, nullptr};
   }
   Value axisSize(StringRef name);
   Value offsetsOf(const RaggedAxis &axis);
@@ -84,6 +93,7 @@ private:
     Value start, length;
   };
   FailureOr<Rows> rowsOf(const RaggedAxis &axis);
+  Rows blocksOf(const RaggedAxis &axis, const RaggedAxis::Blocks &blocks, const Rows &tokens);
   FailureOr<Value> index(Value value);
   FailureOr<Value> sizeOf(StringRef text, Operation *at);
   FailureOr<Local> view(Value value);
@@ -136,21 +146,28 @@ template <typename Op> LogicalResult Packer::changeView(Op op) {
   SmallVector<StringRef> dims(op.getDims().template getAsValueRange<StringAttr>());
   const RaggedAxis *axis = nullptr;
   int64_t token = -1, batch = -1;
-  for (auto [d, dim] : llvm::enumerate(dims))
-    if (const RaggedAxis *found = find(dim))
-      for (auto [e, other] : llvm::enumerate(dims))
-        if (other == found->batch) {
-          if (axis)
-            return op.emitError("not in this version: '")
-                   << op.getName() << "' has two axes whose lengths differ between sequences, '" << axis->token
-                   << "' and '" << found->token << "'";
-          axis = found, token = int64_t(d), batch = int64_t(e);
-        }
+  const RaggedAxis::Blocks *blocks = nullptr;
+  for (auto [d, dim] : llvm::enumerate(dims)) {
+    const RaggedAxis::Blocks *own = nullptr;
+    const RaggedAxis *found = find(dim);
+    if (!found && isa<TensorOp>(op.getOperation()))
+      std::tie(found, own) = findBlocks(dim);
+    if (!found)
+      continue;
+    for (auto [e, other] : llvm::enumerate(dims))
+      if (other == found->batch) {
+        if (axis)
+          return op.emitError("not in this version: '")
+                 << op.getName() << "' has two axes whose lengths differ between sequences, '" << dims[token]
+                 << "' and '" << dim << "'";
+        axis = found, blocks = own, token = int64_t(d), batch = int64_t(e);
+      }
+  }
   if (!axis)
     return success();
   SmallVector<StringRef> names(dims);
   SmallVector<int64_t> shape(op.getView().getType().getShape());
-  names[token] = axis->total;
+  names[token] = blocks ? blocks->total : axis->total;
   shape[token] = ShapedType::kDynamic;
   names.erase(names.begin() + batch);
   shape.erase(shape.begin() + batch);
@@ -160,7 +177,7 @@ template <typename Op> LogicalResult Packer::changeView(Op op) {
   auto result = cast<Op>(made);
   result.setDimsAttr(b.getStrArrayAttr(names));
   result.getView().setType(type);
-  packed[op.getView()] = {result.getView(), axis, batch, token - (batch < token ? 1 : 0)};
+  packed[op.getView()] = {result.getView(), axis, blocks, batch, token - (batch < token ? 1 : 0)};
   return success();
 }
 
@@ -221,6 +238,17 @@ FailureOr<LaunchPacker::Rows> LaunchPacker::rowsOf(const RaggedAxis &axis) {
                                packer.axisSize(axis.total), packer.axisSize(axis.token));
   known = {op.getStart(), op.getLength()};
   return known;
+}
+
+/// Those of its blocks: they end before the next sequence's begin, as ceil(n / size) is at most
+/// (o + n) / size - o / size + 1, so that no sum over the sequences is needed.
+LaunchPacker::Rows LaunchPacker::blocksOf(const RaggedAxis &axis, const RaggedAxis::Blocks &blocks,
+                                          const Rows &tokens) {
+  Value at = batches.lookup(packer.axisSize(axis.batch)), size = arith::ConstantIndexOp::create(b, loc, blocks.size);
+  if (!at)
+    at = batchIndex(axis);
+  Value before = arith::DivUIOp::create(b, loc, tokens.start, size);
+  return {arith::AddIOp::create(b, loc, before, at), arith::CeilDivUIOp::create(b, loc, tokens.length, size)};
 }
 
 static bool asksDevice(Value value) {
@@ -396,6 +424,8 @@ FailureOr<Local> LaunchPacker::root(Value value, ArrayAttr dims, Operation *at) 
   if (auto found = packer.packed.find(value); found != packer.packed.end()) {
     const Packed &packed = found->second;
     FailureOr<Rows> own = rowsOf(*packed.axis);
+    if (succeeded(own) && packed.blocks)
+      own = blocksOf(*packed.axis, *packed.blocks, *own);
     if (failed(own))
       return failure();
     result = {packed.view, packed.batch};

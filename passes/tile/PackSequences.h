@@ -7,6 +7,7 @@
 #include "dialect/tile/TileDialect.h"
 
 #include <string>
+#include <vector>
 
 namespace fovea::tile {
 
@@ -15,11 +16,19 @@ struct RaggedAxis {
   std::string batch, token; // names of axes; that of the token is from now on the most that a sequence has
   std::string offsets;      // the input, [count], i32
   std::string count, total; // names of axes: one more than there are batches, the rows of all of them
+  /// Axes of blocks of the tokens, in tensors: block n of batch b is row offsets[b] / size + b + n of `total`.
+  struct Blocks {
+    std::string axis;
+    int64_t size = 1; // tokens
+    std::string total;
+  };
+  std::vector<Blocks> blocks = {};
 };
 
 /// Tensors and workspaces on a batch and its token get the axis `total` in place of the token and lose that of the
-/// batch. In launches over the batch the size of the token is the length of the sequence, and work items beyond its end
-/// end at once. What cannot be done is reported at its operation, and the program is then half changed.
+/// batch, and so do tensors on a batch and blocks. In launches over the batch the size of the token is the length of
+/// the sequence, and work items beyond its end end at once. What cannot be done is reported at its operation, and the
+/// program is then half changed.
 ///
 /// `useTable`: work items are (sequence, tile) pairs of a table that a launch before makes, ceildiv(total, tile) +
 /// batches of them in place of batches * ceildiv(most, tile). `tables` counts the launches that were changed so; the

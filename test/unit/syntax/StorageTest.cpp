@@ -141,15 +141,26 @@ TEST(Storage, ArraysThatCannotLieSo) {
                         "storage s { B, T : ragged(o: i32 [B + 1], max: T); B, S : ragged(n: i32 [B + 1], max: S) }\n")
                 .messages,
             "7:52: not in this version: 'x' has two ragged axes, 'T' and 'S'\n");
-  EXPECT_EQ(analyzeText("attention a set {\n"
-                        "  axis B, T\n"
-                        "  axis Tb = T / 16\n"
-                        "  input x : [B, T]\n"
-                        "  output y = max[T in Tb](x)\n"
-                        "}\n"
-                        "storage s { B, T : ragged(o: i32 [B + 1], max: T) }\n")
-                .messages,
-            "8:13: not in this version: 'y' on 'Tb' of sequences of different lengths | 'Tb' is made of 'T'\n");
+  EXPECT_EQ(
+      analyzeText("attention a set {\n"
+                  "  axis B, T\n"
+                  "  axis Tw = windows(T, 16, step: 8)\n"
+                  "  input x : [B, T]\n"
+                  "  output y = max[T in Tw](x)\n"
+                  "}\n"
+                  "storage s { B, T : ragged(o: i32 [B + 1], max: T) }\n")
+          .messages,
+      "8:13: not in this version: 'y' on 'Tw' of sequences of different lengths | 'Tw' is made of 'T'; works now: "
+      "one axis of an array, 'T' itself or blocks of it, or the array without 'B'\n");
+  // Blocks lie one behind the other too.
+  Result blocks = analyzeText("attention a set {\n"
+                              "  axis B, T\n"
+                              "  axis Tb = T / 16\n"
+                              "  input x : [B, T]\n"
+                              "  output y = max[T in Tb](x)\n"
+                              "}\n"
+                              "storage s { B, T : ragged(o: i32 [B + 1], max: T) }\n");
+  EXPECT_EQ(blocks.messages, "");
 }
 
 } // namespace
