@@ -156,7 +156,8 @@ struct ExchangeLayouts : tile::impl::ExchangeLayoutsPassBase<ExchangeLayouts> {
       });
       SmallVector<SmemWriteOp> writes;
       for (auto &[source, converts] : bySource) {
-        writes.push_back(exchange(launch, source, converts));
+        // What was converted before has another value by now.
+        writes.push_back(exchange(launch, converts.front().getSource(), converts));
         if (!writes.back())
           return signalPassFailure();
       }

@@ -208,10 +208,13 @@ bool tile::needsBarrierToWrite(Operation *at, Value ring) {
       return false;
     if (isa<scf::ForOp>(parent)) {
       for (Operation &op : llvm::reverse(*at->getBlock())) {
-        if (&op == at || isa<BarrierOp>(op))
+        if (isa<BarrierOp>(op))
           break;
-        if (reads(&op, ring))
+        // Where it stands in a branch, that of the iteration before read it behind.
+        if ((&op != at || isa<scf::IfOp>(op)) && reads(&op, ring))
           return true;
+        if (&op == at)
+          break;
       }
       inLoop = parent->getParentOfType<scf::ForOp>() != nullptr;
     }
