@@ -69,7 +69,7 @@ class Spec:
         self.names |= {"qt": "", "kt": "", "vt": "", "at": r.choice(["f32 ", ""]), "gt": r.choice(["f32 ", ""])}
         if r.random() < 0.1:
             self.names[r.choice(["qt", "kt", "vt"])] = "f32 "
-        self.lines, self.extra, self.states, self.is_steep = [], [], 0, False
+        self.lines, self.extra, self.states = [], [], 0
 
     def fill(self, text, **more):
         return text.format(**self.names, **more)
@@ -127,8 +127,6 @@ class Spec:
             decay = "gk"
         if decay:
             fields.append(f"decay: {decay}")
-        # Of a few tokens alone products may cancel, which a norm behind them shows in full.
-        self.is_steep |= bool(decay and not re.search(r"/ (16|8)|index", decay))
         if erase:
             fields.append(f"erase: {erase}")
         if r.random() < 0.15:
@@ -142,10 +140,10 @@ class Spec:
         self.lines.append(f"state {name}[{axis}, V] = recur over T{backward} {{\n    " + "\n    ".join(fields) + "\n  }")
         if r.random() < 0.12:
             self.extra.append(f"output last{name} = last({name})")
-        if r.random() < 0.12 and not backward and not any("commit" in field for field in fields):
+        if r.random() < (0.4 if any("commit" in field for field in fields) else 0.12):
             self.extra.append(f"output every{name} = every({name}, {r.choice([1, 8, 16, 64, 100])})")
-        # Keys without a sign and queries with one cancel, which a norm behind it shows in full.
-        queries = DOUBLED if doubled else POSITIVE if maps is POSITIVE else r.choice([SIGNED, UNIT])
+        signed = r.choice([SIGNED, UNIT])
+        queries = DOUBLED if doubled else POSITIVE if maps is POSITIVE and (divides or r.random() < 0.6) else signed
         return name, queries
 
     def initial(self, name, fields, divides, axis):
@@ -157,7 +155,10 @@ class Spec:
         axes = r.choice([f"B, {head}, {axis}, V"] * 3 + [f"B, {head}, V, {axis}"])
         kind, type_ = r.random(), r.choice(["f32 ", "f32 ", ""])
         optional = r.choice(["", " optional"])
-        if kind < 0.65:
+        if kind < 0.15: # one for all batches
+            of = axes.replace("B, ", "", 1)
+            self.lines.insert(0, f"param h{name} : {type_}[{of}]")
+        elif kind < 0.65:
             self.lines.insert(0, f"carry h{name} : {type_}[{axes}]{optional}")
         else:
             self.lines.insert(0, f"input h{name} : {type_}[{axes}]{optional}")
@@ -222,7 +223,8 @@ class Spec:
         r = self.r
         if r.random() < 0.15:
             o += r.choice([" + skip * v", " + dot[K](q, u * k) * v", " + conv[T](v, wv)"])
-        if r.random() < 0.35 and not self.is_steep:
+        # What is left after -20 is no number of f16, where a norm shows it.
+        if r.random() < 0.35 and not any("-20" in line for line in self.lines):
             o = f"{r.choice(['rmsnorm[V]', 'layernorm[V]', 'l2norm[V]'])}({o})" + r.choice(["", "", " * gamma"])
         if r.random() < 0.35:
             o = f"({o}) * " + r.choice(["silu(z)", "sigmoid(z)", "(1.5 + tanh(z))"])
