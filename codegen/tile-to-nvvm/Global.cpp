@@ -30,16 +30,22 @@ bool codegen::alwaysInside(const ViewValue &view, unsigned d, Value index, int64
 }
 
 /// How many consecutive registers lie next to each other along the last dimension of the tile: 1, 2, 4 or 8, at most 16
-/// bytes and no more than the view's alignment.
-static int64_t vectorWidth(const Layout &layout, const ViewValue &view, ArrayRef<int64_t> dims, unsigned bits) {
+/// bytes and no more than the alignment of the view and of the first index along that dimension.
+static int64_t vectorWidth(const Layout &layout, const ViewValue &view, ArrayRef<int64_t> dims, unsigned bits,
+                           Value first) {
   if (dims.empty() || dims.back() != int64_t(view.strides.size()) - 1 || view.merged.count(dims.back()))
     return 1;
-  int64_t width = 1;
+  int64_t width = 1, size = view.staticSizes.back();
   unsigned last = dims.size() - 1;
+  APInt begin;
+  bool isKnown = matchPattern(first, m_ConstantInt(&begin));
   for (const Layout::Vector &basis : layout.reg) {
     Layout::Vector expected(dims.size(), 0);
     expected[last] = width;
     if (basis != expected || width * 2 * bits > 8 * view.alignment)
+      break;
+    // Dense rows of another length begin anywhere.
+    if ((isKnown && begin.getSExtValue() % (width * 2)) || (!ShapedType::isDynamic(size) && size % (width * 2)))
       break;
     width *= 2;
   }
@@ -108,7 +114,7 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   Type element = type.getElementType();
   unsigned bits = element.getIntOrFloatBitWidth();
   ArrayRef<int64_t> dims = op.getDims();
-  int64_t width = vectorWidth(*to, view, dims, bits);
+  int64_t width = vectorWidth(*to, view, dims, bits, dims.empty() ? Value() : op.getIndices()[dims.back()]);
   unsigned last = dims.size() - 1;
   bool checkLast = !alwaysInside(view, dims[last], op.getIndices()[dims[last]], type.getDimSize(last));
   if (checkLast)
@@ -211,7 +217,7 @@ LogicalResult Emitter::emitStore(tile::StoreOp op) {
   Type element = type.getElementType();
   unsigned bits = element.getIntOrFloatBitWidth();
   ArrayRef<int64_t> dims = op.getDims();
-  int64_t width = vectorWidth(*from, view, dims, bits);
+  int64_t width = vectorWidth(*from, view, dims, bits, dims.empty() ? Value() : op.getIndices()[dims.back()]);
   // In place of elements beyond a view loads read the nearest ones. Of memory that is carried, or replaced tile by
   // tile, other threads write these.
   Value memory = op.getView();

@@ -5,6 +5,10 @@
 // end early.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
+#include "mlir/IR/Matchers.h"
+
+#include <numeric>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
@@ -33,6 +37,16 @@ LogicalResult Emitter::emitNarrow(tile::NarrowOp op) {
     return op.emitOpError("narrows a merged dimension");
   Type element = op.getView().getType().getElementType();
   view.base = gep(view.base, element, distance(view, d, scalar(op.getStart())));
+  if (!view.strides[d]) { // a part of the rows, which need not begin where the rows do
+    APInt start;
+    int64_t bytes = std::max(1u, element.getIntOrFloatBitWidth() / 8), begin = 1;
+    if (matchPattern(op.getStart(), m_ConstantInt(&start)))
+      begin = start.getSExtValue();
+    view.alignment = std::gcd(view.alignment, begin * bytes);
+    int64_t size = view.staticSizes[d];
+    if (!ShapedType::isDynamic(size))
+      view.alignment = std::gcd(view.alignment, size * bytes);
+  }
   view.sizes[d] = scalar(op.getSize());
   view.staticSizes[d] = ShapedType::kDynamic;
   views[op.getPart()] = view;

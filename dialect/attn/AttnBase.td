@@ -54,7 +54,8 @@ def Attn_Kind : Attn_Enum<"Kind", "The kind of the values of a field.", [
 def Attn_Relation : Attn_Enum<"Relation", "How the size of an axis follows from other axes.", [
   I32EnumAttrCase<"Plain", 0, "plain">, I32EnumAttrCase<"Factor", 1, "factor">, I32EnumAttrCase<"Keys", 2, "keys">,
   I32EnumAttrCase<"Walk", 3, "walk">, I32EnumAttrCase<"Blocks", 4, "blocks">, I32EnumAttrCase<"Windows", 5, "windows">,
-  I32EnumAttrCase<"Concat", 6, "concat">, I32EnumAttrCase<"Share", 7, "share">]>;
+  I32EnumAttrCase<"Concat", 6, "concat">, I32EnumAttrCase<"Share", 7, "share">,
+  I32EnumAttrCase<"Outer", 8, "outer">]>;
 
 def Attn_Claim : Attn_Enum<"Claim", "What an attention claims about the order of tokens.", [
   I32EnumAttrCase<"Causal", 0, "causal">, I32EnumAttrCase<"Set", 1, "set">, I32EnumAttrCase<"None", 2, "none">]>;
@@ -175,6 +176,7 @@ def Attn_AxisAttr : Attn_Attr<"Axis", "axis"> {
     | `Sc = windows S of 32 step 16` | the windows of 32 of S from index * 16, complete ones only; none where S is shorter |
     | `E = R + P` | R, then P behind it; one axis may stand twice |
     | `F = D share 2` | an axis of half the size of D, which 2 divides |
+    | `P = D outer E` | all pairs of elements of two axes, or twice of one, D outermost; one axis in types |
 
     Sizes of relations follow from the axes that they name. Only plain axes, keys and walks have a size of their own.
   }];
@@ -197,6 +199,7 @@ def Attn_AxisAttr : Attn_Attr<"Axis", "axis"> {
     bool isPieces() const { return getRelation() == Relation::Blocks || getRelation() == Relation::Windows; }
     bool isConcat() const { return getRelation() == Relation::Concat; }
     bool isShare() const { return getRelation() == Relation::Share; }
+    bool isOuter() const { return getRelation() == Relation::Outer; }
     /// Of blocks and windows: how many there are of an axis of this size.
     int64_t countPieces(int64_t size) const;
     /// Of a walk: the key axis that it renames, and the axis of its queries. Of blocks, windows and shares: their axis.

@@ -495,17 +495,18 @@ def Attn_BlockReduceOp : Attn_PureOp<"block_reduce"> {
 }
 
 def Attn_FlattenOp : Attn_PureOp<"flatten"> {
-  let summary = "The parts of a factor axis as one walk axis.";
+  let summary = "The parts of a factor axis as one walk axis, or two axes as the one of their pairs.";
   let description = [{
     ```mlir
     %kj = attn.flatten %k [M, N] to j : real [B, M, N, D]
     ```
-    With P = M * N and j a walk over P: at j the element at m = j floordiv |N|, n = j mod |N|.
+    With P = M * N and j a walk over P: at j the element at m = j floordiv |N|, n = j mod |N|. Or j is P = M outer N
+    itself, or M outer M with N another name of M.
   }];
   let arguments = (ins
     Arg<Attn_FieldType, "The field; it has all the parts, in any order.">:$operand,
     Arg<Attn_AxisListAttr, "The parts, outermost first.">:$from,
-    Arg<Attn_AxisNameAttr, "The walk over the factor axis.">:$to);
+    Arg<Attn_AxisNameAttr, "The walk over the factor axis, or the axis of pairs.">:$to);
   let results = (outs Res<Attn_FieldType, "The field, the walk axis in the place of the first of the parts.">:$result);
   let assemblyFormat = "$operand custom<Axes>($from) `to` custom<Axis>($to) `:` custom<Field>(type($operand)) attr-dict";
   let hasCanonicalizer = 1;

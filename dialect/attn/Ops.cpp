@@ -836,6 +836,15 @@ struct BodyVerifier {
       AxisAttr raw = to && to.isWalk() ? table.lookup(to.getRaw()) : AxisAttr();
       if (!to)
         return failure();
+      if (to.isOuter()) {
+        SmallVector<StringAttr> from = toAxes(flatten.getFrom());
+        for (StringAttr &axis : from)
+          if (AxisAttr entry = table.lookup(axis); entry && entry.isShare() && entry.getDivisor() == 1)
+            axis = entry.getRaw();
+        if (ArrayRef(from) != to.getOf())
+          return op->emitOpError("axis ") << to.getName().getValue() << " is not of the pairs of these axes";
+        return success();
+      }
       if (!raw || !raw.isFactor() || ArrayRef(toAxes(flatten.getFrom())) != raw.getOf())
         return op->emitOpError("axis ") << to.getName().getValue() << " is no walk over the product of these axes";
     }

@@ -254,12 +254,13 @@ LogicalResult AxisAttr::verify(function_ref<InFlightDiagnostic()> emitError, Str
     return emitError() << "axis " << name.getValue() << " has the size " << size << "; a size is at least 1";
   bool derived = relation != Relation::Plain && relation != Relation::Keys && relation != Relation::Walk;
   if (size != 0 && derived) {
-    bool parts = relation == Relation::Factor || relation == Relation::Concat;
+    bool parts = relation == Relation::Factor || relation == Relation::Concat || relation == Relation::Outer;
     return emitError() << stringifyRelation(relation) << " axis " << name.getValue() << " has a size of its own; "
                        << (parts ? StringRef("its parts give it") : StringRef("its axis gives it"));
   }
   bool many = relation == Relation::Factor || relation == Relation::Concat;
-  size_t wanted = relation == Relation::Plain ? 0 : many || relation == Relation::Walk ? 2 : 1;
+  bool two = many || relation == Relation::Walk || relation == Relation::Outer;
+  size_t wanted = relation == Relation::Plain ? 0 : two ? 2 : 1;
   if (many ? of.size() < wanted : of.size() != wanted)
     return emitError() << "axis " << name.getValue() << ", a " << stringifyRelation(relation) << " axis, refers to "
                        << of.size() << " axes; it should be " << wanted << (many ? " or more" : "");
@@ -278,7 +279,7 @@ LogicalResult AxisAttr::verify(function_ref<InFlightDiagnostic()> emitError, Str
 }
 
 // B | D : 64 | H = Hk * G | S keys T | j walk S from T | Sb = S / 64 | Sc = windows S of 32 step 16 | E = R + P |
-// F = D share 2
+// F = D share 2 | P = D outer D
 static ParseResult parseAxis(AsmParser &parser, AxisAttr &axis) {
   SMLoc loc = parser.getCurrentLocation();
   StringAttr name;
@@ -303,6 +304,10 @@ static ParseResult parseAxis(AsmParser &parser, AxisAttr &axis) {
     } else if (succeeded(parser.parseOptionalKeyword("share"))) {
       relation = Relation::Share;
       if (parser.parseInteger(divisor))
+        return failure();
+    } else if (succeeded(parser.parseOptionalKeyword("outer"))) {
+      relation = Relation::Outer;
+      if (parseAxisName(parser, of.emplace_back()))
         return failure();
     } else {
       bool sum = succeeded(parser.parseOptionalPlus());
@@ -381,6 +386,12 @@ static void printAxis(AsmPrinter &printer, AxisAttr axis) {
     name(axis.getRaw());
     printer << " share " << axis.getDivisor();
     break;
+  case Relation::Outer:
+    printer << " = ";
+    name(axis.getOf()[0]);
+    printer << " outer ";
+    name(axis.getOf()[1]);
+    break;
   }
   if (axis.isStatic())
     printer << " : " << axis.getSize();
@@ -438,12 +449,14 @@ private:
       return size ? std::optional(*size / axis.getDivisor()) : std::nullopt;
     }
     case Relation::Factor:
+    case Relation::Outer:
     case Relation::Concat: {
-      int64_t total = axis.isFactor() ? 1 : 0;
+      bool sum = axis.isConcat();
+      int64_t total = sum ? 0 : 1;
       for (StringAttr part : axis.getOf()) {
         std::optional<int64_t> size = of(part);
-        if (!size || (axis.isFactor() ? __builtin_mul_overflow(total, *size, &total)
-                                      : __builtin_add_overflow(total, *size, &total)))
+        if (!size ||
+            (sum ? __builtin_add_overflow(total, *size, &total) : __builtin_mul_overflow(total, *size, &total)))
           return std::nullopt;
       }
       return total;

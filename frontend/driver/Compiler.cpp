@@ -416,7 +416,13 @@ std::optional<tile::Recurrence> recurrenceOf(attn::AttentionOp attention, runtim
     bool channels =
         state.getDecay() && llvm::cast<attn::FieldType>(state.getDecay().getType()).hasAxis(state.getKeyAxisAttr());
     result->channels |= channels;
+    attn::AxisAttr entry = table.lookup(state.getKeyAxisAttr());
+    auto isOuter = [&](mlir::StringAttr axis) { return table.lookup(axis).isOuter(); };
+    bool products = isOuter(state.getKeyAxisAttr()) || (entry.isConcat() && llvm::any_of(entry.getOf(), isOuter));
+    result->products |= products;
     if (state.getErase() && !state.getValueAxisAttr())
+      result->chunks = false;
+    if (products && (state.getErase() || channels))
       result->chunks = false;
     if (state.getCommit())
       endsAt(state.getBlocksAttr());

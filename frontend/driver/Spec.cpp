@@ -219,10 +219,11 @@ std::optional<int64_t> sizeOf(const sema::Attention &attention, sema::AxisId id,
     return raw ? std::optional(*raw / axis.divisor) : raw;
   }
   case sema::AxisRelation::Factor:
+  case sema::AxisRelation::Outer:
   case sema::AxisRelation::Concat: {
-    bool factor = axis.relation == sema::AxisRelation::Factor;
+    bool factor = axis.relation != sema::AxisRelation::Concat;
     int64_t total = factor ? 1 : 0;
-    for (sema::AxisId part : factor ? axis.factors : axis.parts) {
+    for (sema::AxisId part : axis.relation == sema::AxisRelation::Factor ? axis.factors : axis.parts) {
       std::optional<int64_t> size = of(part);
       if (!size ||
           (factor ? __builtin_mul_overflow(total, *size, &total) : __builtin_add_overflow(total, *size, &total)))

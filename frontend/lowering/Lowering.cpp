@@ -95,6 +95,10 @@ FailureOr<attn::AxisTableAttr> AttentionLowering::table() const {
       relation = attn::Relation::Concat;
       of = axes(entry.parts);
       break;
+    case sema::AxisRelation::Outer:
+      relation = attn::Relation::Outer;
+      of = axes(entry.parts);
+      break;
     case sema::AxisRelation::Walk:
       relation = attn::Relation::Walk;
       of = {axis(entry.raw), axis(entry.query)};

@@ -149,6 +149,16 @@ inline const Expr &bare(const Expr &e) {
   return *x;
 }
 
+/// The names of `D * E`; none for anything else.
+inline std::optional<std::pair<const Expr *, const Expr *>> pairOf(const Expr &e) {
+  if (e.kind != ExprKind::Binary || e.text != "*")
+    return std::nullopt;
+  const Expr &first = bare(*e.children[0]), &second = bare(*e.children[1]);
+  if (first.kind != ExprKind::Name || second.kind != ExprKind::Name)
+    return std::nullopt;
+  return std::pair(&first, &second);
+}
+
 class Analyzer {
 public:
   Analyzer(Session &session, Session::Unit &unit) : session_(session), unit_(unit), graph_(attention_) {
@@ -206,6 +216,9 @@ private:
   std::optional<AxisId> relatedAxis(const Expr &e, AxisId of, bool declares);
   std::optional<int64_t> extentOf(const Expr &e);
   std::optional<AxisId> concatAxis(const std::string &name, const std::vector<AxisId> &parts, Span span);
+  /// One part of a sum of axes: a number or a product of two axes is an axis without a name of the file's.
+  AxisId numberAxis(int64_t size, Span span);
+  std::optional<AxisId> outerAxis(AxisId first, AxisId second, Span span);
   std::optional<AxisId> shareAxis(AxisId raw, int64_t divisor, Span span);
   void relateAxes(const Item &item);
   void poisonNames(const Expr &e);
@@ -282,6 +295,7 @@ private:
                       const Context &context);
   Value prefix(const std::string &name, const Expr &e, const Expr &brackets, const Context &context);
   Value concatenation(const Expr &e, const Expr &brackets, const Context &context);
+  Value outerProduct(const Expr &e, const Expr *brackets, const Context &context);
   Value rope(const Expr &e, const Expr *brackets, const Context &context);
   Value index(const std::string &name, const Expr &e, const Context &context);
   Value walkedSubscript(const Expr &e, const std::vector<const Expr *> &items, bool query, const Context &context);

@@ -338,9 +338,27 @@ bool Analyzer::relateConcat(AxisId id, const Expr &r) {
   std::vector<AxisId> parts;
   for (size_t k = 0; k < terms.size(); ++k) {
     const Expr &t = *terms[k];
-    const Expr &value = t.kind == ExprKind::Labelled ? *t.children[1] : t;
+    const Expr &value = bare(t.kind == ExprKind::Labelled ? *t.children[1] : t);
+    if (value.kind == ExprKind::Number) {
+      std::optional<int64_t> size = sizeFromText(value.text, "");
+      if (!size) {
+        error(value.span, "an axis cannot have the size " + value.text, "expected a whole number from 1 to 2147483647");
+        return false;
+      }
+      parts.push_back(numberAxis(*size, value.span));
+      continue;
+    }
+    if (auto pair = pairOf(value)) {
+      std::optional<AxisId> first = relatedAxis(*pair->first, id, true), second = relatedAxis(*pair->second, id, true);
+      std::optional<AxisId> part = first && second ? outerAxis(*first, *second, value.span) : std::nullopt;
+      if (!part)
+        return false;
+      parts.push_back(*part);
+      continue;
+    }
     if (value.kind != ExprKind::Name) {
-      notYet(value.span, "this part of an axis", "works now: names of axes, as in E = R + P");
+      notYet(value.span, "this part of an axis",
+             "works now: names of axes, numbers and products of two axes, as in E = R + P and F = 1 + D + D * D");
       return false;
     }
     std::optional<AxisId> part = relatedAxis(value, id, true);
@@ -361,6 +379,45 @@ bool Analyzer::relateConcat(AxisId id, const Expr &r) {
       declare(scope_, {terms[k]->children[0]->text, terms[k]->children[0]->span}, std::move(s));
     }
   return true;
+}
+
+AxisId Analyzer::numberAxis(int64_t size, Span span) {
+  for (AxisId a = 0; a < attention_.axes.size(); ++a)
+    if (attention_.axes[a].name == "of_" + std::to_string(size) && attention_.axes[a].size == size)
+      return a;
+  Axis fresh;
+  fresh.name = uniqueWalkName("of_" + std::to_string(size));
+  fresh.size = size;
+  fresh.isStatic = true;
+  fresh.span = span;
+  return makeAxis(std::move(fresh));
+}
+
+std::optional<AxisId> Analyzer::outerAxis(AxisId first, AxisId second, Span span) {
+  for (AxisId of : {first, second})
+    if (AxisRelation relation = attention_.axes[of].relation;
+        relation != AxisRelation::Plain && relation != AxisRelation::Share) {
+      notYet(span, "a product of axes as a part, where " + quoted(axisName(of)) + " is made of others");
+      return std::nullopt;
+    }
+  const std::vector<AxisId> parts{first, second};
+  for (AxisId a = 0; a < attention_.axes.size(); ++a)
+    if (attention_.axes[a].relation == AxisRelation::Outer && attention_.axes[a].parts == parts)
+      return a;
+  Axis fresh;
+  fresh.name = uniqueWalkName(attention_.axes[first].name + "_" + attention_.axes[second].name);
+  fresh.relation = AxisRelation::Outer;
+  fresh.parts = parts;
+  fresh.span = span;
+  std::optional<int64_t> rows = attention_.axes[first].size, columns = attention_.axes[second].size;
+  if (rows && columns) {
+    if (*rows > kMaxSize / *columns) {
+      error(span, "the size of axis " + quoted(fresh.name) + " is larger than 2147483647");
+      return std::nullopt;
+    }
+    fresh.size = *rows * *columns;
+  }
+  return makeAxis(std::move(fresh));
 }
 
 /// The axis of these parts: a declared one, or a new one.
@@ -389,7 +446,7 @@ std::optional<AxisId> Analyzer::concatAxis(const std::string &name, const std::v
   return makeAxis(std::move(fresh));
 }
 
-/// An equal share of an axis.
+/// An equal share of an axis; with divisor 1 the axis again, under another name.
 std::optional<AxisId> Analyzer::shareAxis(AxisId raw, int64_t divisor, Span span) {
   for (AxisId a = 0; a < attention_.axes.size(); ++a)
     if (attention_.axes[a].relation == AxisRelation::Share && attention_.axes[a].raw == raw &&
@@ -412,7 +469,8 @@ std::optional<AxisId> Analyzer::shareAxis(AxisId raw, int64_t divisor, Span span
     return std::nullopt;
   }
   Axis fresh;
-  fresh.name = uniqueWalkName(attention_.axes[raw].name + (divisor == 2 ? "_half" : "_share"));
+  const char *suffix = divisor == 1 ? "_again" : divisor == 2 ? "_half" : "_share";
+  fresh.name = uniqueWalkName(attention_.axes[raw].name + suffix);
   fresh.relation = AxisRelation::Share;
   fresh.raw = raw;
   fresh.divisor = divisor;
@@ -500,7 +558,7 @@ void Analyzer::deriveSizes() {
     while (!stack.empty()) {
       const Axis &a = attention_.axes[stack.back()];
       stack.pop_back();
-      std::vector<AxisId> from = a.relation == AxisRelation::Concat ? a.parts : a.factors;
+      std::vector<AxisId> from = a.parts.empty() ? a.factors : a.parts;
       if (a.relation == AxisRelation::Blocks || a.relation == AxisRelation::Windows)
         from = {a.raw};
       for (AxisId f : from)
@@ -539,6 +597,14 @@ void Analyzer::deriveSizes() {
         derived = (*raw + a.extent - 1) / a.extent;
       if (a.relation == AxisRelation::Windows && raw)
         derived = *raw < a.extent ? 0 : (*raw - a.extent) / a.step + 1;
+      if (a.relation == AxisRelation::Outer && attention_.axes[a.parts[0]].size && attention_.axes[a.parts[1]].size) {
+        int64_t rows = *attention_.axes[a.parts[0]].size, columns = *attention_.axes[a.parts[1]].size;
+        if (rows > kMaxSize / columns) {
+          error(a.span, "the size of axis " + quoted(a.name) + " is larger than 2147483647");
+          return;
+        }
+        derived = rows * columns;
+      }
       if (a.relation == AxisRelation::Concat) {
         int64_t sum = 0;
         Axis *open = nullptr;

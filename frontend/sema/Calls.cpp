@@ -41,15 +41,15 @@ const std::set<std::string> &reductions() {
 }
 
 const std::set<std::string> &reservedFunctions() {
-  static const std::set<std::string> names = {"outer", "project", "topk", "threshold", "argmax",  "rank",
-                                              "stop",  "ste",     "any",  "windows",   "multiset"};
+  static const std::set<std::string> names = {"project", "topk", "threshold", "argmax",  "rank",
+                                              "stop",    "ste",  "any",       "windows", "multiset"};
   return names;
 }
 
 /// Functions of the language with axes in brackets that are read by themselves.
 const std::set<std::string> &axisFunctions() {
-  static const std::set<std::string> names = {"cumsum", "cummean", "cat",  "rope", "block",   "start", "last",
-                                              "merge",  "joint",   "conv", "read", "decayed", "prev",  "every"};
+  static const std::set<std::string> names = {"cumsum", "cummean", "cat",  "rope",    "block", "start", "last", "merge",
+                                              "joint",  "conv",    "read", "decayed", "prev",  "every", "outer"};
   return names;
 }
 
@@ -145,6 +145,8 @@ Value Analyzer::builtin(const std::string &name, const Expr &e, const Expr *brac
     return name == "merge" ? merge(e, context) : joint(e, context);
   if (name == "rope")
     return rope(e, brackets, context);
+  if (name == "outer")
+    return outerProduct(e, brackets, context);
   if (axisFunctions().count(name) && name != "merge" && name != "joint") {
     if (!brackets || brackets->children.size() != 2) {
       error(brackets ? brackets->span : e.children[0]->span, quoted(name) + " works on one axis",
@@ -478,6 +480,10 @@ FOVEA_NOINLINE Value Analyzer::concatenation(const Expr &e, const Expr &brackets
     Value v = evalNumber(a, context);
     if (!v)
       return v;
+    if (graph_[*v].axes.empty()) { // a scalar is the same along its part
+      NodeId nothing = graph_.binary(Op::Mul, graph_.index(parts[k]), graph_.integer(0));
+      v = graph_.binary(Op::Add, graph_.toReal(*v), graph_.toReal(nothing));
+    }
     if (!graph_.has(*v, parts[k]) || graph_.has(*v, *id)) {
       error(a.span,
             "part " + std::to_string(k + 1) + " of " + quoted(axisName(*id)) + " is " + quoted(axisName(parts[k])),
@@ -488,6 +494,44 @@ FOVEA_NOINLINE Value Analyzer::concatenation(const Expr &e, const Expr &brackets
   }
   graph_.here = e.span;
   return graph_.concat(*id, parts, operands);
+}
+
+/// outer[D, E](a, b): the products of all elements of a along D with all of b along E; outer[D](a, b) of one axis.
+FOVEA_NOINLINE Value Analyzer::outerProduct(const Expr &e, const Expr *brackets, const Context &context) {
+  size_t axes = brackets ? brackets->children.size() - 1 : 0;
+  if (axes < 1 || axes > 2 || e.children.size() != 3 || e.children[1]->kind == ExprKind::Labelled ||
+      e.children[2]->kind == ExprKind::Labelled) {
+    error(e.span, "'outer' multiplies all elements of one array along an axis with all of another",
+          "expected 'outer[D](a, b)' or 'outer[D, E](a, b)'");
+    return std::nullopt;
+  }
+  std::optional<AxisId> first = axis(*brackets->children[1], context), second = first;
+  if (axes == 2)
+    second = axis(*brackets->children[2], context);
+  Value a = evalNumber(*e.children[1], context), b = evalNumber(*e.children[2], context);
+  if (!first || !second || !a || !b)
+    return std::nullopt;
+  std::optional<AxisId> all = outerAxis(*first, *second, e.span);
+  if (!all)
+    return std::nullopt;
+  for (auto [n, x, own, other] : {std::tuple(1, *a, *first, *second), std::tuple(2, *b, *second, *first)})
+    if (!graph_.has(x, own) || (own != other && graph_.has(x, other)) || graph_.has(x, *all)) {
+      error(e.children[n]->span,
+            "'outer' takes an array along " + quoted(axisName(own)) +
+                (own == other ? "" : ", not along " + quoted(axisName(other))),
+            "this is " + describe(x));
+      return std::nullopt;
+    }
+  graph_.here = e.span;
+  NodeId right = graph_.toReal(*b);
+  if (first == second) { // under another name
+    std::optional<AxisId> again = shareAxis(*second, 1, e.span);
+    if (!again)
+      return std::nullopt;
+    right = graph_.rename(*second, *again, right);
+    second = again;
+  }
+  return graph_.pairs({*first, *second}, *all, graph_.binary(Op::Mul, graph_.toReal(*a), right));
 }
 
 /// rope(x, position, base: 1e4): the halves of the last axis of x, or of the one in brackets, as the two coordinates of

@@ -567,8 +567,9 @@ NodeId Graph::blockReduce(ReduceKind kind, AxisId axis, AxisId blocks, NodeId x)
   return add(std::move(n));
 }
 
-NodeId Graph::flatten(AxisId factor, AxisId walk, NodeId x) {
-  std::vector<AxisId> factors = parts(factor);
+NodeId Graph::flatten(AxisId factor, AxisId walk, NodeId x) { return pairs(parts(factor), walk, x); }
+
+NodeId Graph::pairs(const std::vector<AxisId> &factors, AxisId walk, NodeId x) {
   Node n;
   n.op = Op::Flatten;
   n.kind = (*this)[x].kind;

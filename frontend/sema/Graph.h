@@ -66,6 +66,8 @@ public:
   NodeId blockReduce(ReduceKind kind, AxisId axis, AxisId blocks, NodeId x);
   /// `factor`, of which x has all parts, becomes the walk axis.
   NodeId flatten(AxisId factor, AxisId walk, NodeId x);
+  /// All pairs of two axes as one axis, the first varies slowest.
+  NodeId pairs(const std::vector<AxisId> &parts, AxisId to, NodeId x);
   /// Of kind Free, `score` is the weight. `where` and `mass` may be null.
   NodeId weights(WeightKind kind, AxisId walk, AxisId query, NodeId score, const NodeId *where, const NodeId *mass,
                  const std::vector<NodeId> &sinks);

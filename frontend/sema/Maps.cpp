@@ -361,12 +361,24 @@ bool Analyzer::joinedAxis(const Expr &relation, std::map<std::string, AxisId> &b
   const Expr &name = *relation.children[0];
   std::vector<AxisId> parts;
   for (const auto &[label, term] : termsOf(*relation.children[1])) {
-    if (term->kind != ExprKind::Name) {
-      notYet(term->span, "this part of a result's axis", "works now: names of axes, as in F = E + E");
+    auto of = [&](const Expr &e) {
+      auto it = bound.find(e.text);
+      return it != bound.end() ? std::optional(it->second) : axis(e, context);
+    };
+    const Expr &value = bare(*term);
+    std::optional<AxisId> part;
+    if (auto pair = pairOf(value)) {
+      std::optional<AxisId> first = of(*pair->first), second = of(*pair->second);
+      part = first && second ? outerAxis(*first, *second, value.span) : std::nullopt;
+    } else if (std::optional<int64_t> size = sizeFromText(value.text, ""); size && value.kind == ExprKind::Number) {
+      part = numberAxis(*size, value.span);
+    } else if (value.kind == ExprKind::Name) {
+      part = of(value);
+    } else {
+      notYet(term->span, "this part of a result's axis",
+             "works now: names of axes, numbers and products of two axes, as in F = 1 + D + D * D");
       return false;
     }
-    auto it = bound.find(term->text);
-    std::optional<AxisId> part = it != bound.end() ? it->second : axis(*term, context);
     if (!part)
       return false;
     if (attention_.axes[*part].relation == AxisRelation::Factor) {

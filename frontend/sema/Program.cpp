@@ -134,6 +134,8 @@ std::string print(const Attention &attention) {
     if (a.relation == AxisRelation::Concat)
       for (size_t k = 0; k < a.parts.size(); ++k)
         out += (k ? " + " : " = ") + attention.axes[a.parts[k]].name;
+    if (a.relation == AxisRelation::Outer)
+      out += " = " + attention.axes[a.parts[0]].name + " outer " + attention.axes[a.parts[1]].name;
     if (a.relation == AxisRelation::Share)
       out += " = " + attention.axes[a.raw].name + " share " + std::to_string(a.divisor);
     if (a.size)

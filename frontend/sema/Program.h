@@ -38,13 +38,15 @@ enum class AxisRelation : uint8_t {
            // div step + 1), 0 where size(raw) < extent
   Concat,  // `parts` one behind the other; size = their sum. Unlike a Factor axis it stands in the types of nodes.
   Share,   // size(raw) / divisor, which must be exact; made by functions such as rope, not by declarations
+  Outer,   // all pairs of the two `parts`, the first varies slowest; a part of a Concat axis or made by `outer`. It
+           // stands in the types of nodes.
 };
 
 struct Axis {
   std::string name; // unique in the attention; walks are j, j_2, .. or the name given by `as`
   AxisRelation relation = AxisRelation::Plain;
   std::vector<AxisId> factors;  // Factor only; two or more, none of them a Factor axis itself
-  std::vector<AxisId> parts;    // Concat only; two or more, one axis may stand twice
+  std::vector<AxisId> parts;    // Concat: two or more; Outer: two. One axis may stand twice
   AxisId raw = 0;               // Walk, Blocks, Windows and Share only
   AxisId query = 0;             // Walk and Keys only
   int64_t extent = 0, step = 0; // Blocks and Windows only; 1 to 2^31 - 1

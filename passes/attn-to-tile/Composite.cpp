@@ -100,6 +100,8 @@ Value Derivation::mergedView(Value view, int64_t outerDim, int64_t innerDim, Val
   shape.insert(shape.begin() + std::max(outerDim, innerDim) + 1,
                isStatic ? a.getSExtValue() * b.getSExtValue() : ShapedType::kDynamic);
   OpBuilder builder = head();
+  if (auto part = view.getDefiningOp<tile::NarrowOp>())
+    builder.setInsertionPointAfter(part);
   return merged = tile::MergeDimsOp::create(builder, attention.getLoc(),
                                             tile::ViewType::get(context, shape, type.getElementType()), view,
                                             builder.getDenseI64ArrayAttr({outerDim, innerDim}), outer, inner);

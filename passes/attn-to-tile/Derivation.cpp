@@ -33,6 +33,10 @@ std::optional<int64_t> Derivation::staticSize(StringAttr axis) const {
     std::optional<int64_t> size = staticSize(entry.getRaw());
     return size ? std::optional(entry.countPieces(*size)) : std::nullopt;
   }
+  if (entry && entry.isOuter()) {
+    std::optional<int64_t> rows = staticSize(entry.getOf()[0]), columns = staticSize(entry.getOf()[1]);
+    return rows && columns ? std::optional(*rows * *columns) : std::nullopt;
+  }
   if (entry && entry.isConcat()) {
     int64_t sum = 0;
     for (StringAttr part : entry.getOf()) {
@@ -91,7 +95,8 @@ Value Derivation::sizeOf(StringAttr axis) {
     }
     return sizes[axis] = product;
   }
-  if (AxisAttr entry = table.lookup(axis); entry && (entry.isPieces() || entry.isConcat() || entry.isShare())) {
+  if (AxisAttr entry = table.lookup(axis);
+      entry && (entry.isPieces() || entry.isConcat() || entry.isShare() || entry.isOuter())) {
     Value computed = computedSize(entry);
     return sizes[axis] = computed;
   }
@@ -111,6 +116,11 @@ Value Derivation::computedSize(AxisAttr axis) {
     return sum;
   }
   Value raw = sizeOf(axis.getRaw());
+  if (axis.isOuter()) {
+    Value other = sizeOf(axis.getOf()[1]);
+    OpBuilder builder = head();
+    return arith::MulIOp::create(builder, loc, raw, other);
+  }
   if (axis.isShare()) {
     Value divisor = indexConstant(axis.getDivisor());
     OpBuilder builder = head();
@@ -130,14 +140,14 @@ std::string Derivation::sizeText(StringAttr name) {
   name = rawOf(name);
   AxisAttr axis = table.lookup(name);
   if (std::optional<int64_t> size = staticSize(name))
-    if (axis && (axis.isPieces() || axis.isConcat() || axis.isShare()))
+    if (axis && (axis.isPieces() || axis.isConcat() || axis.isShare() || axis.isOuter()))
       return std::to_string(*size);
   if (!axis)
     return name.str();
   if (axis.isConcat())
     return "(" + llvm::join(llvm::map_range(axis.getOf(), [&](StringAttr part) { return sizeText(part); }), " + ") +
            ")";
-  if (axis.isFactor())
+  if (axis.isFactor() || axis.isOuter())
     return llvm::join(llvm::map_range(axis.getOf(), [&](StringAttr part) { return sizeText(part); }), " * ");
   if (axis.isShare())
     return "(" + sizeText(axis.getRaw()) + " / " + std::to_string(axis.getDivisor()) + ")";
@@ -196,6 +206,8 @@ FailureOr<int64_t> Derivation::featureSize(StringAttr axis, Operation *op) {
            << "' must be known here, since it lies whole inside a tile: declare it static or set it, as in "
            << axis.getValue() << "=64";
   // What is summed over lies whole in a tile; other features can be shared out to work items.
+  if (pieced.contains(axis))
+    return *size;
   int64_t limit = isContracted(axis) ? kWidest : 512;
   if (*size % 8 == 0 && *size <= limit)
     return *size;
@@ -643,6 +655,7 @@ LogicalResult Derivation::classifyAxes() {
       tokens.insert(axis.getQuery());
     }
   }
+  findPieced();
   classifySums();
   // A reduction goes through wide features part by part; results of weights have all of them at once.
   auto inParts = [&](Operation &op) {

@@ -221,6 +221,9 @@ public:
   mlir::Value viewOf(attn::InputOp input);
   /// The whole axis inside a tile, padded to what the fragments of products need.
   const Coordinate *feature(mlir::StringAttr axis, int64_t size);
+  /// The key axis of a state as tiles have it: whole, or in pieces where its features are joined from parts of any size
+  /// or are products of others. Pieces end where parts do.
+  llvm::ArrayRef<const Coordinate *> keyPieces(attn::StateOp op);
   Coordinate *newCoordinate(Coordinate coordinate) { return &coordinates.emplace_back(coordinate); }
   /// Tokens over two axes, element r at r / inner of the one and r % inner of the other.
   Coordinate *newComposite(Coordinate::Kind kind, mlir::StringAttr axis, mlir::Value base, int64_t extent,
@@ -304,6 +307,8 @@ public:
 
 private:
   mlir::LogicalResult classifyAxes();
+  /// Axes that are joined with products of features are never whole in a tile.
+  void findPieced();
   void splitReductions();
   void splitValues();
   void classifySums();
@@ -395,6 +400,8 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Value> sizes;
   llvm::DenseMap<mlir::Operation *, mlir::Value> inputs;
   llvm::DenseMap<mlir::StringAttr, const Coordinate *> featureCoordinates;
+  llvm::DenseSet<mlir::StringAttr> pieced; // axes that are joined with products of others, and their parts
+  llvm::MapVector<mlir::Operation *, llvm::SmallVector<const Coordinate *>> pieces; // of keys, by state
   std::deque<Coordinate> coordinates;
   std::deque<TileValue> indexTiles;
   llvm::DenseSet<mlir::StringAttr> heads;  // that are reduced together with features
@@ -509,6 +516,39 @@ private:
   // Recurrences.
   struct States;
   struct Chunk;
+  /// Where a tile has the keys of a state: of its piece that is being made.
+  const Coordinate *keyOf(attn::StateOp op);
+  size_t piecesOf(attn::StateOp op) { return derivation.keyPieces(op).size(); }
+  /// What `make` answers for each piece, summed up.
+  llvm::FailureOr<mlir::Value> sumPieces(attn::StateOp op, llvm::function_ref<llvm::FailureOr<mlir::Value>()> make);
+  /// A field over [rows, features at a coordinate], with 0 where the tile pads them.
+  llvm::FailureOr<mlir::Value> alongFeature(mlir::Value field, mlir::StringAttr axis, const Coordinate *place,
+                                            const Environment &env, mlir::Operation *at);
+  /// Sums over features of what queries and keys of a chunk have in common, [tokens, tokens] in f32: parts of a
+  /// concatenation one by one, of products of features as product of such sums. Features are not made.
+  struct Side {
+    mlir::Value field;
+    Environment env;
+    mlir::StringAttr axis; // of the features
+  };
+  llvm::FailureOr<mlir::Value> featureProduct(Side query, Side key, attn::StateOp op);
+  llvm::FailureOr<mlir::Value> productAt(const Side &query, const Side &key, const Coordinate *place, attn::StateOp op);
+  llvm::FailureOr<mlir::Value> scalarProduct(const Side &query, const Side &key, attn::StateOp op);
+  /// Whether it is all products of two fields of one feature axis each; gives both.
+  bool splitPairs(const Side &side, Side &outer, Side &inner);
+  /// The axis that this one is another name of; itself if it is none.
+  mlir::StringAttr sameAxis(mlir::StringAttr axis) const;
+  /// Removes new names and constant factors, which it answers.
+  double peel(Side &side);
+  /// Queries or keys of a chunk as operand of a product: as they are stored, or masked and rounded.
+  llvm::FailureOr<mlir::Value> featureOperand(const Side &side, const Coordinate *place, attn::StateOp op,
+                                              mlir::Value rows);
+  mlir::LogicalResult storePieces(const StateLoop &loop, attn::StateOp op, mlir::ValueRange all,
+                                  llvm::function_ref<mlir::LogicalResult(mlir::Value)> store);
+  llvm::FailureOr<mlir::Value> chunkKey(attn::StateOp op, Chunk &chunk);
+  /// The view of a piece alone, and the piece as a whole of it.
+  const Coordinate *viewPiece(mlir::Value &view, llvm::ArrayRef<mlir::StringAttr> declared, mlir::StringAttr axis,
+                              const Coordinate *place);
   /// A read in the loop of its state, or from a workspace.
   llvm::FailureOr<TileValue> stateField(mlir::Operation *op, const Environment &env);
   llvm::FailureOr<TileValue> conv(attn::ConvOp op, const Environment &env);
@@ -549,7 +589,7 @@ private:
   llvm::FailureOr<Chunk *> chunkOf(attn::StateOp op);
   llvm::FailureOr<mlir::Value> wideKey(attn::StateOp op, Chunk &chunk);
   mlir::Value decayBetween(Chunk &chunk, bool exclusive, mlir::Type square);
-  llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, Chunk &chunk, mlir::Value query);
+  llvm::FailureOr<mlir::Value> chunkWeights(attn::ReadOp op, Chunk &chunk, mlir::Value query, const Environment &env);
   llvm::FailureOr<std::pair<mlir::Value, mlir::Value>> chunkRest(attn::StateOp op, Chunk &chunk, bool needsWide);
   llvm::FailureOr<mlir::Value> keyToEnd(attn::StateOp op, Chunk &chunk);
   mlir::LogicalResult prepareChunk(attn::StateOp op, Chunk &chunk);
@@ -646,6 +686,8 @@ private:
   // Slices and concatenations of features, sums along tokens.
   llvm::FailureOr<TileValue> slice(attn::SliceOp op, const Environment &env);
   llvm::FailureOr<TileValue> concat(attn::ConcatOp op, const Environment &env);
+  /// Some of all pairs of two axes of features.
+  llvm::FailureOr<TileValue> pairs(attn::FlattenOp op, const Environment &env);
   /// A dot with a concatenation of stored keys, part by part: nothing is prepared for it. None where it is not one.
   llvm::FailureOr<std::optional<std::pair<TileValue, double>>>
   dotOfParts(attn::DotOp op, mlir::Value rowSide, mlir::Value keySide, mlir::StringAttr axis, const Environment &env);
@@ -709,6 +751,8 @@ private:
   std::map<std::pair<const void *, const void *>, const Coordinate *> places; // of indices, by axis
   std::map<std::pair<const Coordinate *, int64_t>, Coordinate *> moves;       // by a number of places
   std::map<std::tuple<const Coordinate *, const void *, int64_t, int64_t>, const Coordinate *> parts;
+  std::map<std::pair<const void *, const Coordinate *>, std::pair<mlir::Value, const Coordinate *>> pieceViews;
+  std::map<std::pair<const void *, int64_t>, const Coordinate *> pairRows; // of products of features: the outer one's
   std::map<const analysis::BoundExpr *, mlir::Value> bounds;
   llvm::DenseSet<mlir::Operation *> live;
   llvm::SmallVector<mlir::Operation *> folding; // weights whose fold is being made

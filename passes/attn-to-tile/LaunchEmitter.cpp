@@ -199,7 +199,7 @@ FailureOr<TileValue> LaunchEmitter::compute(Value field, const Environment &env)
       .Case<FlattenOp>([&](FlattenOp flatten) -> FailureOr<TileValue> {
         std::optional<Environment> inner = flattened(flatten, env);
         if (!inner)
-          return flatten.emitError("is read at another place than the tokens of a walk; that is not in this version");
+          return pairs(flatten, env);
         return evaluate(flatten.getOperand(), *inner);
       })
       .Case<ToRealOp>([&](ToRealOp real) { return toReal(real, env); })

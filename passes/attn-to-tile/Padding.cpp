@@ -15,7 +15,12 @@ TileValue LaunchEmitter::maskPadding(const TileValue &tile, double identity, Loc
   // What lies outside the view was loaded as 0; beside a slice lie its neighbours.
   if (auto load = stored.getDefiningOp<tile::LoadOp>(); load && identity == 0) {
     APInt begin;
-    if (llvm::all_of(load.getDims(), [&](int64_t d) {
+    ArrayRef<int64_t> shape = cast<tile::ViewType>(load.getView().getType()).getShape();
+    bool ends = llvm::all_of(llvm::zip(tile.dims, load.getDims()), [&](auto pair) {
+      auto [dimension, d] = pair;
+      return !dimension.isPadded() || ShapedType::isDynamic(shape[d]) || shape[d] <= dimension.size;
+    });
+    if (ends && llvm::all_of(load.getDims(), [&](int64_t d) {
           Value index = load.getIndices()[d];
           return !matchPattern(index, m_ConstantInt(&begin)) || begin.isZero();
         }))

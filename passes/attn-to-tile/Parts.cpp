@@ -84,6 +84,16 @@ FailureOr<TileValue> LaunchEmitter::concat(ConcatOp op, const Environment &env) 
     if (failed(size))
       return failure();
     int64_t first = std::max(offset, *begin), last = std::min(offset + *size, end);
+    if (first == *begin && last == end && (last - first) % 8) { // all of it, padded
+      const Coordinate *part =
+          partOf(derivation.feature(axis, *size), axis, first - offset, whole->extent, whole->size);
+      FailureOr<TileValue> value = evaluate(operand, env.with(axis, part));
+      if (succeeded(value))
+        for (Dimension &d : value->dims)
+          if (d == dimensionOf(part))
+            d = joined;
+      return value;
+    }
     if (first < last) {
       if ((first - *begin) % 8 || (last - first) % 8)
         return op.emitError("joins parts of '")

@@ -85,7 +85,9 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
       fits &= !isOwn(op);
       return false;
     }
-    if (isa<ExpectOp, StatOp, WeightsOp, BlockReduceOp, FlattenOp, RowAtOp>(op)) {
+    auto flatten = dyn_cast<FlattenOp>(op);
+    bool walks = flatten && !table.lookup(flatten.getToAttr()).isOuter();
+    if (walks || isa<ExpectOp, StatOp, WeightsOp, BlockReduceOp, RowAtOp>(op)) {
       fits = false;
     } else if (auto rename = dyn_cast<RenameOp>(op)) {
       if (readsOwn(op))
@@ -96,12 +98,17 @@ bool Derivation::fitsLoop(OutputOp output, const StateLoop &loop) {
         if (has(declared, axis) || axis == loop.token || (!isFeature(axis) && readsOwn(op)) ||
             (parts && axis == loop.value && readsOwn(op)))
           fits = axis == loop.value && !parts ? fits : false;
-    } else if (isa<DotOp, ScanOp, SliceOp, ConcatOp, GatherOp, ConvOp>(op)) {
+    } else if (isa<DotOp, ScanOp, SliceOp, ConcatOp, GatherOp, ConvOp, FlattenOp>(op)) {
       fits &= !readsOwn(op);
     }
     return fits;
   });
   return fits;
+}
+
+/// Whether a field of a state, which may be null, differs from key to key.
+static bool variesAlongKeys(Value field, StateOp state) {
+  return field && fieldType(field).hasAxis(state.getKeyAxisAttr());
 }
 
 LogicalResult Derivation::planStates() {
@@ -161,13 +168,17 @@ LogicalResult Derivation::planStates() {
   for (StateLoop &loop : loops) {
     bool chunks = chunkOf(loop) && !elementType.isF32();
     for (StateOp state : loop.states)
-      chunks &= state.getValueAxisAttr() || !state.getErase();
+      chunks &= (state.getValueAxisAttr() || !state.getErase()) &&
+                (keyPieces(state).size() == 1 || !(state.getErase() || variesAlongKeys(state.getDecay(), state)));
     if (!choices.state.empty() && choices.state != "step" && !chunks)
       return loop.states.front().emitError("cannot run over chunks of tokens here: ")
              << (elementType.isF32() ? "its operands are f32" : "its blocks, its form or its type do not allow it");
     loop.isStep = choices.state == "step" || !chunks;
     loop.isSplit = choices.state == "split";
     loop.isParallel = loop.isSplit || choices.state == "chunk";
+    if (loop.isParallel && keyPieces(loop.states.front()).size() > 1)
+      return loop.states.front().emitError("has products of features as keys, whose state is too large to be kept for "
+                                           "each chunk or segment; take fused or step");
     for (StateOp state : loop.states)
       if (loop.isSplit && state.getErase())
         return state.emitError("segments of tokens cannot run side by side where something is erased, since a segment "

@@ -50,10 +50,9 @@ Value LaunchEmitter::onlyFirst(const Store &store, Value condition) {
 
 /// [values, keys], or what a state without values is: [keys] over chunks, else [rows, keys] with equal rows.
 FailureOr<Value> LaunchEmitter::matrix(Value field, StateOp op) {
-  FailureOr<int64_t> size = derivation.featureSize(op.getKeyAxisAttr(), op);
-  if (failed(size))
+  if (failed(derivation.featureSize(op.getKeyAxisAttr(), op)))
     return failure();
-  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *size);
+  const Coordinate *key = keyOf(op);
   Environment inner = env.with(op.getKeyAxisAttr(), key);
   Dimensions wanted;
   if (op.getValueAxisAttr())
@@ -68,7 +67,17 @@ FailureOr<Value> LaunchEmitter::matrix(Value field, StateOp op) {
   strip(field, inner);
   FailureOr<TileValue> value = failure();
   if (auto input = field.getDefiningOp<InputOp>()) {
-    value = loadInput(input, inner);
+    SmallVector<StringAttr> declared = toAxes(input.getDeclared());
+    Value view = derivation.viewOf(input);
+    // The axis may have another name there.
+    StringAttr axis;
+    for (auto [name, coordinate] : inner.all())
+      if (coordinate == key && llvm::is_contained(declared, name))
+        axis = name;
+    if (const Coordinate *part = axis ? viewPiece(view, declared, axis, key) : key; part != key)
+      value = load(op.getLoc(), input, view, declared, inner.with(axis, part));
+    else
+      value = loadInput(input, inner);
     if (succeeded(value) && !getElementTypeOrSelf(value->value).isF32())
       value = widen(*value, op.getLoc());
   } else {
@@ -103,13 +112,13 @@ LogicalResult LaunchEmitter::storeState(const Store &store, Value state, Value b
   Environment inner = env;
   Operation *from = store.field.getDefiningOp();
   auto op = from->getOperand(0).getDefiningOp<StateOp>();
-  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
+  Value view = store.view;
+  const Coordinate *key = viewPiece(view, store.declared, op.getKeyAxisAttr(), keyOf(op));
   inner.set(op.getKeyAxisAttr(), key);
   if (auto every = dyn_cast<EveryOp>(from))
     inner.set(every.getBlocksAttr(), derivation.newCoordinate({Where::Batch, every.getBlocksAttr(), block}));
   SmallVector<int64_t> dims;
   Dimensions spanned;
-  Value view = store.view;
   FailureOr<SmallVector<Value>> indices = indicesOf(store.at, store.declared, inner, dims, spanned, view);
   if (failed(indices))
     return failure();
@@ -165,7 +174,7 @@ void LaunchEmitter::enterChunk(const StateLoop &loop, Value start) {
 
 /// The state after a chunk, or a token: where a block ends that is not committed, what there was before it, decayed.
 FailureOr<Value> LaunchEmitter::commitBlock(StateOp op, Value next, SmallVectorImpl<Value> &asides) {
-  FailureOr<Value> kept = decayOnly(op, states->aside[op]);
+  FailureOr<Value> kept = decayOnly(op, states->aside[states->now(op)]);
   if (failed(kept))
     return failure();
   Arith a{builderFor({}), op.getLoc()};
@@ -191,12 +200,29 @@ Value LaunchEmitter::blockAt(StringAttr blocks) {
                                 derivation.indexConstant(derivation.blockSize(blocks)));
 }
 
+/// Of the pieces of all states of a loop those of one.
+LogicalResult LaunchEmitter::storePieces(const StateLoop &loop, StateOp op, ValueRange all,
+                                         llvm::function_ref<LogicalResult(Value)> store) {
+  size_t first = 0;
+  for (StateOp each : loop.states) {
+    if (each == op)
+      break;
+    first += piecesOf(each);
+  }
+  for (states->piece = 0; states->piece < piecesOf(op); ++states->piece)
+    if (failed(store(all[first + states->piece])))
+      return failure();
+  states->piece = 0;
+  return success();
+}
+
 LogicalResult LaunchEmitter::storeEvery(const StateLoop &loop, ValueRange next) {
   for (const Store &each : loop.stores)
     if (auto every = dyn_cast<EveryOp>(each.field.getDefiningOp())) {
-      Value state = next[llvm::find(loop.states, every.getState().getDefiningOp()) - loop.states.begin()];
       StringAttr blocks = every.getBlocksAttr();
-      if (failed(storeState(each, state, blockAt(blocks), endsBlock(loop, blocks, states->start))))
+      Value block = blockAt(blocks), ends = endsBlock(loop, blocks, states->start);
+      if (failed(storePieces(loop, every.getState().getDefiningOp<StateOp>(), next,
+                             [&](Value state) { return storeState(each, state, block, ends); })))
         return failure();
     }
   return success();
@@ -205,8 +231,8 @@ LogicalResult LaunchEmitter::storeEvery(const StateLoop &loop, ValueRange next) 
 LogicalResult LaunchEmitter::storeLast(const StateLoop &loop, ValueRange last) {
   for (const Store &each : loop.stores)
     if (auto op = dyn_cast<LastOp>(each.field.getDefiningOp())) {
-      size_t number = llvm::find(loop.states, op.getState().getDefiningOp()) - loop.states.begin();
-      if (failed(storeState(each, last[number], {}, {})))
+      if (failed(storePieces(loop, op.getState().getDefiningOp<StateOp>(), last,
+                             [&](Value state) { return storeState(each, state, {}, {}); })))
         return failure();
     }
   return success();
@@ -216,14 +242,17 @@ LogicalResult LaunchEmitter::storeLast(const StateLoop &loop, ValueRange last) {
 LogicalResult LaunchEmitter::firstStates(const StateLoop &loop, const Walk &walk, SmallVectorImpl<Value> &init) {
   for (auto [n, each] : llvm::enumerate(loop.states)) {
     StateOp op = each;
-    FailureOr<Value> first = matrix(walk.between ? Value() : op.getInitial(), op);
-    if (failed(first))
-      return failure();
-    if (walk.between && !walk.adds)
-      first = loadBetween(loop, walk.between->before[n], launch.getBody().front().getArguments().back(),
-                          cast<RankedTensorType>(first->getType()).getShape(), op.getValueAxisAttr());
-    init.push_back(*first);
+    for (states->piece = 0; states->piece < piecesOf(op); ++states->piece) {
+      FailureOr<Value> first = matrix(walk.between ? Value() : op.getInitial(), op);
+      if (failed(first))
+        return failure();
+      if (walk.between && !walk.adds)
+        first = loadBetween(loop, walk.between->before[n], launch.getBody().front().getArguments().back(),
+                            cast<RankedTensorType>(first->getType()).getShape(), op.getValueAxisAttr());
+      init.push_back(*first);
+    }
   }
+  states->piece = 0;
   return success();
 }
 
@@ -236,14 +265,17 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop, const Walk &walk)
     for (const Store &store : loop.stores)
       collectLive(store.field);
   SmallVector<Value> init;
-  SmallVector<StateOp> aside; // with the state that a block which is not committed goes back to
+  SmallVector<States::Piece> all, aside; // with the state that a block which is not committed goes back to
   if (failed(firstStates(loop, walk, init)))
     return failure();
   for (StateOp op : loop.states)
-    if (op.getCommit())
-      aside.push_back(op);
-  for (StateOp op : aside)
-    init.push_back(init[llvm::find(loop.states, op) - loop.states.begin()]);
+    for (unsigned n = 0; n < piecesOf(op); ++n)
+      all.emplace_back(op, n);
+  for (States::Piece each : all)
+    if (cast<StateOp>(each.first).getCommit())
+      aside.push_back(each);
+  for (States::Piece each : aside)
+    init.push_back(init[llvm::find(all, each) - all.begin()]);
   OpBuilder builder = builderFor({});
   bool sums = walk.adds && walk.between->totals;
   if (sums) { // of the decay
@@ -269,10 +301,10 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop, const Walk &walk)
   Value start = states->start = body->addArgument(builder.getIndexType(), loc);
   for (Value state : init)
     body->addArgument(state.getType(), loc);
-  for (auto [n, op] : llvm::enumerate(loop.states))
-    states->carried[op] = body->getArgument(1 + n);
-  for (auto [n, op] : llvm::enumerate(aside))
-    states->aside[op] = body->getArgument(1 + loop.states.size() + n);
+  for (auto [n, each] : llvm::enumerate(all))
+    states->carried[each] = body->getArgument(1 + n);
+  for (auto [n, each] : llvm::enumerate(aside))
+    states->aside[each] = body->getArgument(1 + all.size() + n);
   const Coordinate *token = row;
   if (loop.isStep)
     token = derivation.newCoordinate({Where::Batch, loop.token, start});
@@ -286,14 +318,16 @@ LogicalResult LaunchEmitter::emitStates(const StateLoop &loop, const Walk &walk)
     if (!walk.adds && !isa<LastOp, EveryOp>(each.field.getDefiningOp()) && failed(store(each)))
       return failure();
   SmallVector<Value> yields, asides;
-  for (StateOp op : loop.states) {
-    FailureOr<Value> next = nextState(op);
-    if (succeeded(next) && op.getCommit())
-      next = commitBlock(op, *next, asides);
+  for (auto [op, piece] : all) {
+    states->piece = piece;
+    FailureOr<Value> next = nextState(cast<StateOp>(op));
+    if (succeeded(next) && cast<StateOp>(op).getCommit())
+      next = commitBlock(cast<StateOp>(op), *next, asides);
     if (failed(next))
       return failure();
     yields.push_back(*next);
   }
+  states->piece = 0;
   if (!walk.adds && failed(storeEvery(loop, yields)))
     return failure();
   yields.append(asides);
@@ -359,18 +393,22 @@ FailureOr<TileValue> LaunchEmitter::stateField(Operation *op, const Environment 
 
 /// A field over [rows, keys] with 0 where the tile pads keys.
 FailureOr<Value> LaunchEmitter::perKey(Value field, StateOp op, const Environment &at) {
-  const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
-  FailureOr<TileValue> value = evaluate(field, at.with(op.getKeyAxisAttr(), key));
+  return alongFeature(field, op.getKeyAxisAttr(), keyOf(op), at, op);
+}
+
+FailureOr<Value> LaunchEmitter::alongFeature(Value field, StringAttr axis, const Coordinate *key, const Environment &at,
+                                             Operation *op) {
+  FailureOr<TileValue> value = evaluate(field, at.with(axis, key));
   if (failed(value))
     return failure();
-  TileValue masked = maskPadding(*value, 0, op.getLoc());
+  TileValue masked = maskPadding(*value, 0, op->getLoc());
   Dimensions dims{dimensionOf(row), dimensionOf(key)};
   for (const Dimension &d : masked.dims)
     if (!llvm::is_contained(dims, d))
       return field.getDefiningOp()->emitError("of a state varies along an axis that lies inside tiles and is not the "
                                               "state's key; that is not in this version");
   OpBuilder builder = builderFor({});
-  return spread(builder, op.getLoc(), masked, dims);
+  return spread(builder, op->getLoc(), masked, dims);
 }
 
 /// A field of rows alone: of values one after the other, of tokens over chunks.
@@ -416,21 +454,21 @@ FailureOr<Value> LaunchEmitter::decayOnly(StateOp op, Value state) {
 }
 
 FailureOr<Value> LaunchEmitter::nextState(StateOp op) {
-  if (Value known = states->next.lookup(op))
+  if (Value known = states->next.lookup(states->now(op)))
     return known;
   FailureOr<Value> next = states->loop->isStep ? nextStep(op) : nextChunk(op);
   if (succeeded(next))
-    states->next[op] = *next;
+    states->next[states->now(op)] = *next;
   return next;
 }
 
 FailureOr<Value> LaunchEmitter::decayedStep(StateOp op) {
-  Value &known = states->decayed[op];
+  Value &known = states->decayed[states->now(op)];
   if (!known) {
-    FailureOr<Value> made = decayOnly(op, states->carried[op]);
+    FailureOr<Value> made = decayOnly(op, states->carried[states->now(op)]);
     if (failed(made))
       return failure();
-    states->decayed[op] = *made;
+    states->decayed[states->now(op)] = *made;
     return *made;
   }
   return known;
@@ -445,11 +483,17 @@ FailureOr<Value> LaunchEmitter::nextStep(StateOp op) {
     return failure();
   Value written = *value;
   if (op.getErase()) {
-    FailureOr<Value> erase = perKey(op.getErase(), op, env);
-    if (failed(erase))
+    FailureOr<Value> held = sumPieces(op, [&]() -> FailureOr<Value> {
+      FailureOr<Value> before = decayedStep(op), erase = perKey(op.getErase(), op, env);
+      if (failed(before) || failed(erase))
+        return failure();
+      Arith a{builderFor({}), op.getLoc()};
+      return a.reduce(a.mul(*before, *erase), 1);
+    });
+    if (failed(held))
       return failure();
     Arith a{builderFor({}), op.getLoc()};
-    written = a.sub(written, a.reduce(a.mul(*decayed, *erase), 1));
+    written = a.sub(written, *held);
   }
   Arith a{builderFor({}), op.getLoc()};
   Value next = a.fma(*key, a.spread(written, key->getType(), 0), *decayed);
@@ -458,21 +502,27 @@ FailureOr<Value> LaunchEmitter::nextStep(StateOp op) {
     if (failed(where))
       return failure();
     a.b = builderFor({});
-    next = a.select(a.spread(where->value, next.getType(), 0), next, states->carried[op]);
+    next = a.select(a.spread(where->value, next.getType(), 0), next, states->carried[states->now(op)]);
   }
   return next;
 }
 
 FailureOr<TileValue> LaunchEmitter::readStep(ReadOp op, const Environment &at) {
   auto state = op.getState().getDefiningOp<StateOp>();
-  FailureOr<Value> from = op.getPoint() == ReadPoint::After     ? nextState(state)
-                          : op.getPoint() == ReadPoint::Decayed ? decayedStep(state)
-                                                                : FailureOr<Value>(states->carried[state]);
-  FailureOr<Value> query = perKey(op.getQuery(), state, at);
-  if (failed(from) || failed(query))
+  FailureOr<Value> sum = sumPieces(state, [&]() -> FailureOr<Value> {
+    FailureOr<Value> from = op.getPoint() == ReadPoint::After ? nextState(state)
+                            : op.getPoint() == ReadPoint::Decayed
+                                ? decayedStep(state)
+                                : FailureOr<Value>(states->carried[states->now(state)]);
+    FailureOr<Value> query = perKey(op.getQuery(), state, at);
+    if (failed(from) || failed(query))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    return a.reduce(a.mul(*from, *query), 1);
+  });
+  if (failed(sum))
     return failure();
-  Arith a{builderFor({}), op.getLoc()};
-  return TileValue{a.reduce(a.mul(*from, *query), 1), {dimensionOf(row)}};
+  return TileValue{*sum, {dimensionOf(row)}};
 }
 
 //===--- chunks of tokens ---===//
@@ -487,23 +537,28 @@ Value LaunchEmitter::takingPart(Value tile, Value rows) {
 
 /// A field of a token's key axis as operand of a product: as it is stored, or masked and rounded.
 FailureOr<Value> LaunchEmitter::chunkOperand(Value field, StateOp op, const Environment &outer, Value rows) {
-  Environment at = outer.with(op.getKeyAxisAttr(),
-                              derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr())));
+  return featureOperand({field, outer, op.getKeyAxisAttr()}, keyOf(op), op, rows);
+}
+
+FailureOr<Value> LaunchEmitter::featureOperand(const Side &side, const Coordinate *place, StateOp op, Value rows) {
+  Value field = side.field;
+  Environment at = side.env.with(side.axis, place);
   Value stripped = field;
   strip(stripped, at);
   // Rows beyond the array are loaded as 0. Products that decay read operands from shared memory, where no loop copies
   // them there ahead they are written.
   bool isCopied = !states->loop->isParallel || !op.getDecay() || !fieldType(op.getDecay()).hasAxis(op.getKeyAxisAttr());
   if (auto input = stripped.getDefiningOp<InputOp>();
-      input && isCopied && !op.getWhere() && derivation.storageType(input.getStorage()) == states->element &&
-      runsAlong(stripped, at, Where::Row) && runsAlong(stripped, at, Where::Feature)) {
+      input && isCopied && !op.getWhere() && place->extent == place->size &&
+      derivation.storageType(input.getStorage()) == states->element && runsAlong(stripped, at, Where::Row) &&
+      runsAlong(stripped, at, Where::Feature)) {
     FailureOr<TileValue> tile = loadInput(input, at);
     if (failed(tile))
       return failure();
     if (tile->dims.size() == 2 && llvm::is_sorted(tile->dims))
       return tile->value;
   }
-  FailureOr<Value> wide = perKey(field, op, outer);
+  FailureOr<Value> wide = alongFeature(field, side.axis, place, side.env, op);
   if (failed(wide))
     return failure();
   Value masked = takingPart(*wide, rows);
@@ -537,7 +592,7 @@ FailureOr<LaunchEmitter::Chunk *> LaunchEmitter::chunkOf(StateOp op) {
   }
 
   if (op.getDecay()) {
-    const Coordinate *key = derivation.feature(op.getKeyAxisAttr(), *derivation.staticSize(op.getKeyAxisAttr()));
+    const Coordinate *key = keyOf(op);
     FailureOr<TileValue> decay = evaluate(op.getDecay(), env.with(op.getKeyAxisAttr(), key));
     if (failed(decay))
       return failure();
@@ -590,21 +645,31 @@ FailureOr<LaunchEmitter::Chunk *> LaunchEmitter::chunkOf(StateOp op) {
       chunk->exclusive = multiple(0);
     }
   }
-  FailureOr<Value> key = chunkOperand(op.getKey(), op, env, chunk->exists);
-  if (failed(key))
+  if (piecesOf(op) == 1 && failed(chunkKey(op, *chunk)))
     return failure();
-  chunk->key = *key;
   return chunk.get();
 }
 
+FailureOr<Value> LaunchEmitter::chunkKey(StateOp op, Chunk &chunk) {
+  Value &known = chunk.key[states->piece];
+  if (!known) {
+    FailureOr<Value> key = chunkOperand(op.getKey(), op, env, chunk.exists);
+    if (failed(key))
+      return failure();
+    known = *key;
+  }
+  return known;
+}
+
 FailureOr<Value> LaunchEmitter::wideKey(StateOp op, Chunk &chunk) {
-  if (!chunk.keyWide) {
+  Value &known = chunk.keyWide[states->piece];
+  if (!known) {
     FailureOr<Value> wide = perKey(op.getKey(), op, env);
     if (failed(wide))
       return failure();
-    chunk.keyWide = takingPart(*wide, chunk.exists);
+    known = takingPart(*wide, chunk.exists);
   }
-  return chunk.keyWide;
+  return known;
 }
 
 /// Whether row r of the chunk sees row s of it, [tokens, tokens].
@@ -645,7 +710,7 @@ Value LaunchEmitter::decayBetween(Chunk &chunk, bool exclusive, Type square) {
 }
 
 /// A of a read: what its query has in common with the chunk's keys, decayed, f32.
-FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, Chunk &chunk, Value query) {
+FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, Chunk &chunk, Value query, const Environment &at) {
   Value &known = chunk.weights[{op.getQuery().getAsOpaquePointer(), int(op.getPoint())}];
   if (known)
     return known;
@@ -653,10 +718,22 @@ FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, Chunk &chunk, Value quer
   Arith a{builderFor({}), op.getLoc()};
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
   if (chunk.decay == Chunk::Decay::Channel)
-    return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, chunk.key, chunk.sum,
+    return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, chunk.key[0], chunk.sum,
                                               isStrict && !exclusive, exclusive, chunk.isReverse)
                        .getTile();
-  Value weights = a.dot(query, chunk.key, a.constant(square, 0), 1);
+  auto state = op.getState().getDefiningOp<StateOp>();
+  Value weights;
+  if (piecesOf(state) > 1) {
+    StringAttr axis = state.getKeyAxisAttr();
+    FailureOr<Value> made = featureProduct({op.getQuery(), at, axis}, {state.getKey(), env, axis}, state);
+    if (failed(made))
+      return failure();
+    a.b = builderFor({});
+    // Features that take no part may have products all the same.
+    weights = a.select(a.spread(chunk.exists, square, 1), *made, a.constant(square, 0));
+  } else {
+    weights = a.dot(query, chunk.key[0], a.constant(square, 0), 1);
+  }
   if (chunk.isScalar()) {
     Value between = decayBetween(chunk, exclusive, square);
     a.b = builderFor({});
@@ -792,11 +869,11 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
   Value lower;
   if (chunk.decay == Chunk::Decay::Channel) {
-    lower = tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key, chunk.sum, true, false,
+    lower = tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key[0], chunk.sum, true, false,
                                        chunk.isReverse)
                 .getTile();
   } else {
-    lower = a.dot(chunk.erase, chunk.key, a.constant(square, 0), 1);
+    lower = a.dot(chunk.erase, chunk.key[0], a.constant(square, 0), 1);
     if (chunk.isScalar()) {
       Value between = decayBetween(chunk, false, square);
       a.b = builderFor({});
@@ -810,10 +887,10 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
 
 /// The state before the chunk as operand.
 Value LaunchEmitter::narrowState(StateOp op) {
-  Value &known = states->narrow[op];
+  Value &known = states->narrow[states->now(op)];
   if (!known) {
     Arith a{builderFor({}), op.getLoc()};
-    known = a.narrow(states->carried[op], states->element);
+    known = a.narrow(states->carried[states->now(op)], states->element);
   }
   return known;
 }
@@ -826,26 +903,37 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
   Chunk &chunk = **shared;
   if (failed(prepareChunk(state, chunk)))
     return failure();
-  Value &query = chunk.queries[op.getQuery().getAsOpaquePointer()];
-  if (!query) {
-    FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, states->loop->isParallel ? chunk.all : Value());
+  auto queryOperand = [&]() -> FailureOr<Value> {
+    Value &query = chunk.queries[{op.getQuery().getAsOpaquePointer(), states->piece}];
+    if (!query) {
+      FailureOr<Value> made = chunkOperand(op.getQuery(), state, at, states->loop->isParallel ? chunk.all : Value());
+      if (failed(made))
+        return failure();
+      query = *made;
+    }
+    return query;
+  };
+  size_t pieces = piecesOf(state);
+  Value query;
+  if (pieces == 1) {
+    FailureOr<Value> made = queryOperand();
     if (failed(made))
       return failure();
     query = *made;
   }
   Value sum = op.getPoint() == ReadPoint::Prev ? chunk.exclusive : chunk.sum;
   bool channels = chunk.decay == Chunk::Decay::Channel, isMatrix = bool(state.getValueAxisAttr());
-  Value wide, right = query;
-  if (channels || !isMatrix) {
+  Value wide, decayed;
+  if (channels || (!isMatrix && pieces == 1)) {
     FailureOr<Value> made = perKey(op.getQuery(), state, at);
     if (failed(made))
       return failure();
     Arith a{builderFor({}), op.getLoc()};
     wide = channels ? a.mul(*made, a.exp2(sum)) : *made;
     if (channels && isMatrix)
-      right = a.narrow(wide, states->element);
+      decayed = a.narrow(wide, states->element);
   }
-  FailureOr<Value> weights = chunkWeights(op, chunk, query);
+  FailureOr<Value> weights = chunkWeights(op, chunk, query, at);
   if (failed(weights))
     return failure();
   if (!isMatrix) {
@@ -854,7 +942,21 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
       return failure();
     Value masked = takingPart(*written, chunk.exists);
     Arith a{builderFor({}), op.getLoc()};
-    Value before = a.reduce(a.mul(wide, a.spread(states->carried[state], wide.getType(), 1)), 1);
+    FailureOr<Value> held = sumPieces(state, [&]() -> FailureOr<Value> {
+      Value queries = wide;
+      if (!queries) {
+        FailureOr<Value> made = perKey(op.getQuery(), state, at);
+        if (failed(made))
+          return failure();
+        queries = *made;
+      }
+      Arith a{builderFor({}), op.getLoc()};
+      return a.reduce(a.mul(queries, a.spread(states->carried[states->now(state)], queries.getType(), 1)), 1);
+    });
+    if (failed(held))
+      return failure();
+    a.b = builderFor({});
+    Value before = *held;
     if (chunk.isScalar())
       before = a.mul(before, a.exp2(sum));
     // Keys that take no part are 0, and so are their weights: a constant needs no mask.
@@ -867,11 +969,20 @@ FailureOr<TileValue> LaunchEmitter::readChunk(ReadOp op, const Environment &at) 
   FailureOr<std::pair<Value, Value>> rest = chunkRest(state, chunk, chunk.isScalar() && !states->isGiven);
   if (failed(rest))
     return failure();
-  Value held = narrowState(state);
-  Arith a{builderFor({}), op.getLoc()};
   const Coordinate *values = env.lookup(state.getValueAxisAttr());
-  Type type = RankedTensorType::get({values->extent, row->extent}, a.b.getF32Type());
-  Value result = a.dot(held, right, a.constant(type, 0), 1);
+  Value result;
+  for (states->piece = 0; states->piece < pieces; ++states->piece) {
+    FailureOr<Value> right = decayed ? FailureOr<Value>(decayed) : queryOperand();
+    if (failed(right))
+      return failure();
+    Value held = narrowState(state);
+    Arith a{builderFor({}), op.getLoc()};
+    Type type = RankedTensorType::get({values->extent, row->extent}, a.b.getF32Type());
+    result = a.dot(held, *right, result ? result : a.constant(type, 0), 1);
+  }
+  states->piece = 0;
+  Arith a{builderFor({}), op.getLoc()};
+  Type type = result.getType();
   if (chunk.isScalar())
     result = a.mul(result, a.spread(a.exp2(sum), type, 1));
   result = a.dot(rest->second, a.narrow(*weights, states->element), result, 1);
@@ -883,7 +994,7 @@ FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
   if (failed(shared))
     return failure();
   Chunk &chunk = **shared;
-  Value state = states->carried[op];
+  Value state = states->carried[states->now(op)];
   bool channels = chunk.decay == Chunk::Decay::Channel;
   if (!op.getValueAxisAttr()) {
     FailureOr<Value> key = wideKey(op, chunk), written = perRow(op.getValue(), op);
@@ -905,10 +1016,8 @@ FailureOr<Value> LaunchEmitter::nextChunk(StateOp op) {
     return a.fma(state, a.spread(a.exp2(chunk.total), state.getType(), 0), added);
   }
   FailureOr<std::pair<Value, Value>> rest = chunkRest(op, chunk, chunk.isScalar());
-  if (failed(rest))
-    return failure();
-  FailureOr<Value> key = channels ? keyToEnd(op, chunk) : FailureOr<Value>(chunk.key);
-  if (failed(key))
+  FailureOr<Value> key = channels ? keyToEnd(op, chunk) : chunkKey(op, chunk);
+  if (failed(rest) || failed(key))
     return failure();
   Value left = rest->second;
   Arith a{builderFor({}), op.getLoc()};

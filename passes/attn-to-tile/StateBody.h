@@ -66,18 +66,19 @@ struct LaunchEmitter::Chunk {
   enum class Decay { None, Constant, Token, Channel };
   Decay decay = Decay::None;
   bool isReverse = false;
-  mlir::Value exists;                                    // rows of tokens that take part
-  mlir::Value all;                                       // rows of tokens that exist
-  mlir::Value count;                                     // Constant: how many tokens exist, f32
-  mlir::Value step;                                      // log2 of the decay: a scalar, per row, per row and key
-  mlir::Value sum, exclusive;                            // running sums, the own step included and not
-  mlir::Value total;                                     // of the chunk: a scalar, per key
-  mlir::Value key, keyWide;                              // operand, and f32
-  mlir::Value keyToEnd;                                  // operand, decayed to the end of the chunk
-  mlir::Value erase, eraseFromStart;                     // operands; Channel: decayed since the chunk began
-  mlir::Value inverse, inverseWide;                      // operand, and f32
-  std::map<std::pair<void *, int>, mlir::Value> weights; // by query and read point: A in f32
-  std::map<void *, mlir::Value> queries;                 // operands
+  mlir::Value exists;                                         // rows of tokens that take part
+  mlir::Value all;                                            // rows of tokens that exist
+  mlir::Value count;                                          // Constant: how many tokens exist, f32
+  mlir::Value step;                                           // log2 of the decay: a scalar, per row, per row and key
+  mlir::Value sum, exclusive;                                 // running sums, the own step included and not
+  mlir::Value total;                                          // of the chunk: a scalar, per key
+  std::map<unsigned, mlir::Value> key, keyWide;               // operand, and f32, by piece
+  mlir::Value keyToEnd;                                       // operand, decayed to the end of the chunk
+  mlir::Value erase, eraseFromStart;                          // operands; Channel: decayed since the chunk began
+  mlir::Value inverse, inverseWide;                           // operand, and f32
+  std::map<std::pair<void *, int>, mlir::Value> weights;      // by query and read point: A in f32
+  std::map<std::pair<void *, unsigned>, mlir::Value> queries; // operands, by piece
+  std::map<std::tuple<void *, void *, const Coordinate *>, mlir::Value> products; // of features, by where they are
   bool isScalar() const { return decay == Decay::Constant || decay == Decay::Token; }
 };
 
@@ -85,7 +86,10 @@ struct LaunchEmitter::States {
   const StateLoop *loop;
   mlir::Value start;
   const Coordinate *token;
-  llvm::DenseMap<mlir::Operation *, mlir::Value> carried, next, decayed, narrow, aside; // by state
+  using Piece = std::pair<mlir::Operation *, unsigned>;
+  llvm::DenseMap<Piece, mlir::Value> carried, next, decayed, narrow, aside; // by state and piece of its keys
+  unsigned piece = 0;                                                       // that is being made
+  Piece now(attn::StateOp op) const { return {op, piece}; }
   llvm::DenseMap<mlir::Operation *, std::pair<mlir::Value, mlir::Value>>
       rest; // R transposed: f32 if it was made, operand
   std::shared_ptr<Chunk> chunk;

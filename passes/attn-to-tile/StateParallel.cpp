@@ -298,7 +298,7 @@ LogicalResult LaunchEmitter::emitAdded(const StateLoop &loop, const Between &bet
     FailureOr<Value> none = matrix({}, op);
     if (failed(none))
       return failure();
-    states->carried[op] = *none;
+    states->carried[states->now(op)] = *none;
     FailureOr<Value> added = nextState(op);
     if (failed(added))
       return failure();
@@ -400,9 +400,9 @@ LogicalResult LaunchEmitter::emitPass(const StateLoop &loop, const Between &betw
     body->addArgument(state.getType(), loc);
   innermost = body;
   for (auto [n, op] : llvm::enumerate(loop.states))
-    states->carried[op] = body->getArgument(1 + n);
+    states->carried[states->now(op)] = body->getArgument(1 + n);
   for (auto [n, op] : llvm::enumerate(aside))
-    states->aside[op] = body->getArgument(1 + loop.states.size() + n);
+    states->aside[states->now(op)] = body->getArgument(1 + loop.states.size() + n);
   if (!loop.isSplit) {
     states->start = start;
     const_cast<Coordinate *>(row)->base = start;
@@ -441,7 +441,7 @@ LogicalResult LaunchEmitter::emitPass(const StateLoop &loop, const Between &betw
   SmallVector<Value> yields, asides;
   for (auto [n, each] : llvm::enumerate(loop.states)) {
     StateOp op = each;
-    Value state = states->carried[op];
+    Value state = states->carried[states->now(op)];
     StringAttr value = op.getValueAxisAttr();
     auto type = cast<RankedTensorType>(state.getType());
     SmallVector<int64_t> shape(type.getShape());
@@ -493,7 +493,7 @@ LogicalResult LaunchEmitter::emitReads(const StateLoop &loop, const Between &bet
     SmallVector<int64_t> extents(cast<RankedTensorType>(shape->getType()).getShape());
     StringAttr value = op.getValueAxisAttr();
     Value before = loadBetween(loop, between.before[n], item, extents, value);
-    (value ? states->narrow : states->carried)[op] = before;
+    (value ? states->narrow : states->carried)[states->now(op)] = before;
     if (!between.rest.empty())
       states->rest[op] = {{}, loadBetween(loop, between.rest[n], item, {extents[0], row->extent}, value)};
   }

@@ -152,6 +152,9 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Problem &problem, c
 
 //===--- recurrences ---===//
 
+/// Of keys that are products of features so many are made at once.
+constexpr int64_t kPiece = 64;
+
 /// Whether it fits the target, and how many work items at once.
 static bool fits(Candidate &c, const Target &target) {
   if (c.sharedBytes > target.sharedPerBlock) {
@@ -184,6 +187,7 @@ static int64_t overlapping(const Candidate &c) { return std::min<int64_t>(c.work
 
 static void evaluateFused(Candidate &c, const Recurrence &problem, const Target &target) {
   int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16), bytes = problem.elementBytes;
+  int64_t made = problem.products ? std::min(keys, kPiece) : keys; // at once
   // Warps beyond the rows have other columns, as far as there are such.
   auto each = [&](int64_t rows, int64_t columns) {
     int64_t across = Layout::warpsOfColumns(std::max<int64_t>(rows, 16), columns, c.warps);
@@ -192,7 +196,9 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   // State and what is read; weights as operands; what is written, f32 where it decays.
   // What is left over is fitted to what ptxas uses.
   int64_t registers = each(c.values, keys) + each(c.values, c.chunk) + each(c.chunk, c.chunk) / 2 +
-                      each(c.values, c.chunk) / 2 + keys / 2 + 30;
+                      each(c.values, c.chunk) / 2 + made / 2 + 30;
+  if (problem.products && problem.normalises) // vectors of which a quarter is in each thread
+    registers += keys / 4;
   if (problem.decays)
     registers += each(c.values, c.chunk) / 2;
   if (problem.erases) // what is replaced, besides what is read
@@ -200,9 +206,9 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
   if (problem.channels)
     registers += each(c.chunk, keys);
   if (problem.computes)
-    registers += each(c.chunk, keys);
+    registers += each(c.chunk, made);
   c.registers = registers;
-  int64_t ring = 2 * roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.values * bytes, 1024);
+  int64_t ring = 2 * roundUp(c.chunk * made * bytes, 1024) + roundUp(c.chunk * c.values * bytes, 1024);
   int64_t shared = ring * c.stages + roundUp(c.chunk * c.values * 2, 1024);
   if (problem.erases) // erase, and the inverse
     shared += roundUp(c.chunk * keys * bytes, 1024) + roundUp(c.chunk * c.chunk * bytes, 1024) + 8192;
@@ -221,8 +227,11 @@ static void evaluateFused(Candidate &c, const Recurrence &problem, const Target 
     elements += 12 * tokens * depth + 4 * tokens * depth * 16;
   if (problem.normalises)
     elements += 6 * tokens * depth;
-  double copies = (2 * tokens * depth + tokens * width) * double(bytes) / 64;
-  double latency = 900 + (problem.erases ? 1500 : 0); // barriers and products that wait for one another
+  if (problem.products) // made of a few features, and given to other warps piece by piece
+    elements += 8 * tokens * depth;
+  double copies = (2 * tokens * double(problem.products ? 32 : keys) + tokens * width) * double(bytes) / 64;
+  double latency = 900 + 200 * double(keys / made - 1) +
+                   (problem.erases ? 1500 : 0); // barriers and products that wait for one another
   double cycles = products / target.halfProductsPerSmPerCycle + elements / 128 + (c.stages > 1 ? 0.25 : 1) * copies;
   cycles = std::max(cycles, copies) + latency / double(overlapping(c));
   double parts = problem.values ? double((problem.values + c.values - 1) / c.values) : 1;
@@ -297,9 +306,10 @@ static void evaluateChunks(Candidate &c, const Recurrence &problem, const Target
 
 static void evaluateStep(Candidate &c, const Recurrence &problem, const Target &target) {
   int64_t threads = 32 * c.warps, keys = roundUp(problem.keys, 16);
+  int64_t made = problem.products ? std::min(keys, kPiece) : keys; // at once
   // The state, what it is multiplied by, and vectors of keys, a quarter of which each thread has.
   c.registers =
-      (problem.normalises ? 2 : 1) * c.values * keys / threads + c.values * keys / threads / 2 + keys / 2 + 40;
+      (problem.normalises ? 2 : 1) * c.values * keys / threads + c.values * made / threads / 2 + made / 2 + 40;
   if (!fits(c, target))
     return;
   double elements = double(c.values) * double(keys) * (problem.erases ? 7 : 4) * (problem.normalises ? 2 : 1);
@@ -343,9 +353,12 @@ std::vector<Candidate> fovea::tile::enumerateSchedules(const Recurrence &problem
       for (int64_t warps : {1, 2, 4, 8})
         for (int64_t part : parts)
           for (int64_t stages : {1, 2})
-            if (part % (16 * warps) == 0 && (!problem.blocks || problem.blocks % chunk == 0))
+            // A state of many features is dealt to as many warps as there are tokens for.
+            if ((part % (16 * warps) == 0 ||
+                 (problem.products && 16 * warps <= chunk && 4 * part % (16 * warps) == 0)) &&
+                (!problem.blocks || problem.blocks % chunk == 0))
               add("fused", chunk, part, warps, stages);
-  bool chunks = problem.chunks && problem.elementBytes == 2;
+  bool chunks = problem.chunks && problem.elementBytes == 2 && !problem.products;
   for (int64_t chunk : {16, 32, 64, 128})
     for (int64_t warps : {1, 2, 4, 8})
       for (int64_t part : parts) {

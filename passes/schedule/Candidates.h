@@ -38,6 +38,7 @@ struct Recurrence {
   bool decays = false;
   bool normalises = false;  ///< a state of one column beside it
   bool chunks = true;       ///< false: one token after the other only
+  bool products = false;    ///< keys are products of features: made some at a time, and never inside a chunk
   int64_t elementBytes = 2; ///< of operands: 2, or 4 for f32
 };
 

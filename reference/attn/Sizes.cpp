@@ -175,7 +175,7 @@ llvm::Expected<AxisSizes> reference::inferSizes(attn::AttentionOp attention, con
   // Relations run in every direction, so to a fixed point; each round finds at least one size.
   do {
     for (attn::AxisAttr axis : table.getAxes()) {
-      if (axis.isFactor())
+      if (axis.isFactor() || axis.isOuter())
         if (llvm::Error e = solver.factor(axis))
           return e;
       if (axis.isWalk())

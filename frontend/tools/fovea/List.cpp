@@ -33,6 +33,9 @@ std::string axisText(const sema::Attention &attention, const sema::Axis &axis) {
     text += " = windows(" + attention.axes[axis.raw].name + ", " + std::to_string(axis.extent) +
             ", step: " + std::to_string(axis.step) + ")";
     break;
+  case sema::AxisRelation::Outer:
+    text += " = " + attention.axes[axis.parts[0]].name + " * " + attention.axes[axis.parts[1]].name;
+    break;
   case sema::AxisRelation::Plain:
   case sema::AxisRelation::Walk:
   case sema::AxisRelation::Share:

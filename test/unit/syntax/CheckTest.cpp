@@ -265,11 +265,12 @@ TEST(Check, NotInThisVersion) {
     EXPECT_EQ(text.substr(0, at.size()), at) << body << "\n" << text;
     EXPECT_NE(text.find("not in this version: " + what), std::string::npos) << body << "\n" << text;
   };
-  says("  axis N = 1 + D", "this part of an axis", "9:12");
+  says("  axis N = 1 + D^2", "this part of an axis", "9:16");
+  says("  axis M = H * B, N = M * D + D", "a product of axes as a part, where 'M' is made of others", "9:27");
   says("  axis N = S / 64, M = N / 2", "blocks of an axis that is made of others", "9:20");
   says("  axis L = M * K2, N = L + D", "a factor axis as a part of 'N'", "9:20");
   says("  output a = solve x : [B] { x = q } by cg(2)", "solve", "9:14");
-  for (const char *name : {"topk[S](q, 1)", "stop(q)", "outer(q, q)", "any[D](q)", "rank[T](q)", "project(q)"})
+  for (const char *name : {"topk[S](q, 1)", "stop(q)", "any[D](q)", "rank[T](q)", "project(q)"})
     says("  output a = " + std::string(name),
          "'" + std::string(name).substr(0, std::string(name).find_first_of("([")) + "'", "9:14");
   says("  output a = norm[S in S](k)", "'norm' over the blocks of an axis", "9:19");
