@@ -23,6 +23,7 @@ namespace {
 struct System {
   const char *name, *sets; // the example; sizes that a compilation needs, options
   bool erases = false;
+  uint64_t seed = 1; // one whose terms do not cancel in a row, which a norm behind would show in full
 };
 
 std::ostream &operator<<(std::ostream &out, const System &system) { return out << system.name << " " << system.sets; }
@@ -47,7 +48,7 @@ const System kSystems[] = {
     {"lizard", "D=32,V=32,M=16"},
     {"lolcats", kDims},
     {"low_rank_gate", kKeys},
-    {"mamba2", "N=32,P=32,M=2"},
+    {"mamba2", "N=32,P=32,M=2", false, 2},
     {"mlstm", kKeys},
     {"nats_l", kKeys},
     {"retnet", kKeys},
@@ -150,7 +151,7 @@ TEST_P(States, AreNearFloat64) {
   for (const char *type : {"bf16", "f32"}) {
     Runner runner(GetParam(), type);
     for (int64_t tokens : {int64_t{1}, kChunk - 1, kChunk, kChunk + 1, 3 * kChunk + 7, int64_t{4096}}) {
-      const Arrays inputs = runner.draw(tokens, 1);
+      const Arrays inputs = runner.draw(tokens, GetParam().seed);
       const Arrays got = runner.run(inputs, tokens);
       const reference::Tensors want = runner.reference(inputs, tokens);
       for (const runtime::PlanTensor &tensor : runner.plan().tensors) {
