@@ -6,6 +6,8 @@
 
 #include "mlir/IR/Matchers.h"
 
+#include <utility>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::codegen;
@@ -163,16 +165,30 @@ LogicalResult Emitter::emitLoad(tile::LoadOp op) {
   Type loaded = packed ? (width == 2 ? Type(b.getI32Type()) : VectorType::get(width / 2, b.getI32Type()))
                        : (width == 1 ? element : Type(VectorType::get(width, element)));
   Value padPair;
+  SmallVector<bool> isStraight(dims.size());
+  for (unsigned k = 0; k < dims.size(); ++k)
+    isStraight[k] = !view.strides[dims[k]] && !view.merged.count(dims[k]) &&
+                    alwaysInside(view, dims[k], op.getIndices()[dims[k]], type.getDimSize(k));
+  std::map<Layout::Vector, std::pair<Value, Value>> pointers; // and which are valid
   for (int64_t r = 0; r < to->registers(); r += width) {
-    Layout::Vector constants = to->registerOffset(r);
-    Value offset, valid;
-    for (unsigned k = 0; k < dims.size(); ++k) {
-      auto [part, ok] = coordinate(k, constants[k]);
-      offset = offset ? add(offset, part) : part;
-      if (ok)
-        valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
+    // Steps along a dimension of unit stride are offsets of the instruction.
+    Layout::Vector rest = to->registerOffset(r);
+    int64_t step = 0;
+    for (unsigned k = 0; k < dims.size(); ++k)
+      if (isStraight[k])
+        step += std::exchange(rest[k], 0);
+    auto &[first, valid] = pointers[rest];
+    if (!first) {
+      Value offset;
+      for (unsigned k = 0; k < dims.size(); ++k) {
+        auto [part, ok] = coordinate(k, rest[k]);
+        offset = offset ? add(offset, part) : part;
+        if (ok)
+          valid = valid ? LLVM::AndOp::create(b, loc, valid, ok).getResult() : ok;
+      }
+      first = gep(base, element, offset);
     }
-    Value pointer = gep(base, element, offset);
+    Value pointer = step ? gep(first, element, i64(step)) : first;
     Value value = LLVM::LoadOp::create(b, loc, loaded, pointer, width * bits / 8);
     int64_t parts = packed ? width / 2 : width;
     for (int64_t k = 0; k < parts; ++k) {
