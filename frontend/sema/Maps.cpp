@@ -389,6 +389,10 @@ bool Analyzer::joinedAxis(const Expr &relation, std::map<std::string, AxisId> &b
   }
   if (bound.count(name.text))
     return true;
+  if (parts.size() == 1) {
+    bound.emplace(name.text, parts[0]);
+    return true;
+  }
   std::optional<AxisId> whole = concatAxis(name.text, parts, relation.span);
   if (whole)
     bound.emplace(name.text, *whole);

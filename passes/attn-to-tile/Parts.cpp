@@ -24,6 +24,9 @@ static std::optional<int64_t> beginOf(const Coordinate *coordinate) {
 
 const Coordinate *LaunchEmitter::partOf(const Coordinate *whole, StringAttr identity, int64_t offset, int64_t extent,
                                         int64_t size) {
+  bool isAll = whole->kind == Where::Feature && !offset && extent == whole->extent && identity == whole->axis;
+  if (isAll && (size == whole->size || (!size && whole->size == extent)))
+    return whole;
   const Coordinate *&known = parts[{whole, identity.getAsOpaquePointer(), offset, extent}];
   if (known)
     return known;

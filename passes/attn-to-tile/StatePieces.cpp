@@ -325,16 +325,18 @@ FailureOr<Value> LaunchEmitter::scalarProduct(const Side &query, const Side &key
   const Coordinate *only = derivation.newCoordinate({Where::Batch, query.axis, zeroIndex()});
   Arith a{builderFor({}), op.getLoc()};
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
-  Value product;
-  for (auto [n, side] : {std::pair(0, &query), std::pair(1, &key)}) {
+  SmallVector<TileValue> sides;
+  for (const Side *side : {&query, &key}) {
     FailureOr<TileValue> value = evaluate(side->field, side->env.with(side->axis, only));
     if (failed(value))
       return failure();
     if (value->dims.size() > 1 || (value->dims.size() == 1 && value->dims[0].kind != Where::Row))
       return op.emitError("has a feature that varies along an axis inside tiles; that is not in this version");
-    a.b = builderFor({});
-    Value tile = a.spread(value->value, square, n);
-    product = product ? a.mul(product, tile) : tile;
+    sides.push_back(*value);
   }
-  return product;
+  a.b = builderFor({});
+  if (sides[0].dims.empty() && sides[1].dims.empty())
+    return a.spread(a.mul(sides[0].value, sides[1].value), square, 0);
+  Value rows = a.spread(sides[0].value, square, 0), columns = a.spread(sides[1].value, square, 1);
+  return a.mul(rows, columns);
 }

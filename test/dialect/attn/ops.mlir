@@ -239,6 +239,22 @@ attn.attention @relations none axes [T, S keys T, D : 8, R : 4, H = R * D, Sb = 
   attn.output "n" %n i32 [Sc] : int [Sc]
 }
 
+// CHECK-LABEL: attn.attention @pairs none axes [T, D : 4, E : 8, again = D share 1, P = D outer E, Q = D outer D, F = D + Q]
+attn.attention @pairs none axes [T, D : 4, E : 8, again = D share 1, P = D outer E, Q = D outer D, F = D + Q] {
+  %x = attn.input "x" [T, D, E] : real [T, D, E]
+  %y = attn.input "y" [T, D] : real [T, D]
+  // CHECK: attn.flatten %{{.*}} [D, E] to P : real [T, D, E]
+  %p = attn.flatten %x [D, E] to P : real [T, D, E]
+  %z = attn.rename %y D to again : real [T, D]
+  %yz = attn.mul %y, %z : real [T, D], real [T, again]
+  // CHECK: attn.flatten %{{.*}} [D, again] to Q : real [T, D, again]
+  %q = attn.flatten %yz [D, again] to Q : real [T, D, again]
+  // CHECK: attn.concat %{{.*}}, %{{.*}} along F from [D, Q] : real [T, D], real [T, Q]
+  %f = attn.concat %y, %q along F from [D, Q] : real [T, D], real [T, Q]
+  attn.output "p" %p [T, P] : real [T, P]
+  attn.output "f" %f [T, F] : real [T, F]
+}
+
 // CHECK-LABEL: attn.attention @grid none axes [M, N, D, P = M * N, j walk P from P]
 attn.attention @grid none axes [M, N, D, P = M * N, j walk P from P] {
   %q = attn.input "q" [P, D] : real [M, N, D]

@@ -584,6 +584,15 @@ attn.attention @negative_flatten_taken none axes [M, N, P = M * N, j walk P from
 
 // -----
 
+attn.attention @negative_flatten_pairs none axes [M, N, again = M share 1, P = M outer M] {
+  %x = attn.input "x" [M, N] : real [M, N]
+  // expected-error @+1 {{'attn.flatten' op axis P is not of the pairs of these axes}}
+  %p = attn.flatten %x [M, N] to P : real [M, N]
+  attn.output "p" %p [P] : real [P]
+}
+
+// -----
+
 attn.attention @negative_flatten_order none axes [M, N, P = M * N, j walk P from P] {
   %x = attn.input "x" [P] : real [M, N]
   // expected-error @+1 {{'attn.flatten' op axis j is no walk over the product of these axes}}

@@ -107,6 +107,16 @@ attn.attention @negative_blocks_size none axes [T, Tb = T / 64 : 4] {}
 
 // -----
 
+// expected-error @+1 {{outer axis P has a size of its own; its parts give it}}
+attn.attention @negative_outer_size none axes [A, C, P = A outer C : 4] {}
+
+// -----
+
+// expected-error @+1 {{axis P refers to the factor axis H}}
+attn.attention @negative_outer_of_factor none axes [A, C, H = A * C, P = A outer H] {}
+
+// -----
+
 // expected-error @+1 {{concat axis E has a size of its own; its parts give it}}
 attn.attention @negative_concat_size none axes [A, C, E = A + C : 4] {}
 

@@ -158,6 +158,20 @@ TEST(Candidates, RecurrencesRunOverChunksWhereTheyCan) {
     EXPECT_NE(candidate.kind, "split");
 }
 
+TEST(Candidates, StatesOfManyFeatures) {
+  const Target &target = *Target::find("sm_80");
+  Recurrence problem = recurrence(273, 64);
+  problem.products = problem.computes = problem.normalises = true;
+  std::vector<Candidate> all = enumerateSchedules(problem, target);
+  EXPECT_EQ(all.front().kind, "fused") << all.front().rejected;
+  for (const Candidate &candidate : all) // they would be kept for each chunk
+    EXPECT_TRUE(candidate.kind == "fused" || candidate.kind == "step") << candidate.str();
+  // What no thread can hold is refused with the reason.
+  problem.keys = 4161;
+  all = enumerateSchedules(problem, target);
+  EXPECT_NE(all.front().rejected.find("registers a thread"), std::string::npos) << all.front().rejected;
+}
+
 TEST(Candidates, RecurrencesThatAreSharedOutComeLast) {
   for (bool erases : {false, true}) {
     Recurrence problem = recurrence(128, 128);

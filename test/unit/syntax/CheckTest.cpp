@@ -266,7 +266,7 @@ TEST(Check, NotInThisVersion) {
     EXPECT_NE(text.find("not in this version: " + what), std::string::npos) << body << "\n" << text;
   };
   says("  axis N = 1 + D^2", "this part of an axis", "9:16");
-  says("  axis M = H * B, N = M * D + D", "a product of axes as a part, where 'M' is made of others", "9:27");
+  says("  axis M = H * B, N = M * D + D", "a product of axes as a part, where 'M' is made of others", "9:23");
   says("  axis N = S / 64, M = N / 2", "blocks of an axis that is made of others", "9:20");
   says("  axis L = M * K2, N = L + D", "a factor axis as a part of 'N'", "9:20");
   says("  output a = solve x : [B] { x = q } by cg(2)", "solve", "9:14");
@@ -297,9 +297,10 @@ TEST(Check, NotInThisVersion) {
 
 TEST(Check, ErrorsDoNotCascade) {
   // Parts of axes that were refused.
-  EXPECT_EQ(in("  axis M = lo: D + 1\n  output a = lo * q[lo]"),
-            "9:20: not in this version: this part of an axis | works "
-            "now: names of axes, as in E = R + P\n");
+  EXPECT_EQ(
+      in("  axis M = lo: D + D^2\n  output a = lo * q[lo]"),
+      "9:20: not in this version: this part of an axis | works now: names of axes, numbers and products of two axes, "
+      "as in E = R + P and F = 1 + D + D * D\n");
   EXPECT_EQ(in("  axis N = H * B, M = lo: N + hi: N\n  output a = lo * q[hi]"),
             "9:19: not in this version: a factor axis as a part of 'M'\n");
   EXPECT_EQ(in("  let a = qq\n  let b = a + 1\n  output c = b * a"), "9:11: unknown name 'qq'\n");

@@ -490,6 +490,36 @@ TEST(Axes, MisusedConcatenation) {
             "5:8: axis 'E' has the size 4, which leaves nothing for 'R'\n");
 }
 
+TEST(Axes, ProductsOfFeatures) {
+  std::string axes = "axis F = 1 + R + R * P, G = R * P + 1";
+  std::string inputs = "  input x : [B, R]; y : [B, P]\n  param a : [F]\n  param c : [G]\n";
+  Result r = in(inputs + "  output o = sum[F](a * cat[F](1, x, outer[R, P](x, y)))\n"
+                         "  output u = sum[G](c * cat[G](outer[R, P](x, y), 2))",
+                "", axes, {{"R", "3"}, {"P", "4"}});
+  EXPECT_EQ(r.messages, "");
+  EXPECT_TRUE(r.has("axis F = of_1 + R + R_P size 16")) << r.program;
+  EXPECT_TRUE(r.has("axis R_P = R outer P size 12")) << r.program;
+  EXPECT_TRUE(r.has("axis G = R_P + of_1 size 13")) << r.program;
+  // One axis with itself.
+  r = in("  input x : [B, R]\n  output o = outer[R](x, x)", "", "axis F = R * R + R", {{"R", "3"}});
+  EXPECT_TRUE(r.has("axis R_R = R outer R size 9")) << r.program;
+  EXPECT_TRUE(r.has("axis R_again = R share 1")) << r.program;
+}
+
+TEST(Axes, MisusedProductsOfFeatures) {
+  std::string inputs = "  input x : [B, R]; y : [B, P]; z : [B, R, P]\n";
+  auto error = [&](const std::string &value) { return says(inputs + "  output o = " + value, "", "axis R, P"); };
+  EXPECT_EQ(error("outer(x, y)"),
+            "12:14: 'outer' multiplies all elements of one array along an axis with all of another | "
+            "expected 'outer[D](a, b)' or 'outer[D, E](a, b)'\n");
+  EXPECT_EQ(error("outer[R, P](y, x)"),
+            "12:26: 'outer' takes an array along 'R', not along 'P' | this is real on [B, P]\n");
+  EXPECT_EQ(error("outer[R](x, y)"), "12:26: 'outer' takes an array along 'R' | this is real on [B, P]\n");
+  EXPECT_EQ(error("outer[R, P](x, z)"),
+            "12:29: 'outer' takes an array along 'P', not along 'R' | this is real on [B, R, P]\n");
+  EXPECT_EQ(says("  output o = v", "", "axis R\n  axis M = R + 0").substr(0, 4), "6:16");
+}
+
 TEST(Indices, Gathers) {
   Result r = in(w("score: all + table[N: clamp(j - i, 0, N - 1)]"));
   EXPECT_EQ(r.messages, "");

@@ -71,7 +71,7 @@ TEST(Maps, LawsHaveTwoSides) {
 }
 
 TEST(Maps, LibraryIsComplete) {
-  std::map<std::string, size_t> laws = {{"lrpe", 1}, {"rope", 1}, {"rope2d", 1}};
+  std::map<std::string, size_t> laws = {{"features", 1}, {"lrpe", 1}, {"rope", 1}, {"rope2d", 1}};
   for (const std::string &path : test::specs("examples/maps")) {
     Maps m = mapsOf(path, test::readText(path));
     EXPECT_EQ(m.messages, "") << path;
@@ -113,8 +113,11 @@ TEST(Maps, AxesWithParts) {
 TEST(Maps, MisusedPartsAndLaws) {
   EXPECT_EQ(mapsOf("t.attn", "fovea 1\nmap f(x : [D = E + 1]) {\n  x\n}\n").messages,
             "2:12: not in this version: this relation of a parameter's axis | works now: D = lo: F + hi: F\n");
-  EXPECT_EQ(mapsOf("t.attn", "fovea 1\nmap f(x : [D]) -> [F = D * D] {\n  x\n}\n").messages,
-            "2:24: not in this version: this part of a result's axis | works now: names of axes, as in F = E + E\n");
+  EXPECT_EQ(
+      mapsOf("t.attn", "fovea 1\nmap f(x : [D]) -> [F = D^2] {\n  x\n}\n").messages,
+      "2:24: not in this version: this part of a result's axis | works now: names of axes, numbers and products of two "
+      "axes, as in F = 1 + D + D * D\n");
+  EXPECT_EQ(mapsOf("t.attn", "fovea 1\nmap f(x : [D]) -> [F = D * D] {\n  outer[D](x, x)\n}\n").messages, "");
   EXPECT_EQ(mapsOf("t.attn", "fovea 1\nmap f(x : [D]) {\n  x\n  law f(a) = sum[E](a)\n}\n").messages,
             "4:18: unknown axis 'E' | declare it with 'axis E'\n");
   EXPECT_EQ(mapsOf("t.attn", "fovea 1\nmap f(x : [D = lo: E + hi: G]) {\n  x[lo] * sum[G](x[hi])\n}\n").messages, "");
