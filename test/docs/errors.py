@@ -129,7 +129,7 @@ def messages(root):
     """Each message with the places that report it."""
     found = {}
     for folder in FOLDERS + FILES:
-        sources = [root / folder] if folder in FILES else sorted((root / folder).glob("*.cpp"))
+        sources = [p for p in [root / folder] if p.exists()] if folder in FILES else sorted((root / folder).glob("*.cpp"))
         for path in sources:
             stream = list(tokens(path.read_text()))
             for at, (kind, text, line) in enumerate(stream[:-1]):

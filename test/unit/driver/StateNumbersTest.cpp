@@ -50,7 +50,7 @@ const System kSystems[] = {
     {"low_rank_gate", kKeys},
     {"mamba2", "N=32,P=32,M=2", false, 2},
     {"mlstm", kKeys},
-    {"nats_l", kKeys},
+    {"nats_l", kKeys, true},
     {"retnet", kKeys},
     {"rwkv6", kKeys},
     {"tnl", kHeads},
@@ -87,12 +87,12 @@ public:
                            : axis.relation == sema::AxisRelation::Keys  ? tokens
                                                                         : 1;
     }
-    for (sema::AxisId id = 0; id < attention().axes.size(); ++id) // sums of others
+    for (sema::AxisId id = 0; id < attention().axes.size(); ++id) // sums and blocks of others
       if (const sema::Axis &axis = attention().axes[id]; isDerived(axis))
         if (std::optional<int64_t> size = sizeOf(attention(), id, sizes))
           derived[axis.name] = *size;
     for (const runtime::PlanAxis &axis : compilation->interface.axes)
-      if (!axis.derived && !sizes.count(axis.name) && derived.count(axis.name))
+      if (!sizes.count(axis.name) && derived.count(axis.name))
         sizes[axis.name] = derived[axis.name];
     return sizes;
   }
