@@ -231,6 +231,16 @@ OpOperand *tile::firstProductOperandOf(Value value) {
 
 namespace {
 
+/// True for a launch that neither loops nor multiplies, and works on whole tiles.
+bool isPointwise(LaunchOp launch) {
+  return !launch
+              .walk([](Operation *op) {
+                return isa<scf::ForOp, DotOp, DecayedDotOp, GatherOp, SliceOp, ConcatOp>(op) ? WalkResult::interrupt()
+                                                                                             : WalkResult::advance();
+              })
+              .wasInterrupted();
+}
+
 /// The most warps that the launch's tiles can be dealt to: each takes 16 rows at a time.
 int64_t warpsFor(LaunchOp launch, int64_t wanted) {
   auto has = [&](auto isSuch) {
@@ -251,11 +261,20 @@ int64_t warpsFor(LaunchOp launch, int64_t wanted) {
     auto loop = dyn_cast<scf::ForOp>(op);
     return loop && chunkLoopOf(loop.getBody()->getTerminator());
   });
-  bool isChunk = isOneChunk(launch);
+  bool isChunk = overChunks || isOneChunk(launch), isAlone = isPointwise(launch);
+  // What only follows, or prepares, has warps of its own: a thread has at most 32 elements of a tile.
+  if (isAlone)
+    launch.walk([&](Operation *op) {
+      for (Type type : op->getResultTypes())
+        if (auto tile = dyn_cast<RankedTensorType>(type); tile && tile.getRank() == 2)
+          while (wanted < 8 && tile.getNumElements() > 1024 * wanted)
+            wanted *= 2;
+    });
   int64_t most = 0;
-  auto fits = [&](int64_t rows) {
-    return rows % (16 * wanted) == 0 ||
-           ((overChunks || isChunk) && rows % 16 == 0 && rows < 16 * wanted && llvm::isPowerOf2_64(rows));
+  auto fits = [&](RankedTensorType tile) {
+    int64_t rows = tile.getDimSize(0);
+    bool shares = isChunk || (isAlone && tile.getNumElements() > 64 * rows);
+    return rows % (16 * wanted) == 0 || (shares && rows % 16 == 0 && rows < 16 * wanted && llvm::isPowerOf2_64(rows));
   };
   launch.walk([&](Operation *op) {
     if (auto load = dyn_cast<LoadOp>(op); load && feedsProductsOnly(load))
@@ -269,7 +288,7 @@ int64_t warpsFor(LaunchOp launch, int64_t wanted) {
     for (Value result : op->getResults())
       if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() == rank) {
         most = std::max(most, type.getDimSize(0));
-        while (wanted > 1 && !fits(type.getDimSize(0)))
+        while (wanted > 1 && !fits(type))
           wanted /= 2;
       }
   });
