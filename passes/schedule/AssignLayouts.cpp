@@ -677,9 +677,10 @@ private:
       std::optional<Layout> once = Layout::rowMajor(1, type.getDimSize(0), 1, warps);
       if (!once)
         continue;
-      b.setInsertionPointToStart(first->getBlock());
+      b.setInsertionPoint(first->getBlock(), beginOf(*first->getBlock()));
       auto begin = arith::ConstantIndexOp::create(b, first.getLoc(), 0);
       hoistSlice(first.getIndices(), begin);
+      hoistSlice(first.getView(), begin);
       b.setInsertionPointAfter(begin);
       auto load = cast<LoadOp>(b.clone(*first));
       (void)set(load.getTile(), once->slice(0));

@@ -14,6 +14,9 @@ namespace fovea::tile {
 /// `before`. The slice is index arithmetic: pure.
 void hoistSlice(mlir::ValueRange values, mlir::Operation *before);
 
+/// Where the work of a block begins: behind what ends work items that have none.
+mlir::Block::iterator beginOf(mlir::Block &block);
+
 /// True if shared memory is read in front of `before`, in its block, with no barrier since.
 bool readsWithoutBarrier(mlir::Operation *before);
 

@@ -30,6 +30,11 @@ void tile::hoistSlice(ValueRange values, Operation *before) {
   }
 }
 
+Block::iterator tile::beginOf(Block &block) {
+  auto ends = llvm::find_if(llvm::reverse(block), [](Operation &op) { return isa<EndIfOp>(op); });
+  return ends == block.rend() ? block.begin() : std::next(ends->getIterator());
+}
+
 bool tile::readsWithoutBarrier(Operation *before) {
   for (Operation *op = before->getPrevNode(); op; op = op->getPrevNode()) {
     if (isa<BarrierOp>(op))
@@ -364,10 +369,12 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
     if (loads.empty())
       return success();
     Location loc = loads.front().getLoc();
-    OpBuilder b = OpBuilder::atBlockBegin(&block);
+    OpBuilder b(&block, beginOf(block));
     Value zero = arith::ConstantIndexOp::create(b, loc, 0);
-    for (LoadOp load : loads)
+    for (LoadOp load : loads) {
       hoistSlice(load.getIndices(), zero.getDefiningOp());
+      hoistSlice(load.getView(), zero.getDefiningOp());
+    }
     b.setInsertionPointAfter(zero.getDefiningOp());
     BarrierOp::create(b, loc); // the bytes may still be read by slower warps
     SmallVector<std::pair<LoadOp, SmemAllocOp>> rings;
@@ -543,6 +550,7 @@ struct StageOperands : tile::impl::StageOperandsPassBase<StageOperands> {
         if (load.getLimit())
           return load.emitOpError("has a limit, which asynchronous copies do not know");
         hoistSlice(load.getIndices(), zero.getDefiningOp());
+        hoistSlice(load.getView(), zero.getDefiningOp());
         auto known = llvm::find_if(staged, [&](auto &pair) { return sameTile(pair.first, load); });
         if (known != staged.end()) {
           staged.push_back({load, known->second});

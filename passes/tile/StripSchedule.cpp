@@ -44,9 +44,13 @@ void setAtLoad(OpBuilder &builder, SmemReadOp read, const DenseSet<Value> &writt
   builder.setInsertionPoint(at);
   if (written.contains(read.getView()))
     return;
-  Operation *last = nullptr;
-  for (Value index : read.getIndices())
-    if (Operation *def = index.getDefiningOp();
+  // Work items without work have ended.
+  auto ends = llvm::find_if(llvm::reverse(*at->getBlock()), [](Operation &op) { return isa<EndIfOp>(op); });
+  Operation *last = ends == at->getBlock()->rend() ? nullptr : &*ends;
+  SmallVector<Value> operands(read.getIndices());
+  operands.push_back(read.getView());
+  for (Value operand : operands)
+    if (Operation *def = operand.getDefiningOp();
         def && def->getBlock() == at->getBlock() && (!last || last->isBeforeInBlock(def)))
       last = def;
   if (last)

@@ -43,3 +43,31 @@ tile.program @chunk {
     tile.store %q, %z[%row, %c0] dims [0, 1] : tensor<64x64xbf16>, !tile.view<?x64xbf16>
   }
 }
+
+// Work items without work end first; memory that is narrowed inside a launch is narrowed in front of the copies.
+// CHECK-LABEL: tile.program @beyond
+// CHECK: tile.launch
+// CHECK-NOT: tile.copy_start
+// CHECK: tile.end_if
+// CHECK: %[[OWN:.*]] = tile.narrow
+// CHECK: tile.copy_start %[[OWN]]
+tile.program @beyond {
+  %T = tile.axis "T"
+  %L = tile.axis "L"
+  %x = tile.tensor "x" "input" ["T", "64"] : !tile.view<?x64xbf16>
+  %o = tile.tensor "o" "output" ["T", "64"] : !tile.view<?x64xbf16>
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %tiles = arith.ceildivui %T, %c64 : index
+  tile.launch "beyond" ["T"] (%n = %tiles) {
+    %row = arith.muli %n, %c64 : index
+    %ended = arith.cmpi uge, %row, %L : index
+    tile.end_if %ended
+    %zero = arith.constant dense<0.0> : tensor<64x64xf32>
+    %own = tile.narrow %x dim 0 from %c0 size %L : !tile.view<?x64xbf16> -> !tile.view<?x64xbf16>
+    %a = tile.load %own[%row, %c0] dims [0, 1] pad 0.0 : bf16 : !tile.view<?x64xbf16> -> tensor<64x64xbf16>
+    %p = tile.dot %a, %a, %zero contract [1, 1] : tensor<64x64xbf16>, tensor<64x64xbf16> -> tensor<64x64xf32>
+    %q = arith.truncf %p : tensor<64x64xf32> to tensor<64x64xbf16>
+    tile.store %q, %o[%row, %c0] dims [0, 1] : tensor<64x64xbf16>, !tile.view<?x64xbf16>
+  }
+}
