@@ -135,6 +135,9 @@ scf::ForOp tile::chunkLoopOf(Operation *op) {
 }
 
 static bool isOneChunk(LaunchOp launch) {
+  // A single warp loads what it needs as it needs it: copies of all would only fill shared memory.
+  if (auto schedule = launch.getScheduleAttr(); schedule && schedule.getAs<IntegerAttr>("warps").getInt() == 1)
+    return false;
   bool multiplies = false;
   for (Operation &op : launch.getBody().front()) {
     auto dot = dyn_cast<DotOp>(op);

@@ -7,6 +7,13 @@
 // RUN: fovea-opt %t.mlir --pass-pipeline='builtin.module(tile.program(tile-strip-schedule,canonicalize,cse,tile-order-by-use))' -o %t.after.mlir
 // RUN: diff %t.before.mlir %t.after.mlir
 
+// A single warp loads what goes to no product as it needs it.
+// RUN: fovea-opt %s --pass-pipeline='builtin.module(tile.program(tile-set-schedule{warps=1}),fovea-schedule)' | FileCheck %s --check-prefix=ALONE
+// ALONE-LABEL: tile.program @chunk
+// ALONE: %[[X:.*]] = tile.tensor "x"
+// ALONE: tile.load %[[X]]
+// ALONE-LABEL: tile.program @beyond
+
 // CHECK-LABEL: tile.program @chunk
 // CHECK: %[[X:.*]] = tile.tensor "x"
 // CHECK: %[[Z:.*]] = tile.tensor "z"
