@@ -12,6 +12,9 @@
 //
 // In reverse the order of rows is turned round: "first" is the last. With `exclusive` a left row has the decay of the
 // row before it: the tensor cores' anchor moves there too, and columns run down after the product and not before it.
+//
+// What is `bounded`, and not f32, is scaled to the middle of the 16 rows everywhere, and tensor cores compute the
+// diagonal's block like the others. The half of it that is not asked for may be infinite, and is replaced.
 #include "codegen/tile-to-nvvm/Emitter.h"
 
 using namespace mlir;
@@ -333,8 +336,10 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
             sums[placeAt(n, j, r, m)] = block[4 * r + m];
       }
     }
-    // The part of the diagonal's block that tensor cores compute: the four sums of eight columns.
-    SmallVector<Value> corner(4, zero);
+    // The part of the diagonal's block that tensor cores compute: four sums for each of eight columns, of which there
+    // are the earlier ones or, with an anchor in the middle, all.
+    bool whole = op.getBounded() && halves;
+    SmallVector<Value> corner(whole ? 8 : 4, zero);
     if (halves) {
       Type fragment = element.isBF16() ? Type(b.getI32Type()) : Type(VectorType::get(2, element));
       StringRef pack = element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn";
@@ -360,11 +365,13 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         return reverse ? LLVM::SMinOp::create(b, loc, row, i32(size - 1)).getResult()
                        : LLVM::SMaxOp::create(b, loc, row, i32(0)).getResult();
       };
-      if (exclusive)
-        anchorRow = clamped(anchorRow);
       // Of the diagonal's block: the row between its halves.
       Value middleRow = addConstant(firstRow, reverse != exclusive ? 7 : 8);
-      SmallVector<Value> initial(8 * before.size() + 4, zero);
+      if (whole)
+        anchorRow = middleRow;
+      else if (exclusive)
+        anchorRow = clamped(anchorRow);
+      SmallVector<Value> initial(8 * before.size() + corner.size(), zero);
       SmallVector<Value> products = countedLoop(depth / parts, 16, initial, [&](Value index, ArrayRef<Value> values) {
         Value d = add(index, firstFeature);
         SmallVector<Value> block(values);
@@ -379,7 +386,8 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           // of their chunks, and would else ask for the same banks.
           firstWord[q] = select(swapped, addConstant(place, 4), place);
           anchor.push_back(loadPair(g, elementAddress(g.type, g.base, anchorRow, column, 0, 0)));
-          middle.push_back(loadPair(g, elementAddress(g.type, g.base, middleRow, column, 0, 0)));
+          if (!whole)
+            middle.push_back(loadPair(g, elementAddress(g.type, g.base, middleRow, column, 0, 0)));
         }
         auto inTurn = [&](Value base) {
           Value other = LLVM::XOrOp::create(b, loc, base, i32(4));
@@ -414,30 +422,39 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
         SmallVector<Value> cornerLeft(4, bitcast(i32(0), fragment)), cornerRight;
         for (int64_t r = 0; r < 4; ++r) {
           SmallVector<Value> decay = leftDecay(r / 2, r % 2 * 8);
-          if (r % 2 != reverse) // the later eight rows
+          if (!whole && r % 2 != reverse) // the later eight rows
             cornerLeft[r] = scale(av[r], difference(decay, middle[r / 2]));
           av[r] = scale(av[r], difference(decay, anchor[r / 2]));
         }
         Value bPlace = swizzled(right.type, add(low, mulConstant(bit4, 8)), add(chunk, bit3), 0, 0, ignored);
         bPlace = add(right.base, bPlace);
+        // Adds the products with 16 columns from 16 j on, or from the own rows' numbers on.
+        auto multiplyBlock = [&](std::optional<int64_t> j, ArrayRef<Value> mine) {
+          // (row, feature) 0 0, 0 8, 8 0, 8 8
+          SmallVector<Value> bv = loadMatrices(j ? addConstant(bPlace, *j * kRows * right.span)
+                                                 : add(bPlace, mulConstant(firstRow, right.span)));
+          for (int64_t r = 0; r < 4; ++r) {
+            SmallVector<Value> decay =
+                decayAt(r % 2, j ? Value() : rowBytes, (j.value_or(0) * kRows + r / 2 * 8) * g.span);
+            bv[r] = scale(bv[r], difference(anchor[r % 2], decay));
+          }
+          SmallVector<Value> result;
+          for (int64_t c : {0, 1}) {
+            Value d = multiplyHalves(element, av, ArrayRef<Value>(bv).slice(2 * c, 2), mine.slice(4 * c, 4));
+            for (int64_t k = 0; k < 4; ++k)
+              result.push_back(LLVM::ExtractValueOp::create(b, loc, d, k));
+          }
+          return result;
+        };
         for (auto [number, j] : llvm::enumerate(before)) {
           MutableArrayRef<Value> mine = MutableArrayRef<Value>(block).slice(8 * number, 8);
-          SmallVector<Value> after = where(isBefore(j), mine, [&] {
-            // (row, feature) 0 0, 0 8, 8 0, 8 8
-            SmallVector<Value> bv = loadMatrices(addConstant(bPlace, j * kRows * right.span));
-            for (int64_t r = 0; r < 4; ++r) {
-              SmallVector<Value> decay = decayAt(r % 2, Value(), (j * kRows + r / 2 * 8) * g.span);
-              bv[r] = scale(bv[r], difference(anchor[r % 2], decay));
-            }
-            SmallVector<Value> result;
-            for (int64_t c : {0, 1}) {
-              Value d = multiplyHalves(element, av, ArrayRef<Value>(bv).slice(2 * c, 2), mine.slice(4 * c, 4));
-              for (int64_t k = 0; k < 4; ++k)
-                result.push_back(LLVM::ExtractValueOp::create(b, loc, d, k));
-            }
-            return result;
-          });
+          SmallVector<Value> after = where(isBefore(j), mine, [&, j = j] { return multiplyBlock(j, mine); });
           llvm::copy(after, mine.begin());
+        }
+        if (whole) {
+          MutableArrayRef<Value> mine = MutableArrayRef<Value>(block).take_back(8);
+          llvm::copy(multiplyBlock({}, mine), mine.begin());
+          return block;
         }
         SmallVector<Value> bv = loadMatrices(add(bPlace, mulConstant(firstRow, right.span)));
         for (int64_t q : {0, 1}) // the earlier eight columns
@@ -449,7 +466,7 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
           mine[k] = LLVM::ExtractValueOp::create(b, loc, products, k);
         return block;
       });
-      llvm::copy(ArrayRef<Value>(products).take_back(4), corner.begin());
+      llvm::copy(ArrayRef<Value>(products).take_back(corner.size()), corner.begin());
       // Of eight columns: rows group and group + 8, each two columns.
       for (auto [number, j] : llvm::enumerate(before))
         for (int64_t r : {0, 1})
@@ -457,7 +474,11 @@ LogicalResult Emitter::emitDecayedDot(tile::DecayedDotOp op) {
             sums[placeAt(n, j, r, m)] = products[8 * number + m / 2 * 4 + 2 * r + m % 2];
     }
     SmallVector<Value> diagonal(8, zero);
-    if (halves) {
+    if (whole) {
+      for (int64_t r : {0, 1})
+        for (int64_t m = 0; m < 4; ++m)
+          diagonal[4 * r + m] = corner[m / 2 * 4 + 2 * r + m % 2];
+    } else if (halves) {
       SmallVector<Value> upper = triangle(firstRow), lower = triangle(addConstant(firstRow, 8));
       for (int64_t e : {0, 1}) {
         diagonal[e] = upper[e] ? upper[e] : zero;

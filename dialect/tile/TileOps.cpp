@@ -354,6 +354,8 @@ LogicalResult DecayedDotOp::verify() {
   int64_t rows = a.getDimSize(0);
   if (to.getShape() != ArrayRef<int64_t>{rows, rows} || !to.getElementType().isF32())
     return emitOpError("gives a tile of f32 with a row and a column for each of ") << rows << " rows";
+  if (getBounded() && a.getElementType().isF16())
+    return emitOpError("is bounded with operands of f16, whose range its factors may leave");
   return success();
 }
 

@@ -344,18 +344,24 @@ def Tile_DecayedDotOp : Tile_Op<"decayed_dot", [Pure]> {
   let description = [{
     `r[i, j] = sum_d a[i, d] b[j, d] 2^(g[i, d] - g[j, d])` for j <= i and 0 elsewhere; with `strict` for j < i; with `reverse` for j >= i (j > i).
     g holds running sums along rows of steps that are at most 0, the own row's included, in base-2 logarithms; with `reverse` they run from the
-    last row to the first. So no exponent that is evaluated is positive, and no schedule may evaluate a positive one: 2^(-g[j, d])
+    last row to the first. So no exponent that is evaluated is positive, and without `bounded` no schedule may evaluate a positive one: 2^(-g[j, d])
     alone may be infinite. With `exclusive` the left row is without its own step: 2^(g[i - 1, d] - g[j, d]) for j < i, so that the first
     row is 0; with `reverse` it is g[i + 1, d], j > i and the last row. Yang et al. (arXiv 2312.06635, "gated linear attention") compute it by sub-blocks for that reason.
+
+    `bounded` promises that rows at most eight apart differ by at most 60 in g, and permits exponents up to that: 16 rows may share an
+    anchor m in their middle, as 2^(g[i, d] - g[m, d]) and 2^(g[m, d] - g[j, d]). Each factor is between 2^-60 and 2^60, which in bf16 and f32
+    is exact to the type's precision and, with an element below 2^67, finite; f16 holds neither, and has no such products. Factors of rows that
+    do not see each other may overflow in their product, which is not used. The result is the same up to rounding.
   }];
   let arguments = (ins Tile_Arg<Tile_FloatTensor, "left rows, [C, K], bf16, f16 or f32">:$a,
                        Tile_Arg<Tile_FloatTensor, "right rows, of the same shape and element type">:$b,
                        Tile_Arg<Tile_FloatTensor, "running sums of base-2 logarithms, [C, K], f32">:$g,
                        Tile_AttrArg<UnitAttr, "the diagonal is 0">:$strict,
                        Tile_AttrArg<UnitAttr, "the left row is without its own step, and the diagonal is 0">:$exclusive,
-                       Tile_AttrArg<UnitAttr, "rows follow each other from the last to the first">:$reverse);
+                       Tile_AttrArg<UnitAttr, "rows follow each other from the last to the first">:$reverse,
+                       Tile_AttrArg<UnitAttr, "rows at most eight apart differ by at most 60 in g; not with f16">:$bounded);
   let results = (outs Tile_Res<Tile_FloatTensor, "[C, C], f32">:$tile);
-  let assemblyFormat = "$a `,` $b `,` $g (`strict` $strict^)? (`exclusive` $exclusive^)? (`reverse` $reverse^)? attr-dict `:` type($a) `,` type($b) `,` type($g) `->` type($tile)";
+  let assemblyFormat = "$a `,` $b `,` $g (`strict` $strict^)? (`exclusive` $exclusive^)? (`reverse` $reverse^)? (`bounded` $bounded^)? attr-dict `:` type($a) `,` type($b) `,` type($g) `->` type($tile)";
   let hasVerifier = 1;
 }
 

@@ -452,7 +452,7 @@ Explanation explain(Compilation &compilation) {
     analysis::FieldRange range = analysis::decayRange(state);
     out.states.push_back({type.getToken().str(), type.getKey().str(),
                           type.hasValueAxis() ? type.getValue().str() : std::string(), decay, analysis::toString(range),
-                          analysis::mayAnchorInMiddle(range, 16)});
+                          analysis::mayAnchorInMiddle(range, 16) && out.type != "f16"});
   });
   if (!compilation.candidates.empty())
     out.masks = maskMaps(compilation);

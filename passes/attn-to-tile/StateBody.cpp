@@ -9,6 +9,8 @@
 // al., arXiv 2412.06464). No exponent is positive.
 #include "passes/attn-to-tile/StateBody.h"
 
+#include "passes/analysis/DecayRange.h"
+
 #include <numbers>
 
 using namespace mlir;
@@ -610,6 +612,9 @@ FailureOr<LaunchEmitter::Chunk *> LaunchEmitter::chunkOf(StateOp op) {
       if (channels)
         dims.push_back(dimensionOf(key));
       chunk->decay = channels ? Chunk::Decay::Channel : Chunk::Decay::Token;
+      // Of 40 nats a factor has 58 powers of two, beyond f16.
+      chunk->isBounded =
+          channels && !states->element.isF16() && analysis::mayAnchorInMiddle(analysis::decayRange(op), 16);
       chunk->step = takingPart(clamped(spread(a.b, loc, g, dims)), chunk->exists);
       a.b = builderFor({});
       Type total = channels ? Type(typeOf({dimensionOf(key)}, f32)) : f32;
@@ -719,7 +724,7 @@ FailureOr<Value> LaunchEmitter::chunkWeights(ReadOp op, Chunk &chunk, Value quer
   Type square = RankedTensorType::get({row->extent, row->extent}, a.b.getF32Type());
   if (chunk.decay == Chunk::Decay::Channel)
     return known = tile::DecayedDotOp::create(a.b, op.getLoc(), square, query, chunk.key[0], chunk.sum,
-                                              isStrict && !exclusive, exclusive, chunk.isReverse)
+                                              isStrict && !exclusive, exclusive, chunk.isReverse, chunk.isBounded)
                        .getTile();
   auto state = op.getState().getDefiningOp<StateOp>();
   Value weights;
@@ -870,7 +875,7 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
   Value lower;
   if (chunk.decay == Chunk::Decay::Channel) {
     lower = tile::DecayedDotOp::create(a.b, op.getLoc(), square, chunk.erase, chunk.key[0], chunk.sum, true, false,
-                                       chunk.isReverse)
+                                       chunk.isReverse, chunk.isBounded)
                 .getTile();
   } else {
     lower = a.dot(chunk.erase, chunk.key[0], a.constant(square, 0), 1);

@@ -66,6 +66,7 @@ struct LaunchEmitter::Chunk {
   enum class Decay { None, Constant, Token, Channel };
   Decay decay = Decay::None;
   bool isReverse = false;
+  bool isBounded = false;                                     // Channel: 16 rows may share an anchor in their middle
   mlir::Value exists;                                         // rows of tokens that take part
   mlir::Value all;                                            // rows of tokens that exist
   mlir::Value count;                                          // Constant: how many tokens exist, f32

@@ -4,6 +4,7 @@
 // What the chunk form of a recurrence is made of: transposes, inverses of unit triangles, products with decay.
 #include "reference/tile/Machine.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -50,6 +51,7 @@ Step machine::runUnitTrilInverse(Thread &thread, const Instr &instr) {
 Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
   auto op = cast<DecayedDotOp>(instr.op);
   bool exclusive = op.getExclusive(), strict = op.getStrict() || exclusive, reverse = op.getReverse();
+  bool bounded = op.getBounded();
   int64_t rows = instr.shape[0], features = cast<RankedTensorType>(op.getA().getType()).getDimSize(1);
   const Cell *a = thread.get(instr, 0), *b = thread.get(instr, 1), *g = thread.get(instr, 2);
   Type type = cast<RankedTensorType>(op.getA().getType()).getElementType();
@@ -63,13 +65,17 @@ Step machine::runDecayedDot(Thread &thread, const Instr &instr) {
       double sum = 0;
       if (before > 0 || (before == 0 && !strict)) {
         int64_t from = exclusive ? (reverse ? i + 1 : i - 1) : i;
-        // Tensor cores take rows of other blocks, of 16 or the halves of one, scaled to a row between them and rounded.
+        // Tensor cores take rows of other blocks, of 16 or the halves of one, scaled to a row between them and rounded;
+        // of bounded ones all rows, scaled to the middle of the left 16.
         int64_t block = i / kRows == j / kRows ? kRows / 2 : kRows, first = i - i % block;
-        int64_t anchor = reverse ? first + block - (exclusive ? 0 : 1) : first - (exclusive ? 1 : 0);
+        int64_t anchor = bounded   ? i - i % kRows + (reverse != exclusive ? 7 : 8)
+                         : reverse ? first + block - (exclusive ? 0 : 1)
+                                   : first - (exclusive ? 1 : 0);
+        anchor = std::min(anchor, rows - 1);
         for (int64_t d = 0; d < features; ++d) {
           double left = a[i * features + d].f, right = b[j * features + d].f;
           double mine = g[from * features + d].f, other = g[j * features + d].f;
-          if (storage && first != j - j % block) {
+          if (storage && (bounded || first != j - j % block)) {
             double between = g[anchor * features + d].f;
             sum += roundToStorage(left * std::exp2(mine - between), type) *
                    roundToStorage(right * std::exp2(between - other), type);

@@ -58,6 +58,13 @@
 
 // -----
 
+%a = arith.constant dense<0.0> : tensor<16x64xf16>
+%g = arith.constant dense<0.0> : tensor<16x64xf32>
+// expected-error @+1 {{is bounded with operands of f16, whose range its factors may leave}}
+%t = tile.decayed_dot %a, %a, %g bounded : tensor<16x64xf16>, tensor<16x64xf16>, tensor<16x64xf32> -> tensor<16x16xf32>
+
+// -----
+
 %c0 = arith.constant 0 : index
 // expected-error @+1 {{has a step below 1}}
 tile.recurrence from %c0 to %c0 step 0 {

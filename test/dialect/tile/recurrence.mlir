@@ -53,6 +53,8 @@ tile.program @chunks {
       %p = tile.decayed_dot %sums, %sums, %sums reverse : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
       // CHECK: tile.decayed_dot %{{.*}}, %{{.*}}, %{{.*}} exclusive reverse :
       %e = tile.decayed_dot %sums, %sums, %sums exclusive reverse : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
+      // CHECK: tile.decayed_dot %{{.*}}, %{{.*}}, %{{.*}} reverse bounded :
+      %m = tile.decayed_dot %sums, %sums, %sums reverse bounded : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
       // CHECK: tile.unit_tril_inverse %{{.*}} reverse : tensor<16x16xf32>
       %x = tile.unit_tril_inverse %p reverse : tensor<16x16xf32>
       // CHECK: tile.transpose %{{.*}} : tensor<16x64xf32> -> tensor<64x16xf32>

@@ -114,7 +114,7 @@ TEST(Chunks, ProductsWithDecay) {
     a[k] = double(k % 5) - 1.5;
     g[k] = -double((k * 7) % 4);
   }
-  for (bool reverse : {false, true}) {
+  for (auto [reverse, bounded] : {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
     Data sums = g;
     for (int64_t n = 1; n < rows; ++n)
       for (int64_t d = 0; d < features; ++d) {
@@ -127,9 +127,9 @@ TEST(Chunks, ProductsWithDecay) {
       std::string body = load(2 * rows, features) + "%a = tile.slice %t dim 0 offset 0 : " + type(2 * rows, features) +
                          " -> " + type(rows, features) + "\n%g = tile.slice %t dim 0 offset " + std::to_string(rows) +
                          " : " + type(2 * rows, features) + " -> " + type(rows, features) +
-                         "\n%y = tile.decayed_dot %a, %a, %g " + mode + (reverse ? " reverse" : "") + " : " +
-                         type(rows, features) + ", " + type(rows, features) + ", " + type(rows, features) + " -> " +
-                         type(rows, rows) + store(rows, rows);
+                         "\n%y = tile.decayed_dot %a, %a, %g " + mode + (reverse ? " reverse" : "") +
+                         (bounded ? " bounded : " : " : ") + type(rows, features) + ", " + type(rows, features) + ", " +
+                         type(rows, features) + " -> " + type(rows, rows) + store(rows, rows);
       Data y = run(program(2 * rows, features, {rows, rows}, body), x);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < rows; ++j) {
@@ -140,6 +140,38 @@ TEST(Chunks, ProductsWithDecay) {
         }
     }
   }
+}
+
+/// To the bits of a bf16.
+double nearest(double x) {
+  int exponent;
+  double fraction = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+}
+
+TEST(Chunks, BoundedProductsAreRoundedAtTheMiddle) {
+  constexpr int64_t rows = 32;
+  Tensor x{{2 * rows, 1}, Data(rows, 1)};
+  for (int64_t r = 0; r < rows; ++r)
+    x.data.push_back(double(float(-0.3 * double(r + 1))));
+  auto g = [&](int64_t r) { return x.data[rows + r]; };
+  std::string half = "tensor<32x1xbf16>", slice = "= tile.slice %t dim 0 offset ";
+  for (bool bounded : {false, true}) {
+    std::string body = load(2 * rows, 1) + "%w " + slice + "0 : " + type(2 * rows, 1) + " -> " + type(rows, 1) +
+                       "\n%g " + slice + "32 : " + type(2 * rows, 1) + " -> " + type(rows, 1) +
+                       "\n%a = arith.truncf %w : " + type(rows, 1) + " to " + half +
+                       "\n%y = tile.decayed_dot %a, %a, %g " + (bounded ? "bounded : " : ": ") + half + ", " + half +
+                       ", " + type(rows, 1) + " -> " + type(rows, rows) + store(rows, rows);
+    Data y = run(program(2 * rows, 1, {rows, rows}, body), x, Precision::Rounded);
+    auto at = [&](int64_t i, int64_t j, int64_t anchor) {
+      return double(float(nearest(std::exp2(g(i) - g(anchor))) * nearest(std::exp2(g(anchor) - g(j)))));
+    };
+    EXPECT_EQ(y[0], bounded ? at(0, 0, 8) : 1);
+    EXPECT_EQ(y[5 * rows + 2], bounded ? at(5, 2, 8) : double(float(std::exp2(g(5) - g(2)))));
+    EXPECT_EQ(y[14 * rows + 1], at(14, 1, 8));
+    EXPECT_EQ(y[30 * rows + 3], at(30, 3, bounded ? 24 : 16));
+  }
+  EXPECT_NE(nearest(std::exp2(g(0) - g(8))) * nearest(std::exp2(g(8) - g(0))), 1);
 }
 
 /// The states s = 2 s + first token, beginning with 1, over chunks of 2 tokens from `lo` to `hi`.

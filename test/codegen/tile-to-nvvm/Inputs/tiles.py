@@ -433,9 +433,9 @@ def decayed(a, b, g, size, depth, strict, exclusive, reverse):
     return result
 
 
-def run_decayed(folder, size, depth, warps, type, steps, flags="", tolerance=None, same_rows=False):
+def run_decayed(folder, size, depth, warps, type, steps, flags="", tolerance=None, same_rows=False, scale=1.0):
     p = Program(warps)
-    values = [normal(size * depth, seed) for seed in (1, 2)]
+    values = [[scale * x for x in normal(size * depth, seed)] for seed in (1, 2)]
     if same_rows:
         values = [v[:depth] * size for v in values]
     a, b = (p.input(n, [size, depth], type, v) for n, v in zip("ab", values))
@@ -486,6 +486,30 @@ def decayed_dots_flags(folder):
             run_decayed(f"{folder}/{flags.replace(' ', '')}{steps}", 64, 32, 2, "bf16", DECAYS[steps], flags)
     for flags in ("strict reverse", "exclusive", "exclusive reverse"):  # two features a lane
         run_decayed(f"{folder}/{flags.replace(' ', '')}wide", 32, 64, 2, "f16", DECAYS["random"], flags)
+
+
+# At most 5 nats a step, all at the bound, and beside steps that decay little or not at all, by feature, by row and by both.
+BOUNDED = {"none": DECAYS["none"], "slow": DECAYS["slow"], "bound": DECAYS["fast"],
+           "beside": lambda i, d: -5.0 if d % 2 else 0.0, "rows": lambda i, d: -5.0 if i % 16 >= 8 else 0.0,
+           "both": lambda i, d: (0.0, -5.0, -1e-3)[(i * i + d) % 3], "random": lambda i, d: -5.0 * SOURCE.random() ** 2}
+
+
+@case
+def decayed_dots_bounded(folder):
+    """One product for all of a block, anchored in its middle."""
+    for name, steps in BOUNDED.items():
+        run_decayed(f"{folder}/{name}", 32, 32, 2, "bf16", steps, "bounded")
+    for flags in ("strict", "reverse", "strict reverse", "exclusive", "exclusive reverse"):
+        for steps in ("bound", "both", "random"):
+            run_decayed(f"{folder}/{flags.replace(' ', '')}{steps}", 64, 32, 2, "bf16", BOUNDED[steps], flags + " bounded")
+    # Beyond the diagonal the products overflow.
+    for flags in ("", "strict reverse", "exclusive"):
+        run_decayed(f"{folder}/{flags.replace(' ', '')}large", 32, 32, 2, "bf16", BOUNDED["bound"], flags + " bounded", scale=2.0**20)
+    run_decayed(f"{folder}/chunk", 64, 128, 4, "bf16", BOUNDED["random"], "bounded")
+    run_decayed(f"{folder}/shared", 32, 128, 8, "bf16", BOUNDED["random"], "reverse bounded")
+    run_decayed(f"{folder}/few", 32, 32, 8, "bf16", BOUNDED["random"], "exclusive bounded")
+    run_decayed(f"{folder}/one", 48, 16, 1, "bf16", BOUNDED["random"], "bounded")
+    run_decayed(f"{folder}/single", 32, 32, 2, "f32", BOUNDED["both"], "bounded")
 
 
 @case
