@@ -123,6 +123,11 @@ private:
   /// With A and D on the diagonal inverted, `rows` of D below `width` of A, replaces B left of D by -D B A, of `pairs`
   /// such groups that follow each other from `start`.
   void mergeInverses(Value base, int64_t size, int64_t start, int64_t width, int64_t rows, int64_t pairs);
+  /// The same on tensor cores, operands rounded to tf32.
+  void multiplyInverses(Value base, int64_t size, int64_t start, int64_t width, int64_t rows, int64_t pairs);
+  /// One warp's product of [rows, depth] and [depth, columns] at these addresses, in place of the left operand; of the
+  /// second product of a merge its negative in place of the right one.
+  void multiplyStrip(Value left, Value right, int64_t pitch, int64_t rows, int64_t columns, int64_t depth, bool second);
 
   //===--- products that decay (DecayedDot.cpp) ---===//
   mlir::LogicalResult emitDecayedDot(tile::DecayedDotOp op);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // Inverses of unit triangular matrices, in shared memory and f32: forward substitution in blocks of 16 on the diagonal,
-// then neighbours are merged until one is left:
+// then neighbours are merged, by multiply-adds or on tensor cores, until one is left:
 //
 //     ( A    )^-1   ( A^-1            )
 //     ( B  D )    = ( -D^-1 B A^-1  D^-1 )
@@ -72,12 +72,19 @@ LogicalResult Emitter::emitUnitTrilInverse(tile::UnitTrilInverseOp op) {
 
   invertDiagonal(base, size);
   NVVM::Barrier0Op::create(b, loc);
+  bool onTensorCores = op.getPrecision() == "tf32";
+  auto merge = [&](int64_t start, int64_t width, int64_t rows, int64_t pairs) {
+    if (onTensorCores)
+      multiplyInverses(base, size, start, width, rows, pairs);
+    else
+      mergeInverses(base, size, start, width, rows, pairs);
+  };
   for (int64_t width = kBlock; width < size; width *= 2) {
     int64_t pairs = size / (2 * width), rest = size % (2 * width);
     if (pairs)
-      mergeInverses(base, size, 0, width, width, pairs);
+      merge(0, width, width, pairs);
     if (rest > width)
-      mergeInverses(base, size, size - rest, width, rest - width, 1);
+      merge(size - rest, width, rest - width, 1);
   }
 
   TileValue result;
@@ -210,4 +217,105 @@ void Emitter::mergeInverses(Value base, int64_t size, int64_t start, int64_t wid
     }
     NVVM::Barrier0Op::create(b, loc);
   }
+}
+
+void Emitter::multiplyInverses(Value base, int64_t size, int64_t start, int64_t width, int64_t rows, int64_t pairs) {
+  int64_t pitch = tile::inversePitch(size);
+  // First B A^-1, then the inverse of D times that. A warp has 16 rows of the first and 16 columns of the second: what
+  // it replaces no other warp reads.
+  for (bool second : {false, true}) {
+    int64_t strips = (second ? width : rows) / kBlock, items = pairs * strips;
+    for (int64_t first = 0; first < items; first += warps) {
+      Value number = addConstant(warp, first);
+      Block *after = first + warps > items ? beginWhere(icmp(LLVM::ICmpPredicate::slt, number, i32(items))) : nullptr;
+      Value strip = number, corner = i32(start); // the first row and column of A
+      if (pairs > 1) {
+        strip = LLVM::URemOp::create(b, loc, number, i32(strips));
+        corner = addConstant(mulConstant(LLVM::UDivOp::create(b, loc, number, i32(strips)), 2 * width), start);
+      }
+      Value origin = add(base, mulConstant(corner, (pitch + 1) * 4));
+      Value along = strips > 1 ? mulConstant(strip, kBlock * (second ? 1 : pitch) * 4) : i32(0);
+      int64_t below = width * pitch * 4;
+      if (second)
+        multiplyStrip(addConstant(origin, below + width * 4), add(addConstant(origin, below), along), pitch, rows,
+                      kBlock, rows, true);
+      else
+        multiplyStrip(add(addConstant(origin, below), along), origin, pitch, kBlock, width, width, false);
+      endWhere(after);
+    }
+    if (!second && width == kBlock && rows == kBlock)
+      NVVM::SyncWarpOp::create(b, loc, i32(-1)); // one strip either way, of the same warp
+    else
+      NVVM::Barrier0Op::create(b, loc);
+  }
+}
+
+void Emitter::multiplyStrip(Value left, Value right, int64_t pitch, int64_t rows, int64_t columns, int64_t depth,
+                            bool second) {
+  Type single = b.getF32Type(), word = b.getI32Type(), pair = VectorType::get(2, single);
+  Value group = inEntry([&] { return LLVM::LShrOp::create(b, loc, lane, i32(2)).getResult(); });
+  Value quad = inEntry([&] { return LLVM::AndOp::create(b, loc, lane, i32(3)).getResult(); });
+  // A thread has two neighbours of the depth. The upper half of each four takes them in the other order: so the rows of
+  // the right operand that are read together lie in different banks.
+  Value upper = inEntry([&] { return LLVM::LShrOp::create(b, loc, quad, i32(1)).getResult(); });
+  Value turned = inEntry([&] { return icmp(LLVM::ICmpPredicate::ne, upper, i32(0)); });
+  Value pairPlace = inEntry([&] { return mulConstant(add(mulConstant(group, pitch), mulConstant(quad, 2)), 4); });
+  Value rightPlace =
+      inEntry([&] { return mulConstant(add(mulConstant(add(mulConstant(quad, 2), upper), pitch), group), 4); });
+  Value otherPlace = inEntry([&] { // 2 quad + 1 - upper
+    Value row = sub(addConstant(mulConstant(quad, 2), 1), upper);
+    return mulConstant(add(mulConstant(row, pitch), group), 4);
+  });
+  auto resultType = LLVM::LLVMStructType::getLiteral(b.getContext(), {single, single, single, single});
+  std::array<NVVM::MMATypes, 2> types{NVVM::MMATypes::tf32, NVVM::MMATypes::tf32};
+  std::array<NVVM::MMALayout, 2> layouts{NVVM::MMALayout::row, NVVM::MMALayout::col};
+  auto round = [&](Value x) { return callIntrinsic("llvm.nvvm.f2tf32.rna", word, {x}); };
+
+  Value leftBase = add(left, pairPlace), rightBase = add(right, rightPlace), otherBase = add(right, otherPlace);
+  SmallVector<Value> initial(rows / 16 * (columns / 8) * 4, f32(0));
+  SmallVector<Value> sums = countedLoop(depth, 8, initial, [&](Value k, ArrayRef<Value> values) {
+    SmallVector<Value> next(values);
+    Value leftAt = add(leftBase, mulConstant(k, 4)), down = mulConstant(k, pitch * 4);
+    Value rightAt = add(rightBase, down), otherAt = add(otherBase, down);
+    SmallVector<std::array<Value, 2>> rights;
+    for (int64_t n = 0; n < columns; n += 8) {
+      auto load = [&](Value at) {
+        return round(LLVM::LoadOp::create(b, loc, single, sharedPointer(addConstant(at, n * 4)), 4));
+      };
+      rights.push_back({load(rightAt), load(otherAt)});
+    }
+    Value *sum = next.data();
+    for (int64_t m = 0; m < rows; m += 16) {
+      SmallVector<Value> lefts(4);
+      for (int64_t half : {0, 1}) {
+        Value both =
+            LLVM::LoadOp::create(b, loc, pair, sharedPointer(addConstant(leftAt, (m + 8 * half) * pitch * 4)), 8);
+        Value x = LLVM::ExtractElementOp::create(b, loc, both, i32(0));
+        Value y = LLVM::ExtractElementOp::create(b, loc, both, i32(1));
+        lefts[half] = round(select(turned, y, x));
+        lefts[2 + half] = round(select(turned, x, y));
+      }
+      for (const std::array<Value, 2> &each : rights) {
+        Value d = NVVM::MmaOp::create(b, loc, resultType, lefts, each, ArrayRef<Value>(sum, 4),
+                                      ArrayRef<int64_t>{16, 8, 8}, std::nullopt, std::nullopt, types, layouts);
+        for (int64_t e = 0; e < 4; ++e)
+          *sum++ = LLVM::ExtractValueOp::create(b, loc, d, e);
+      }
+    }
+    return next;
+  });
+  NVVM::SyncWarpOp::create(b, loc, i32(-1)); // before what other lanes read is replaced
+  Value place = add(second ? right : left, pairPlace);
+  const Value *sum = sums.data();
+  for (int64_t m = 0; m < rows; m += 16)
+    for (int64_t n = 0; n < columns; n += 8)
+      for (int64_t half : {0, 1}) {
+        Value both = LLVM::UndefOp::create(b, loc, pair);
+        for (int64_t q : {0, 1}) {
+          Value value = *sum++;
+          both =
+              LLVM::InsertElementOp::create(b, loc, both, second ? LLVM::FNegOp::create(b, loc, value) : value, i32(q));
+        }
+        LLVM::StoreOp::create(b, loc, both, sharedPointer(addConstant(place, ((m + 8 * half) * pitch + n) * 4)), 8);
+      }
 }

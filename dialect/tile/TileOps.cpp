@@ -342,6 +342,8 @@ LogicalResult UnitTrilInverseOp::verify() {
   auto type = tensorOf(getSource());
   if (type.getRank() != 2 || type.getDimSize(0) != type.getDimSize(1) || !type.getElementType().isF32())
     return emitOpError("inverts a square tile of f32, not ") << type;
+  if (std::optional<StringRef> precision = getPrecision(); precision && *precision != "f32" && *precision != "tf32")
+    return emitOpError("has the precision '") << *precision << "'; expected f32 or tf32";
   return success();
 }
 

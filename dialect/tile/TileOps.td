@@ -328,14 +328,19 @@ def Tile_UnitTrilInverseOp : Tile_Op<"unit_tril_inverse", [Pure, AllTypesMatch<[
     `(I + L)^-1` of the strictly lower part L of the source, [C, C]: ones on the diagonal, 0 above it. With `reverse` L is the strictly upper
     part. The rest of the source is not read: it may be anything, NaN too.
 
+    Blocks of 16 rows on the diagonal are inverted by substitution in f32. `precision` says how the inverses A^-1 and D^-1 of neighbours are
+    multiplied to that of both, -D^-1 B A^-1 beside them: `f32` (or absent) by multiply-adds; `tf32` on tensor cores, each operand of both
+    products rounded to 11 significant bits, sums in f32.
+
     A product of C Householder-like factors `I - b_r k_r k_r^T` is `I - K^T T W` with a triangular T of this form: the compact WY
     representation of Bischof and Van Loan (SIAM J. Sci. Stat. Comput. 8, 1987), in the form of the UT transform that Yang et al.
     (arXiv 2406.06484) use for chunks of linear attention with the delta rule.
   }];
   let arguments = (ins Tile_Arg<Tile_FloatTensor, "a square tile of f32">:$source,
-                       Tile_AttrArg<UnitAttr, "the strictly upper part instead of the lower one">:$reverse);
+                       Tile_AttrArg<UnitAttr, "the strictly upper part instead of the lower one">:$reverse,
+                       Tile_AttrArg<OptionalAttr<StrAttr>, "of the products of blocks: `f32` or `tf32`">:$precision);
   let results = (outs Tile_Res<Tile_FloatTensor, "the inverse, f32">:$tile);
-  let assemblyFormat = "$source (`reverse` $reverse^)? attr-dict `:` type($tile)";
+  let assemblyFormat = "$source (`reverse` $reverse^)? (`precision` $precision^)? attr-dict `:` type($tile)";
   let hasVerifier = 1;
 }
 

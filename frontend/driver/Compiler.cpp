@@ -55,12 +55,13 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
     return Error{ErrorCode::InvalidArgument,
                  "--schedule: " + what +
                      "; expected any of query_tile=64,key_tile=64,warps=4,stages=2,query=registers (or shared), for "
-                     "recurrences of kind=fused (or step, chunk, split),chunk=64,values=64,warps=4,stages=2"};
+                     "recurrences of kind=fused (or step, chunk, split),chunk=64,values=64,warps=4,stages=2,"
+                     "inverse=f32 (or tf32)"};
   };
   if (!status)
     return wrong("'" + std::string(text) + "' is no list of NAME=VALUE");
-  static const std::vector<std::string> known = {"query_tile", "key_tile", "warps", "stages",
-                                                 "query",      "kind",     "chunk", "values"};
+  static const std::vector<std::string> known = {"query_tile", "key_tile", "warps",  "stages", "query",
+                                                 "kind",       "chunk",    "values", "inverse"};
   for (const auto &[name, value] : parts) {
     if (name == "query") {
       if (value != "registers" && value != "shared")
@@ -72,6 +73,12 @@ Result<ScheduleOverride> parseSchedule(std::string_view text) {
       if (value != "fused" && value != "step" && value != "chunk" && value != "split")
         return wrong("kind is 'fused', 'step', 'chunk' or 'split', not '" + value + "'");
       result.kind = value;
+      continue;
+    }
+    if (name == "inverse") {
+      if (value != "f32" && value != "tf32")
+        return wrong("inverse is 'f32' or 'tf32', not '" + value + "'");
+      result.inverse = value;
       continue;
     }
     int64_t number = 0;
@@ -620,6 +627,14 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
   }
   bool hasFolds = !result.candidates.empty();
   result.recurrence = recurrenceOf(result.canonical(), result.storage);
+  const ScheduleOverride &asked = result.options.schedule;
+  bool inverts = result.recurrence && result.recurrence->erases && result.recurrence->chunks && asked.kind != "step";
+  if (asked.inverse && !inverts && !alternative) {
+    stages.error("the schedule asks for inverse=" + *asked.inverse +
+                 ", but nothing is inverted here; that is of recurrences with 'erase' in chunks, so neither of f32 nor "
+                 "of kind=step");
+    return false;
+  }
   if (result.recurrence) {
     std::vector<tile::Candidate> folds = std::move(result.candidates);
     tile::Candidate chosen = result.chosen;
@@ -687,6 +702,8 @@ bool Compiler::makeTile(Compilation &result, Stages &stages, const Alternative *
     result.programModule_ = nullptr;
     return choose(result, stages, alternative);
   }
+  if (asked.inverse == "tf32") // of the program itself, so that all levels round alike
+    program->walk([](tile::UnitTrilInverseOp op) { op.setPrecision("tf32"); });
   attention.erase();
   result.expandedModule_ = result.programModule_->clone();
   return runPasses(*result.expandedModule_, buildProgramPipeline);
@@ -837,6 +854,7 @@ bool Compiler::makeAlternatives(Compilation &result, Stages &stages) {
     if (!alternative.kind.empty()) {
       other->options.schedule = {};
       other->options.schedule.kind = alternative.kind;
+      other->options.schedule.inverse = result.options.schedule.inverse;
     }
     other->target = result.target;
     other->storage = result.storage;

@@ -39,10 +39,13 @@ struct ScheduleOverride {
   std::optional<int64_t> chunk, values; // of recurrences
   std::optional<std::string> query;     // registers or shared
   std::optional<std::string> kind;      // of recurrences: fused, step, chunk or split
-  bool empty() const { return !queryTile && !keyTile && !warps && !stages && !query && !kind && !chunk && !values; }
+  std::optional<std::string> inverse;   // of recurrences that erase: products inside the inverses in f32 or tf32
+  bool empty() const {
+    return !queryTile && !keyTile && !warps && !stages && !query && !kind && !chunk && !values && !inverse;
+  }
 };
 /// "query_tile=64,key_tile=64,warps=4,stages=2,query=registers", for recurrences
-/// "kind=fused,chunk=64,values=64,warps=4, stages=2"; any part of it.
+/// "kind=fused,chunk=64,values=64,warps=4,stages=2,inverse=tf32"; any part of it.
 Result<ScheduleOverride> parseSchedule(std::string_view text);
 
 struct CompileOptions {

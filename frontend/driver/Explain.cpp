@@ -330,6 +330,18 @@ private:
 
 } // namespace
 
+/// How the triangular inverses of the plan's programs are multiplied; empty where there are none.
+static std::string inversePrecision(const Compilation &compilation) {
+  std::string precision;
+  auto read = [&](tile::ProgramOp program) {
+    program.walk([&](tile::UnitTrilInverseOp op) { precision = op.getPrecision().value_or("f32").str(); });
+  };
+  read(compilation.scheduled());
+  for (const std::unique_ptr<Compilation> &alternative : compilation.alternatives)
+    read(alternative->scheduled());
+  return precision;
+}
+
 /// The workspaces of the program that a candidate would give; nothing where there is none.
 static std::optional<std::string> workspacesOf(Compilation &compilation, const tile::Candidate &candidate) {
   mlir::OwningOpRef<mlir::Operation *> module(compilation.canonical()->getParentOp()->clone());
@@ -442,6 +454,7 @@ Explanation explain(Compilation &compilation) {
       entry.ranges.push_back(rangeText(range));
     out.walks.push_back(std::move(entry));
   });
+  std::string inverse = inversePrecision(compilation);
   compilation.canonical().walk([&](attn::StateOp state) {
     attn::StateType type = state.getStateType();
     std::string decay = "none";
@@ -452,6 +465,7 @@ Explanation explain(Compilation &compilation) {
     analysis::FieldRange range = analysis::decayRange(state);
     out.states.push_back({type.getToken().str(), type.getKey().str(),
                           type.hasValueAxis() ? type.getValue().str() : std::string(), decay, analysis::toString(range),
+                          state.getErase() ? inverse : "",
                           analysis::mayAnchorInMiddle(range, 16) && out.type != "f16"});
   });
   if (!compilation.candidates.empty())

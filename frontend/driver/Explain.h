@@ -141,7 +141,8 @@ struct Explanation {
     std::string tokens, keys, values; // axes; no values: one column
     std::string decay;                // "none", "constant", "per token", "per channel"
     std::string range;                // of the decay, nats per token
-    bool mayAnchorInMiddle = false;   // of blocks of 16 rows: products of decays then need no anchor at the first row
+    std::string inverse; // precision of products inside the inverses of chunks, f32 or tf32; empty: none is made
+    bool mayAnchorInMiddle = false; // of blocks of 16 rows: products of decays then need no anchor at the first row
   };
   struct Program {
     std::string name; // of an alternative: what its entries end in

@@ -136,6 +136,8 @@ std::string toText(const Explanation &from) {
     if (state.decay == "per channel")
       out << (state.mayAnchorInMiddle ? "; 16 rows may share an anchor in their middle"
                                       : "; exponents relative to the first row");
+    if (!state.inverse.empty())
+      out << "; inverse in " << state.inverse;
     out << "\n";
   }
   for (const Explanation::Walk &walk : from.walks) {
@@ -422,18 +424,21 @@ static std::string dump(const Explanation &from, int indent) {
               return {{"queries", fold.queries}, {"keys", fold.keys}, {"accumulators", fold.accumulators}};
             })}});
   }
-  json["algorithm"] = {
-      {"workspaces", workspaces},
-      {"launches", launches},
-      {"states", all(from.states,
-                     [](const auto &state) -> Json {
-                       return {{"tokens", state.tokens}, {"keys", state.keys},
-                               {"values", state.values}, {"decay", state.decay},
-                               {"range", state.range},   {"may_anchor_in_middle", state.mayAnchorInMiddle}};
-                     })},
-      {"walks", all(from.walks, [](const auto &walk) -> Json {
-         return {{"keys", walk.keys}, {"ranges", walk.ranges}};
-       })}};
+  json["algorithm"] = {{"workspaces", workspaces},
+                       {"launches", launches},
+                       {"states", all(from.states,
+                                      [](const auto &state) -> Json {
+                                        return {{"tokens", state.tokens},
+                                                {"keys", state.keys},
+                                                {"values", state.values},
+                                                {"decay", state.decay},
+                                                {"range", state.range},
+                                                {"may_anchor_in_middle", state.mayAnchorInMiddle},
+                                                {"inverse", state.inverse.empty() ? Json() : Json(state.inverse)}};
+                                      })},
+                       {"walks", all(from.walks, [](const auto &walk) -> Json {
+                          return {{"keys", walk.keys}, {"ranges", walk.ranges}};
+                        })}};
   json["masks"] = all(from.masks, maskJson);
   json["schedule"] = {
       {"chosen", from.candidates.empty() ? Json() : candidateJson(from.chosen)},

@@ -45,7 +45,7 @@ bool Analyzer::stateFields(const Core &c, std::map<std::string, const Field *> &
   for (const Field &f : c.fields) {
     const std::string &name = f.name.text;
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      static const std::vector<std::string> ways = {"chunk", "kind", "values", "warps", "stages"};
+      static const std::vector<std::string> ways = {"chunk", "kind", "values", "warps", "stages", "inverse"};
       bool isWay = std::find(ways.begin(), ways.end(), name) != ways.end();
       error(f.name.span, "unknown field " + quoted(name),
             isWay ? "how a recurrence is run is no part of its meaning: --schedule " + name + "=.."

@@ -885,7 +885,8 @@ LogicalResult LaunchEmitter::makeInverse(StateOp op, Chunk &chunk) {
       lower = a.mul(lower, between);
     }
   }
-  chunk.inverseWide = tile::UnitTrilInverseOp::create(a.b, op.getLoc(), square, lower, chunk.isReverse).getTile();
+  chunk.inverseWide =
+      tile::UnitTrilInverseOp::create(a.b, op.getLoc(), square, lower, chunk.isReverse, StringAttr()).getTile();
   chunk.inverse = a.narrow(chunk.inverseWide, states->element);
   return success();
 }

@@ -21,30 +21,74 @@ Step machine::runTranspose(Thread &thread, const Instr &instr) {
   return Step::Next;
 }
 
-Step machine::runUnitTrilInverse(Thread &thread, const Instr &instr) {
-  bool reverse = cast<UnitTrilInverseOp>(instr.op).getReverse();
-  int64_t size = instr.shape[0];
-  const Cell *in = thread.get(instr, 0);
-  std::vector<double> x(size * size, 0.0);
-  // Row by row: X[r] = e_r - sum of L[r, c] X[c] over the rows c that come before r.
-  for (int64_t n = 0; n < size; ++n) {
-    int64_t r = reverse ? size - 1 - n : n;
-    double *row = &x[r * size];
-    row[r] = 1;
-    for (int64_t m = 0; m < n; ++m) {
-      int64_t c = reverse ? size - 1 - m : m;
-      double factor = in[r * size + c].f;
-      const double *before = &x[c * size];
-      for (int64_t q = 0; q <= m; ++q) { // the triangle alone, whatever the factor is
-        int64_t k = reverse ? size - 1 - q : q;
-        row[k] -= factor * before[k];
+namespace {
+/// A lower triangle, [size, size], that becomes its unit inverse.
+struct Triangle {
+  int64_t size;
+  std::vector<double> x;
+  double &at(int64_t r, int64_t c) { return x[r * size + c]; }
+
+  /// Row by row of a block on the diagonal: X[r] = e_r - sum of L[r, c] X[c] over the rows c that come before r.
+  void substitute(int64_t start, int64_t rows) {
+    std::vector<double> factors(rows);
+    for (int64_t r = start; r < start + rows; ++r) {
+      for (int64_t c = start; c < r; ++c) {
+        factors[c - start] = at(r, c);
+        at(r, c) = 0;
       }
+      at(r, r) = 1;
+      for (int64_t c = start; c < r; ++c)
+        for (int64_t k = start; k <= c; ++k) // the triangle alone, whatever the factor is
+          at(r, k) -= factors[c - start] * at(c, k);
     }
   }
-  bool rounds = thread.machine.rounds();
+
+  /// -D^-1 B A^-1 in the place of B, whose corner is (start + width, start), by products in tf32 with sums in f32.
+  void merge(int64_t start, int64_t width, int64_t rows) {
+    auto product = [&](int64_t i, int64_t j, int64_t left, int64_t right, int64_t depth) {
+      double sum = 0;
+      for (int64_t k = 0; k < depth; ++k)
+        sum += toTf32(at(i, left + k)) * toTf32(at(right + k, j));
+      return double(float(sum));
+    };
+    int64_t lower = start + width;
+    std::vector<double> made(rows * width);
+    for (bool second : {false, true}) {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < width; ++j)
+          made[i * width + j] = second ? -product(lower + i, start + j, lower, lower, rows)
+                                       : product(lower + i, start + j, start, start, width);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < width; ++j)
+          at(lower + i, start + j) = made[i * width + j];
+    }
+  }
+};
+} // namespace
+
+Step machine::runUnitTrilInverse(Thread &thread, const Instr &instr) {
+  auto op = cast<UnitTrilInverseOp>(instr.op);
+  int64_t size = instr.shape[0];
+  bool rounds = thread.machine.rounds(), inBlocks = rounds && op.getPrecision() == "tf32";
+  const Cell *in = thread.get(instr, 0);
+  // With rows and columns turned round an upper triangle is a lower one.
+  auto place = [&](int64_t k) { return op.getReverse() ? size * size - 1 - k : k; };
+  Triangle triangle{size, std::vector<double>(size * size, 0.0)};
+  for (int64_t r = 0; r < size; ++r)
+    for (int64_t c = 0; c < r; ++c)
+      triangle.at(r, c) = in[place(r * size + c)].f;
+  int64_t block = inBlocks ? 16 : size;
+  for (int64_t start = 0; start < size; start += block)
+    triangle.substitute(start, std::min(block, size - start));
+  if (rounds)
+    for (double &x : triangle.x)
+      x = float(x);
+  for (int64_t width = block; width < size; width *= 2)
+    for (int64_t start = 0; start + width < size; start += 2 * width)
+      triangle.merge(start, width, std::min(width, size - start - width));
   Cell *out = thread.result(instr);
   for (int64_t k = 0; k < size * size; ++k)
-    out[k].f = rounds ? double(float(x[k])) : x[k];
+    out[place(k)].f = triangle.x[k];
   return Step::Next;
 }
 

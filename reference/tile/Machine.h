@@ -299,6 +299,8 @@ Step runDomainTile(Thread &, const Instr &);
 Step runFold(Thread &, const Instr &);
 /// The next step of a fold whose body or mask has just been run; Entered while tiles remain.
 Step finishFold(Thread &thread, Frame &frame);
+/// To nearest in 11 significant bits, ties away from zero, as cvt.rna.tf32.f32.
+double toTf32(double x);
 void computeDot(const Cell *a, const Cell *b, const Cell *acc, Cell *out, const Instr &instr, bool roundToF32);
 
 // Chunks.cpp

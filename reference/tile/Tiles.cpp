@@ -71,8 +71,7 @@ static std::vector<double> floats(const Cell *in, int64_t rows, int64_t columns,
   return result;
 }
 
-/// To nearest in 11 significant bits, ties away from zero, as cvt.rna.tf32.f32.
-static double toTf32(double x) {
+double machine::toTf32(double x) {
   float single = float(x);
   if (!std::isfinite(single))
     return single;

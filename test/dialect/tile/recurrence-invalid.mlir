@@ -30,6 +30,12 @@
 
 // -----
 
+%x = arith.constant dense<0.0> : tensor<16x16xf32>
+// expected-error @+1 {{has the precision '3xtf32'; expected f32 or tf32}}
+%t = tile.unit_tril_inverse %x precision "3xtf32" : tensor<16x16xf32>
+
+// -----
+
 %a = arith.constant dense<0.0> : tensor<16x64xbf16>
 %b = arith.constant dense<0.0> : tensor<16x64xf16>
 %g = arith.constant dense<0.0> : tensor<16x64xf32>

@@ -57,6 +57,8 @@ tile.program @chunks {
       %m = tile.decayed_dot %sums, %sums, %sums reverse bounded : tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32> -> tensor<16x16xf32>
       // CHECK: tile.unit_tril_inverse %{{.*}} reverse : tensor<16x16xf32>
       %x = tile.unit_tril_inverse %p reverse : tensor<16x16xf32>
+      // CHECK: tile.unit_tril_inverse %{{.*}} reverse precision "tf32" : tensor<16x16xf32>
+      %xt = tile.unit_tril_inverse %p reverse precision "tf32" : tensor<16x16xf32>
       // CHECK: tile.transpose %{{.*}} : tensor<16x64xf32> -> tensor<64x16xf32>
       %t = tile.transpose %sums : tensor<16x64xf32> -> tensor<64x16xf32>
       // CHECK: tile.recurrence_yield{{$}}

@@ -5,6 +5,7 @@
 #include "test/unit/tile-interpreter/Program.h"
 
 #include <cmath>
+#include <tuple>
 
 using namespace fovea::tile;
 
@@ -97,6 +98,24 @@ TEST(Chunks, InverseRoundsItsResult) {
   std::string text = program(2, 2, {2, 2}, load(2, 2) + "%y = tile.unit_tril_inverse %t : " + type(2, 2) + store(2, 2));
   EXPECT_EQ(run(text, {{2, 2}, {0, 0, 1.0 / 3, 0}})[2], -1.0 / 3);
   EXPECT_EQ(run(text, {{2, 2}, {0, 0, 1.0 / 3, 0}}, Precision::F32)[2], -double(float(1.0 / 3)));
+}
+
+TEST(Chunks, InverseMergesBlocksInTf32) {
+  // One element below the diagonal's blocks of 16, beside the ones of those: X = I - L, with L in 11 significant bits.
+  constexpr int64_t n = 48;
+  for (bool reverse : {false, true}) {
+    std::string flags = reverse ? "reverse " : "";
+    std::string text = program(n, n, {n, n},
+                               load(n, n) + "%y = tile.unit_tril_inverse %t " + flags +
+                                   "precision \"tf32\" : " + type(n, n) + store(n, n));
+    for (auto [r, c, rounded] : {std::tuple(40, 3, true), std::tuple(20, 2, true), std::tuple(40, 33, false)}) {
+      int64_t at = reverse ? n * n - 1 - (r * n + c) : r * n + c;
+      Tensor l{{n, n}, Data(n * n, 0.0)};
+      l.data[at] = 1 + 0x1p-11 + 0x1p-12;
+      EXPECT_EQ(run(text, l, Precision::F32)[at], rounded ? -(1 + 0x1p-10) : -l.data[at]) << r << ", " << c;
+      EXPECT_EQ(run(text, l)[at], -l.data[at]) << r << ", " << c; // exact: nothing is rounded
+    }
+  }
 }
 
 /// r[i, j] by its definition; g are running sums.

@@ -421,6 +421,40 @@ def inverses(folder):
     close(p.run(f"{folder}/alike")["x"], inverse_of(l, 64, False), 1e-6)
 
 
+@case
+def inverses_tf32(folder):
+    """Merges on tensor cores, one block's or several, the last of them smaller: never two lanes at one bank."""
+    for size, warps in ((16, 1), (32, 1), (32, 8), (48, 1), (64, 4), (64, 2), (64, 8), (80, 1), (96, 2), (128, 4), (112, 1)):
+        for reverse in ("", "reverse"):
+            if reverse and size not in (32, 48, 64):
+                continue
+            p = Program(warps)
+            at = accumulator(size, size, warps)
+            raw = [0.3 / size ** 0.5 * x for x in normal(size * size)]
+            l = p.input("l", [size, size], "f32", raw)
+            p.store(p.op("tile.unit_tril_inverse {0} " + reverse + ' precision "tf32" : {result}', [p.load("l", at)], [size, size], "f32", at), "x")
+            got = p.run(f"{folder}/{size}{warps}{reverse}", conflicts=bool(reverse))["x"]
+            expected = inverse_of(l, size, reverse)
+            # Blocks off the diagonal err by the rounding of operands; those on it not at all.
+            close(got, expected, 2e-4)
+            on = [i * size + j for i in range(size) for j in range(size) if (size - 1 - i if reverse else i) // 16 == (size - 1 - j if reverse else j) // 16]
+            close([got[k] for k in on], [expected[k] for k in on], 1e-6)
+            for i in range(size):
+                for j in range(size):
+                    if (j < i) if reverse else (j > i):
+                        assert got[i * size + j] == 0, "the other triangle is not zero"
+            if size == 64 and warps == 4 and not reverse:
+                off = [k for k in range(size * size) if k not in set(on)]
+                error = max(abs(got[k] - expected[k]) for k in off)
+                assert error > 1e-7, "no operand was rounded"
+    # Small whole numbers lose nothing in tf32.
+    p = Program(4)
+    at = accumulator(64, 64, 4)
+    l = p.input("l", [64, 64], "f32", [2.0] * 4096)
+    p.store(p.op('tile.unit_tril_inverse {0} precision "tf32" : {result}', [p.load("l", at)], [64, 64], "f32", at), "x")
+    close(p.run(f"{folder}/alike")["x"], inverse_of(l, 64, False), 1e-6)
+
+
 def decayed(a, b, g, size, depth, strict, exclusive, reverse):
     result = [0.0] * (size * size)
     for i in range(size):
