@@ -12,6 +12,7 @@
 
 #include "gtest/gtest.h"
 
+#include <chrono>
 #include <cstdlib>
 
 using namespace fovea;
@@ -144,7 +145,17 @@ double limitOf(const System &system, const std::string &type, runtime::TensorRol
   return system.erases && role == runtime::TensorRole::Output ? 7e-3 : 5e-3;
 }
 
-class States : public testing::TestWithParam<System> {};
+class States : public testing::TestWithParam<System> {
+protected:
+  /// What FOVEA_SECONDS leaves no time for is skipped; all take tens of minutes.
+  void SetUp() override {
+    static const auto begin = std::chrono::steady_clock::now();
+    const char *seconds = std::getenv("FOVEA_SECONDS");
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+    if (seconds && passed.count() > std::atof(seconds))
+      GTEST_SKIP() << "no time left";
+  }
+};
 
 TEST_P(States, AreNearFloat64) {
   constexpr int64_t kChunk = 64;
