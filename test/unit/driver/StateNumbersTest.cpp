@@ -147,7 +147,7 @@ double limitOf(const System &system, const std::string &type, runtime::TensorRol
 
 class States : public testing::TestWithParam<System> {
 protected:
-  /// What FOVEA_SECONDS leaves no time for is skipped; all take tens of minutes.
+  /// What FOVEA_SECONDS leaves no time for is skipped.
   void SetUp() override {
     static const auto begin = std::chrono::steady_clock::now();
     const char *seconds = std::getenv("FOVEA_SECONDS");
