@@ -66,6 +66,20 @@ static void findParts(const Derivation &derivation, Value field, StringAttr axis
       findParts(derivation, operand, axis, offset, cuts, pairs);
 }
 
+/// The pieces between cuts, first element and size: whole parts, but of products as many rows as a piece holds.
+static SmallVector<std::pair<int64_t, int64_t>> piecesBetween(const std::set<int64_t> &cuts,
+                                                              const std::map<int64_t, int64_t> &pairs) {
+  SmallVector<std::pair<int64_t, int64_t>> result;
+  for (auto cut = cuts.begin(); std::next(cut) != cuts.end(); ++cut) {
+    int64_t end = *std::next(cut), width = end - *cut;
+    if (auto found = pairs.find(*cut); found != pairs.end())
+      width = std::max(found->second, kPiece / found->second * found->second);
+    for (int64_t first = *cut; first < end; first += width)
+      result.emplace_back(first, std::min(width, end - first));
+  }
+  return result;
+}
+
 ArrayRef<const Coordinate *> Derivation::keyPieces(StateOp op) {
   SmallVector<const Coordinate *> &known = pieces[op];
   if (!known.empty())
@@ -82,16 +96,9 @@ ArrayRef<const Coordinate *> Derivation::keyPieces(StateOp op) {
     known.push_back(feature(axis, size));
     return known;
   }
-  for (auto cut = cuts.begin(); std::next(cut) != cuts.end(); ++cut) {
-    int64_t end = *std::next(cut), width = end - *cut;
-    if (auto found = pairs.find(*cut); found != pairs.end())
-      width = std::max(found->second, kPiece / found->second * found->second);
-    for (int64_t first = *cut; first < end; first += width) {
-      int64_t exist = std::min(width, end - first);
-      known.push_back(newCoordinate({Where::Feature, axis, first ? indexConstant(first) : Value(),
-                                     static_cast<int64_t>(llvm::alignTo(exist, 16)), exist}));
-    }
-  }
+  for (auto [first, exist] : piecesBetween(cuts, pairs))
+    known.push_back(newCoordinate({Where::Feature, axis, first ? indexConstant(first) : Value(),
+                                   static_cast<int64_t>(llvm::alignTo(exist, 16)), exist}));
   return known;
 }
 
@@ -284,20 +291,14 @@ FailureOr<Value> LaunchEmitter::featureProduct(Side query, Side key, StateOp op)
   Value sum;
   StringAttr axis = sameAxis(query.axis);
   const Coordinate *whole = derivation.feature(axis, *size);
-  for (auto cut = cuts.begin(); std::next(cut) != cuts.end(); ++cut) {
-    int64_t end = *std::next(cut), width = end - *cut;
-    if (auto found = pairs.find(*cut); found != pairs.end())
-      width = std::max(found->second, kPiece / found->second * found->second);
-    for (int64_t first = *cut; first < end; first += width) {
-      int64_t exist = std::min(width, end - first);
-      bool isAll = exist == *size;
-      const Coordinate *place = isAll ? whole : partOf(whole, axis, first, llvm::alignTo(exist, 16), exist);
-      FailureOr<Value> part = productAt(query, key, place, op);
-      if (failed(part))
-        return failure();
-      Arith a{builderFor({}), op.getLoc()};
-      sum = sum ? a.add(sum, *part) : *part;
-    }
+  for (auto [first, exist] : piecesBetween(cuts, pairs)) {
+    bool isAll = exist == *size;
+    const Coordinate *place = isAll ? whole : partOf(whole, axis, first, llvm::alignTo(exist, 16), exist);
+    FailureOr<Value> part = productAt(query, key, place, op);
+    if (failed(part))
+      return failure();
+    Arith a{builderFor({}), op.getLoc()};
+    sum = sum ? a.add(sum, *part) : *part;
   }
   return scaled(sum);
 }
